@@ -1,0 +1,135 @@
+"""Turns the SDK's exceptions into ours, by code and class, never by English text.
+
+The table follows the error lists of the service model (botocore, `bedrock` 2023-04-20 and `bedrock-runtime`
+2023-09-30) and the SDK-level failures that reach a caller after botocore's own retries. Anything unknown becomes a plain
+`ServiceError`, which is not retryable.
+"""
+
+from __future__ import annotations
+
+from botocore import exceptions as sdk
+
+from airflow_distill.errors import (
+    ConfigurationError,
+    DistillError,
+    ServiceAccessError,
+    ServiceConflictError,
+    ServiceError,
+    ServiceNotFoundError,
+    ServiceQuotaError,
+    ServiceThrottledError,
+    ServiceUnavailableError,
+)
+
+_BY_CODE: dict[str, type[ServiceError]] = {
+    "AccessDenied": ServiceAccessError,
+    "AccessDeniedException": ServiceAccessError,
+    "UnauthorizedOperation": ServiceAccessError,
+    "InvalidClientTokenId": ServiceAccessError,
+    "UnrecognizedClientException": ServiceAccessError,
+    "SignatureDoesNotMatch": ServiceAccessError,
+    "ServiceQuotaExceededException": ServiceQuotaError,
+    "TooManyTagsException": ServiceQuotaError,
+    "ConflictException": ServiceConflictError,
+    "ResourceInUseException": ServiceConflictError,
+    "ResourceNotFoundException": ServiceNotFoundError,
+    "NoSuchKey": ServiceNotFoundError,
+    "NoSuchBucket": ServiceNotFoundError,
+    "NoSuchEntity": ServiceNotFoundError,
+    "ParameterNotFound": ServiceNotFoundError,
+    "404": ServiceNotFoundError,
+    "ThrottlingException": ServiceThrottledError,
+    "Throttling": ServiceThrottledError,
+    "TooManyRequestsException": ServiceThrottledError,
+    "RequestLimitExceeded": ServiceThrottledError,
+    "SlowDown": ServiceThrottledError,
+    "ModelNotReadyException": ServiceThrottledError,
+    "InternalServerException": ServiceUnavailableError,
+    "InternalServerError": ServiceUnavailableError,
+    "InternalError": ServiceUnavailableError,
+    "InternalFailure": ServiceUnavailableError,
+    "ServiceUnavailableException": ServiceUnavailableError,
+    "ServiceUnavailable": ServiceUnavailableError,
+    "RequestTimeout": ServiceUnavailableError,
+    "ModelTimeoutException": ServiceUnavailableError,
+    "ModelErrorException": ServiceUnavailableError,
+    "ModelStreamErrorException": ServiceUnavailableError,
+    "ExpiredToken": ServiceUnavailableError,
+    "ExpiredTokenException": ServiceUnavailableError,
+    "RequestExpired": ServiceUnavailableError,
+}
+
+EXPIRED_CREDENTIAL_CODES = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "CredentialsUnavailable"}
+)
+"""Codes after which the SDK client should be built anew."""
+
+_HINTS: dict[type[ServiceError], str] = {
+    ServiceAccessError: "Check the identity of the connection and its policy; `airflow-distill doctor` names the gap.",
+    ServiceQuotaError: "Raise the quota in Service Quotas or delete what is no longer needed; retry slowly.",
+    ServiceConflictError: "The resource is busy or the name is taken; wait for it to settle, then retry.",
+    ServiceNotFoundError: "Check the name, the Region and the account of the connection.",
+    ServiceThrottledError: "Ask less often; the same call can succeed later.",
+    ServiceUnavailableError: "Ask again later; the outcome of this call is unknown.",
+}
+
+
+def translate(error: Exception, operation: str) -> DistillError:
+    """Return our error for an SDK exception; our own errors pass through unchanged."""
+    if isinstance(error, DistillError):
+        return error
+    if isinstance(error, sdk.ClientError):
+        return _from_client_error(error, operation)
+    if isinstance(error, sdk.ParamValidationError):
+        return ConfigurationError(
+            f"{operation}: the request is not valid: {error}",
+            hint="Change the named parameter; nothing was sent.",
+        )
+    if isinstance(error, sdk.NoCredentialsError | sdk.PartialCredentialsError | sdk.CredentialRetrievalError):
+        return _unavailable(operation, "CredentialsUnavailable", type(error).__name__)
+    if isinstance(error, sdk.HTTPClientError | sdk.EndpointConnectionError | sdk.ConnectionError):
+        return _unavailable(operation, "", type(error).__name__)
+    if isinstance(error, sdk.BotoCoreError):
+        return ConfigurationError(f"{operation}: {error}", hint="Check the connection's Region and settings.")
+    if isinstance(error, OSError):
+        return _unavailable(operation, "", type(error).__name__)
+    return ServiceError(f"{operation}: unexpected {type(error).__name__} from the SDK.", operation=operation)
+
+
+def _unavailable(operation: str, code: str, what: str) -> ServiceUnavailableError:
+    return ServiceUnavailableError(
+        f"{operation}: no answer from the service ({what}).",
+        operation=operation,
+        code=code,
+        hint=_HINTS[ServiceUnavailableError],
+    )
+
+
+def _from_client_error(error: sdk.ClientError, operation: str) -> ServiceError:
+    body = error.response.get("Error", {})
+    meta = error.response.get("ResponseMetadata", {})
+    code = str(body.get("Code", ""))
+    status = meta.get("HTTPStatusCode")
+    kind = _BY_CODE.get(code)
+    if kind is None and isinstance(status, int):
+        kind = _by_status(status)
+    kind = kind or ServiceError
+    hint = _HINTS.get(kind, "The service refuses this request as it stands; change it before trying again.")
+    return kind(
+        f"{operation}: {code or 'error'}: {body.get('Message', '')}",
+        operation=operation,
+        code=code,
+        request_id=str(meta.get("RequestId", "")),
+        status=status,
+        hint=hint,
+    )
+
+
+def _by_status(status: int) -> type[ServiceError] | None:
+    if status == 429:
+        return ServiceThrottledError
+    if status >= 500:
+        return ServiceUnavailableError
+    if status == 403:
+        return ServiceAccessError
+    return None

@@ -1,0 +1,77 @@
+"""One object that builds the gateways we need, each once, from whatever makes SDK clients.
+
+An Airflow hook and the command line both hand in a `client_factory`: a service name becomes a boto3 client with the
+caller's identity, Region and endpoints. Building a client costs 50 ms or more, so each is made once and kept. Nothing is
+built before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from airflow_distill.aws.bedrock import BedrockGateway
+from airflow_distill.aws.identity import IdentityGateway
+from airflow_distill.aws.parameters import ParameterGateway
+from airflow_distill.aws.runtime import RuntimeGateway
+from airflow_distill.aws.s3 import S3Store
+
+ClientFactory = Callable[[str], Any]
+
+
+class AwsGateways:
+    """The gateways of one identity in one Region.
+
+    :param client_factory: takes a service name such as `bedrock-runtime`, returns a boto3 client.
+    """
+
+    def __init__(self, client_factory: ClientFactory) -> None:
+        self._client = client_factory
+
+    @cached_property
+    def bedrock(self) -> BedrockGateway:
+        """The Bedrock control plane."""
+        return BedrockGateway(self._client("bedrock"))
+
+    @cached_property
+    def runtime(self) -> RuntimeGateway:
+        """The Bedrock runtime: asking models."""
+        return RuntimeGateway(self._client("bedrock-runtime"))
+
+    @cached_property
+    def objects(self) -> S3Store:
+        """S3 as an object store."""
+        return S3Store(self._client("s3"))
+
+    @cached_property
+    def parameters(self) -> ParameterGateway:
+        """SSM parameters: the pointer to the live model."""
+        return ParameterGateway(self._client("ssm"))
+
+    @cached_property
+    def identity(self) -> IdentityGateway:
+        """STS and IAM: who asks, and what a role allows."""
+        return IdentityGateway(self._client("sts"), self._client("iam"))
+
+
+def gateways_from_session(
+    *,
+    region_name: str | None = None,
+    endpoint_url: str | None = None,
+    profile_name: str | None = None,
+) -> AwsGateways:
+    """Build gateways from the SDK's own credential chain; what the command line uses.
+
+    :param endpoint_url: one URL for all services, such as the sandbox's.
+    """
+    session = boto3.Session(region_name=region_name, profile_name=profile_name)
+    config = Config(retries={"mode": "standard", "max_attempts": 4})
+
+    def build(service: str) -> Any:
+        return session.client(service, endpoint_url=endpoint_url, config=config)
+
+    return AwsGateways(build)

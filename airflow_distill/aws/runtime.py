@@ -1,0 +1,65 @@
+"""Asks models through Converse. Text of prompts and answers passes through here and is never logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_distill.aws.calls import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a model: its text, why it stopped, tokens in and out, and the service's own latency in ms."""
+
+    text: str
+    stop_reason: str
+    input_tokens: int
+    output_tokens: int
+    latency_ms: int
+    content: tuple[Mapping[str, Any], ...] = ()
+
+
+class RuntimeGateway(Gateway):
+    """`bedrock-runtime`: one method per call we make."""
+
+    def converse(
+        self,
+        model_id: str,
+        *,
+        messages: list[dict[str, Any]],
+        max_tokens: int,
+        system: str | None = None,
+        temperature: float | None = 0.0,
+        request_metadata: Mapping[str, str] | None = None,
+        tool_config: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Ask a model once.
+
+        :param model_id: model id, profile, provisioned throughput ARN or custom model deployment ARN.
+        :param messages: Converse messages, `[{"role": "user", "content": [{"text": ...}]}, ...]`.
+        :param max_tokens: always sent, because the service reserves the model's maximum otherwise.
+        :raises ServiceError: as translated; throttling is `ServiceThrottledError`.
+        """
+        inference: dict[str, Any] = {"maxTokens": max_tokens}
+        if temperature is not None:
+            inference["temperature"] = temperature
+        request: dict[str, Any] = {"modelId": model_id, "messages": messages, "inferenceConfig": inference}
+        if system:
+            request["system"] = [{"text": system}]
+        if request_metadata:
+            request["requestMetadata"] = dict(request_metadata)
+        if tool_config:
+            request["toolConfig"] = dict(tool_config)
+        answer = self.call("converse", **request)
+        content = tuple(answer.get("output", {}).get("message", {}).get("content", ()))
+        usage = answer.get("usage", {})
+        return Reply(
+            text="".join(block["text"] for block in content if "text" in block),
+            stop_reason=str(answer.get("stopReason", "")),
+            input_tokens=int(usage.get("inputTokens", 0)),
+            output_tokens=int(usage.get("outputTokens", 0)),
+            latency_ms=int(answer.get("metrics", {}).get("latencyMs", 0)),
+            content=content,
+        )

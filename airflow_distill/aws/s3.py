@@ -1,0 +1,108 @@
+"""S3 as an `ObjectStore`: list through all pages, open as streams, write conditionally."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from airflow_distill.aws.calls import Gateway
+from airflow_distill.aws.failure import translate
+from airflow_distill.errors import (
+    ConfigurationError,
+    ServiceConflictError,
+    ServiceError,
+    ServiceNotFoundError,
+)
+from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, StoredObject
+
+_URI = re.compile(r"s3://([a-z0-9][-.a-z0-9]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return (bucket, key) of an S3 URI; the key may be empty.
+
+    :raises ConfigurationError: the text is not an S3 URI.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ConfigurationError(f"s3: {uri!r} is not an S3 URI.", hint="Write it as s3://bucket/key.")
+    return match.group(1), match.group(2) or ""
+
+
+class S3Store(Gateway):
+    """Objects of every bucket the client may reach; URIs are `s3://bucket/key`."""
+
+    def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
+        bucket, key = split_uri(prefix)
+        parameters: dict[str, Any] = {"Bucket": bucket, "Prefix": key}
+        while True:
+            page = self.call("list_objects_v2", **parameters)
+            for item in page.get("Contents", ()):
+                yield StoredObject(f"s3://{bucket}/{item['Key']}", int(item["Size"]))
+            if not page.get("IsTruncated"):
+                return
+            parameters["ContinuationToken"] = page["NextContinuationToken"]
+
+    def iter_folders(self, prefix: str) -> Iterator[str]:
+        """Yield the URIs of the folders directly below a prefix (with a trailing slash)."""
+        bucket, key = split_uri(prefix)
+        parameters: dict[str, Any] = {"Bucket": bucket, "Prefix": key, "Delimiter": "/"}
+        while True:
+            page = self.call("list_objects_v2", **parameters)
+            for item in page.get("CommonPrefixes", ()):
+                yield f"s3://{bucket}/{item['Prefix']}"
+            if not page.get("IsTruncated"):
+                return
+            parameters["ContinuationToken"] = page["NextContinuationToken"]
+
+    def open(self, uri: str) -> BinaryIO:
+        bucket, key = split_uri(uri)
+        try:
+            body = self.call("get_object", Bucket=bucket, Key=key)["Body"]
+        except ServiceNotFoundError as error:
+            raise ObjectMissingError(uri) from error
+        return cast("BinaryIO", body)
+
+    def read(self, uri: str) -> bytes:
+        stream = self.open(uri)
+        try:
+            return stream.read()
+        except Exception as error:
+            raise translate(error, "GetObject") from error
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        bucket, key = split_uri(uri)
+        parameters: dict[str, Any] = {"Bucket": bucket, "Key": key, "Body": data}
+        if if_absent:
+            parameters["IfNoneMatch"] = "*"
+        try:
+            self.call("put_object", **parameters)
+        except ServiceError as error:
+            if if_absent and (error.code == "PreconditionFailed" or isinstance(error, ServiceConflictError)):
+                raise ObjectExistsError(uri) from error
+            raise
+
+    def upload(self, uri: str, path: Path) -> None:
+        bucket, key = split_uri(uri)
+        try:
+            self.client.upload_file(str(path), bucket, key)
+        except Exception as error:
+            raise translate(error, "PutObject") from error
+
+    def exists(self, uri: str) -> bool:
+        bucket, key = split_uri(uri)
+        try:
+            self.call("head_object", Bucket=bucket, Key=key)
+        except ServiceNotFoundError:
+            return False
+        return True
+
+    def delete(self, uri: str) -> None:
+        bucket, key = split_uri(uri)
+        self.call("delete_object", Bucket=bucket, Key=key)
+
+    def bucket_region(self, bucket: str) -> str:
+        """Return the Region a bucket lives in; the service answers with nothing for us-east-1."""
+        return str(self.call("get_bucket_location", Bucket=bucket).get("LocationConstraint") or "us-east-1")

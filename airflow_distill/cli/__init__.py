@@ -1,0 +1,1 @@
+"""The `airflow-distill` command line; runs without Airflow."""

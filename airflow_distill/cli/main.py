@@ -1,0 +1,58 @@
+"""The `airflow-distill` command: names every command, loads only the one that was asked for.
+
+Each command is a module with `register(parser)` and `run(args) -> exit status`. Importing this module loads neither
+Airflow nor the AWS SDK, so `--help` is quick. Errors of ours end in one line on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from airflow_distill import __version__
+from airflow_distill.errors import DistillError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("airflow_distill.cli.demo", "run the whole loop on a local Airflow and a local Bedrock"),
+    "sandbox": ("airflow_distill.cli.sandbox", "start and steer the local Bedrock"),
+    "dataset": ("airflow_distill.cli.dataset", "check prompt files and logs; build a dataset from logs"),
+}
+"""Command name -> (module, one line of help)."""
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; only the named command's arguments are filled in."""
+    parser = argparse.ArgumentParser(
+        prog="airflow-distill",
+        description="Amazon Bedrock model distillation as a loop. Runs without Airflow.",
+    )
+    parser.add_argument("--version", action="version", version=f"airflow-distill {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, text) in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == command:
+            importlib.import_module(module).register(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 a verdict against, 2 it could not be done."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in words if word in COMMANDS), None)
+    args = build_parser(command).parse_args(words)
+    try:
+        return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
+    except DistillError as error:
+        print(f"airflow-distill: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 2
+    except KeyboardInterrupt:
+        print("airflow-distill: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""An Airflow connection becomes the gateways of `aws/`.
+
+The amazon provider's base hook does what it is good at: connections, assumed roles, Regions, endpoints, client settings.
+All service clients of one task share one session, so a role is assumed once.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+from airflow_distill.aws.gateways import AwsGateways
+
+
+class BedrockDistillHook(AwsBaseHook):
+    """Builds every client the loop needs from one AWS connection.
+
+    :param aws_conn_id: the Airflow connection; None means the SDK's own credential chain.
+    :param region_name: overrides the connection's Region.
+    :param verify: TLS verification, as the SDK takes it.
+    :param config: botocore settings as a dict or `Config`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["client_type"] = "bedrock"
+        super().__init__(*args, **kwargs)
+
+    @cached_property
+    def gateways(self) -> AwsGateways:
+        """The gateways of this connection, each built when first used."""
+        session = self.get_session()
+
+        def build(service: str) -> Any:
+            return session.client(
+                service,
+                endpoint_url=self.conn_config.get_service_endpoint_url(service_name=service),
+                config=self._get_config(),
+                verify=self.verify,
+            )
+
+        return AwsGateways(build)

@@ -1,0 +1,1 @@
+"""Operators: thin adapters that keep arguments, call one stage or gateway and return a receipt."""

@@ -1,0 +1,1 @@
+"""Workload files, TaskGroups and the Dag factory; each only arranges the operators."""

@@ -1,0 +1,24 @@
+"""What Airflow's provider discovery reads. It runs in every process, so it imports nothing of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider description, checked by Airflow against its own schema."""
+    integration = "Amazon Bedrock Model Distillation"
+    return {
+        "package-name": "airflow-distill",
+        "name": "Amazon Bedrock Model Distillation",
+        "description": "Distil a large Amazon Bedrock model into a small one as a loop: logs, dataset, job, evaluation, decision, deployment.",
+        "versions": ["0.1.0"],
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://docs.aws.amazon.com/bedrock/latest/userguide/model-distillation.html",
+                "tags": ["aws"],
+            }
+        ],
+        "hooks": [{"integration-name": integration, "python-modules": ["airflow_distill.hooks.bedrock"]}],
+    }

@@ -1,0 +1,1 @@
+"""What the student will be taught: interactions become a curated, checked and split dataset."""

@@ -1,0 +1,1 @@
+"""Is it good enough: a scorecard and a policy become a verdict."""

@@ -1,0 +1,1 @@
+"""How the student compares: answers to held-out prompts become scores and a scorecard."""

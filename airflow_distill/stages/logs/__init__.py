@@ -1,0 +1,1 @@
+"""What the teacher said in production: invocation logs become interactions."""

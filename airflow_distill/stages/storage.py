@@ -1,0 +1,157 @@
+"""What the stages need from a place that keeps objects, and the two stores that need no network.
+
+`ObjectStore` is the protocol; `LocalStore` keeps objects under folders and `MemoryStore` in a dict (tests). The S3 store
+lives in `aws/s3.py`, because only that room may import the AWS SDK. URIs are `s3://bucket/key`, or plain paths for
+`LocalStore`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One listed object: its URI and size in bytes."""
+
+    uri: str
+    size: int
+
+
+class ObjectExistsError(Exception):
+    """A conditional write found the object already there."""
+
+
+class ObjectMissingError(Exception):
+    """A read named an object that is not there."""
+
+
+@runtime_checkable
+class ObjectStore(Protocol):
+    """List, read and write whole objects or streams. Implementations raise the two errors above."""
+
+    def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield every object whose URI starts with the prefix, in key order, through all pages."""
+        ...
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open an object as a stream of bytes."""
+        ...
+
+    def read(self, uri: str) -> bytes:
+        """Return the whole object."""
+        ...
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        """Write the whole object; with `if_absent`, raise `ObjectExistsError` instead of replacing."""
+        ...
+
+    def upload(self, uri: str, path: Path) -> None:
+        """Write an object from a file, streaming."""
+        ...
+
+    def exists(self, uri: str) -> bool:
+        """Say whether the object is there."""
+        ...
+
+    def delete(self, uri: str) -> None:
+        """Remove the object; removing what is not there is not an error."""
+        ...
+
+
+def join_uri(root: str, *parts: str) -> str:
+    """Join a root URI or path with key parts, without double slashes."""
+    return "/".join([root.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+class MemoryStore:
+    """Objects in a dict; for tests and dry runs."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
+        for uri in sorted(self.objects):
+            if uri.startswith(prefix):
+                yield StoredObject(uri, len(self.objects[uri]))
+
+    def open(self, uri: str) -> BinaryIO:
+        return io.BytesIO(self.read(uri))
+
+    def read(self, uri: str) -> bytes:
+        try:
+            return self.objects[uri]
+        except KeyError:
+            raise ObjectMissingError(uri) from None
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        if if_absent and uri in self.objects:
+            raise ObjectExistsError(uri)
+        self.objects[uri] = data
+
+    def upload(self, uri: str, path: Path) -> None:
+        self.objects[uri] = path.read_bytes()
+
+    def exists(self, uri: str) -> bool:
+        return uri in self.objects
+
+    def delete(self, uri: str) -> None:
+        self.objects.pop(uri, None)
+
+
+class LocalStore:
+    """Objects as files; a URI is a path. Writes are atomic: a reader sees the old bytes or the new ones."""
+
+    def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
+        path = Path(prefix)
+        if path.is_file():
+            yield StoredObject(str(path), path.stat().st_size)
+            return
+        base = path if path.is_dir() else path.parent
+        if not base.is_dir():
+            return
+        found = (Path(folder) / name for folder, _, names in os.walk(base) for name in names)
+        for file in sorted(found):
+            if str(file).startswith(prefix):
+                yield StoredObject(str(file), file.stat().st_size)
+
+    def open(self, uri: str) -> BinaryIO:
+        try:
+            return Path(uri).open("rb")
+        except FileNotFoundError:
+            raise ObjectMissingError(uri) from None
+
+    def read(self, uri: str) -> bytes:
+        with self.open(uri) as stream:
+            return stream.read()
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        path = Path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+            stream.write(data)
+        try:
+            if if_absent:
+                os.link(stream.name, path)
+            else:
+                os.replace(stream.name, path)
+                return
+        except FileExistsError:
+            raise ObjectExistsError(uri) from None
+        finally:
+            Path(stream.name).unlink(missing_ok=True)
+
+    def upload(self, uri: str, path: Path) -> None:
+        self.write(uri, path.read_bytes())
+
+    def exists(self, uri: str) -> bool:
+        return Path(uri).is_file()
+
+    def delete(self, uri: str) -> None:
+        Path(uri).unlink(missing_ok=True)

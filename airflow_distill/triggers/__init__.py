@@ -1,0 +1,1 @@
+"""Triggers that wait for remote work without holding a worker slot."""
