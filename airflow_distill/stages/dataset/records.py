@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_distill.stages.digest import prompt_digest
+from airflow_distill.stages.logs.records import Turn
+
+__all__ = ["DatasetFile", "DatasetManifest", "Example", "Finding", "Turn"]
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn of a conversation; `role` is `user` or `assistant`."""
-
-    role: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

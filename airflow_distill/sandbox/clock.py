@@ -1,0 +1,51 @@
+"""The sandbox's own time: it flows like real time and can be moved, so that days pass in a second.
+
+Everything that has a date (jobs, logs, bills) asks this clock and never the system's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+from airflow_distill.sandbox.failures import SandboxUsageError
+
+_FLOOR = datetime(2000, 1, 1, tzinfo=UTC)
+_CEILING = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """Real time plus an offset that callers may change."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._offset = 0.0
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return datetime.fromtimestamp(time.time() + self._offset, tz=UTC)
+
+    def advance(self, seconds: float) -> datetime:
+        """Jump by so many seconds (backwards when negative) and say what time it is then."""
+        return self.set(self.now() + timedelta(seconds=seconds))
+
+    def set(self, moment: datetime | str) -> datetime:
+        """Jump to a moment; ISO 8601 text without an offset is read as UTC."""
+        if isinstance(moment, str):
+            try:
+                moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+            except ValueError:
+                raise SandboxUsageError(f"not an ISO 8601 time: {moment!r}") from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        if not _FLOOR <= moment <= _CEILING:
+            raise SandboxUsageError("the clock can be set to the years 2000 to 2199 only")
+        with self._lock:
+            self._offset = moment.timestamp() - time.time()
+        return self.now()
+
+    def reset(self) -> None:
+        """Back to real time."""
+        with self._lock:
+            self._offset = 0.0
