@@ -1,0 +1,67 @@
+# The one door. `make help` prints the targets; CI calls the same ones.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .uv/bin/uv
+PYTEST := $(BIN)/python -m pytest
+export UV_NO_PROGRESS := 1
+export UV_PYTHON_DOWNLOADS := never
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup check format test test-fast test-all test-matrix demo docs lock clean bench
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(UV):
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+
+$(VENV)/.ready: $(UV) pyproject.toml requirements/locked.txt
+	@echo "Setting up $(VENV) with locked versions (first time: a few hundred MB of downloads)"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements/locked.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready ## create .venv with the locked versions
+
+check: setup ## lint, types, spelling, stale generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell airflow_distill dags tests docs benchmarks README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
+
+format: setup ## format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+test: setup ## checks and every test, the slow ones included
+	$(MAKE) --no-print-directory check
+	$(PYTEST) -q -m "not slow and not airflow" -n 2
+	$(PYTEST) -q -m "airflow and not slow"
+	$(PYTEST) -q -m "slow"
+
+test-fast: setup ## tests of the pure rooms and the sandbox only
+	$(PYTEST) -q -m "not slow and not airflow" -n 2
+
+test-all: test test-matrix ## `test`, then the lowest and newest dependency sets
+
+test-matrix: $(UV) ## tests with lowest-direct, locked and newest dependencies
+	bash requirements/matrix.sh
+
+demo: setup ## the whole loop on a local Airflow and a local Bedrock
+	@$(BIN)/airflow-distill demo
+
+docs: setup ## build the documentation site into site/
+	$(BIN)/mkdocs build --strict
+
+bench: setup ## print the benchmark tables
+	for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done
+
+lock: $(UV) ## resolve the locked versions anew
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml --extra dev --output-file requirements/locked.txt
+
+clean: ## remove environments and caches
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist build
