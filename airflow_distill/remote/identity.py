@@ -1,0 +1,170 @@
+"""Names and request tokens of everything we create, as pure functions of what is wanted.
+
+Equal wishes get equal names, on any machine, in any try, so that a later try finds what an earlier one bought. Each
+kind of name has its own rule at the service; every name here satisfies the strictest of them: lower case, digits and
+single hyphens, at most 63 characters, a letter or digit at both ends.
+
+A name is `<workload>-<purpose><fingerprint>-<generation>`: readable first, unique by the fingerprint. The generation is
+raised only when the service says that the one before failed or was stopped. Changing anything in this module would make
+running jobs unfindable; the tests pin its results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+NAME_LIMIT = 63
+_FINGERPRINT = 16
+_NOT_NAME = re.compile(r"[^a-z0-9]+")
+_NOT_TAG = re.compile(r"[^a-zA-Z0-9\s._:/=+@-]")
+
+TAG_WORKLOAD = "airflow-distill:workload"
+TAG_RUN = "airflow-distill:run"
+TAG_OWNER = "airflow-distill:owner"
+TAG_EXPIRES_AT = "airflow-distill:expires-at"
+TAG_DATASET = "airflow-distill:dataset"
+TAG_RELEASE = "airflow-distill:release"
+TAG_TEMPORARY = "airflow-distill:temporary"
+
+
+def fingerprint(*parts: Any, length: int = _FINGERPRINT) -> str:
+    """Return the first `length` hex digits of the SHA-256 of plain data; key order and tuples do not matter."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def slug(text: str, limit: int) -> str:
+    """Return the text as lower-case letters, digits and single hyphens; never empty, never ending in a hyphen."""
+    folded = _NOT_NAME.sub("-", text.lower()).strip("-")[: max(limit, 1)].strip("-")
+    return folded or "x"
+
+
+def _name(workload: str, purpose: str, mark: str, generation: int) -> str:
+    if generation < 1:
+        raise ValueError("a generation counts from 1")
+    tail = f"-{purpose}{mark}-{generation}"
+    return slug(workload, NAME_LIMIT - len(tail)) + tail
+
+
+def _job_mark(
+    workload: str, dataset_id: str, teacher: str, student: str, parameters: Mapping[str, Any] | None
+) -> str:
+    return fingerprint("job", workload, dataset_id, teacher, student, dict(parameters or {}))
+
+
+def job_name(
+    workload: str,
+    dataset_id: str,
+    teacher: str,
+    student: str,
+    parameters: Mapping[str, Any] | None = None,
+    generation: int = 1,
+) -> str:
+    """Return the customization job's name.
+
+    :param parameters: what else changes the resulting model, as plain data; not roles, tags or places.
+    :param generation: 1 for the first purchase, raised after the service says failed or stopped.
+    """
+    return _name(workload, "j", _job_mark(workload, dataset_id, teacher, student, parameters), generation)
+
+
+def custom_model_name(
+    workload: str,
+    dataset_id: str,
+    teacher: str,
+    student: str,
+    parameters: Mapping[str, Any] | None = None,
+    generation: int = 1,
+) -> str:
+    """Return the custom model's name; it changes with the generation because a failed job may keep it taken."""
+    return _name(workload, "m", _job_mark(workload, dataset_id, teacher, student, parameters), generation)
+
+
+def evaluation_name(
+    workload: str,
+    dataset_id: str,
+    model: str,
+    parameters: Mapping[str, Any] | None = None,
+    generation: int = 1,
+) -> str:
+    """Return the name of an evaluation job or batch inference job: one model, one dataset, one set of settings."""
+    return _name(
+        workload,
+        "e",
+        fingerprint("evaluation", workload, dataset_id, model, dict(parameters or {})),
+        generation,
+    )
+
+
+def host_name(workload: str, purpose: str = "live", key: str = "", generation: int = 1) -> str:
+    """Return the name of provisioned throughput or of a custom model deployment.
+
+    :param purpose: `live` for the permanent host that keeps its address, `candidate` for one that is evaluated and removed.
+    :param key: what tells candidates apart, such as the model's ARN; leave it empty for the live host.
+    """
+    return _name(workload, f"{slug(purpose, 12)}-", fingerprint("host", workload, purpose, key), generation)
+
+
+def copy_name(workload: str, model_arn: str, region: str, generation: int = 1) -> str:
+    """Return the target model's name of a copy into a Region."""
+    return _name(workload, "c", fingerprint("copy", workload, model_arn, region), generation)
+
+
+def request_token(operation: str, name: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """Return the client request token of a create call: the service ignores a second request with the same one.
+
+    :param operation: the API operation, so that one name used for two kinds of thing gives two tokens.
+    :param name: the created thing's name, which carries identity and generation.
+    """
+    return fingerprint("token", operation, name, dict(parameters or {}), length=48)
+
+
+def compact_time(moment: datetime) -> str:
+    """Return a UTC time as `20261123T000000Z`, the one spelling that keys and tags may hold."""
+    return moment.strftime("%Y%m%dT%H%M%SZ")
+
+
+def tag_value(text: str) -> str:
+    """Return the text as the service accepts it in a tag value: other characters become `_`, at most 256 of them."""
+    return _NOT_TAG.sub("_", text)[:256]
+
+
+def resource_tags(
+    workload: str,
+    run: str,
+    owner: str,
+    expires_at: datetime | str | None = None,
+    *,
+    dataset_id: str | None = None,
+    release: int | None = None,
+    temporary: bool = False,
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the tags that every created resource carries; without them the reaper would not dare to touch it.
+
+    :param expires_at: after which nobody should miss the resource; a time in UTC or its compact spelling.
+    :param extra: the user's own tags; they cannot replace ours.
+    """
+    expiry = compact_time(expires_at) if isinstance(expires_at, datetime) else expires_at
+    ours = {
+        TAG_WORKLOAD: workload,
+        TAG_RUN: run,
+        TAG_OWNER: owner,
+        TAG_EXPIRES_AT: expiry,
+        TAG_DATASET: dataset_id,
+        TAG_RELEASE: None if release is None else str(release),
+        TAG_TEMPORARY: "true" if temporary else None,
+    }
+    tags = {str(k): tag_value(str(v)) for k, v in (extra or {}).items()}
+    tags.update({key: tag_value(value) for key, value in ours.items() if value})
+    return tags
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as the API's list of pairs, in a stable order."""
+    return [{"key": key, "value": value} for key, value in sorted(tags.items())]

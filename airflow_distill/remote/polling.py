@@ -1,0 +1,349 @@
+"""What follows one look at remote work: go on waiting, or end with one outcome.
+
+The triggers and the blocking loop of the operators both call `decide`, so they cannot drift apart; they only supply the
+looks, the time and the pauses. A look shows a snapshot or a trouble. Trouble is never taken for an end: a throttle, an
+outage or expired credentials mean "unknown, ask again" until the deadline; a denial, a missing job or a refused
+question end the wait only after they have lasted for their grace without a break.
+
+The deadline is a moment, not a number of attempts. It is checked after the snapshot, so work that ended in time counts
+as ended, whoever was late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from airflow_distill.errors import (
+    DistillError,
+    JobTimeoutError,
+    ServiceAccessError,
+    ServiceError,
+    ServiceNotFoundError,
+    StateError,
+)
+from airflow_distill.remote.failure import job_error
+from airflow_distill.remote.records import JobSnapshot, Kind, snapshot_from_receipt
+
+TroubleKind = Literal["transient", "denied", "missing", "refused"]
+OutcomeStatus = Literal[
+    "success", "failed", "stopped", "timeout", "denied", "missing", "refused", "unreadable"
+]
+
+LONGEST_PAUSE = 600.0
+"""Seconds between looks that troubles cannot exceed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a look showed nothing.
+
+    :param code: the service's error code, empty for lost connections.
+    """
+
+    kind: TroubleKind
+    code: str
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "code": self.code, "message": self.message[:500]}
+
+    @classmethod
+    def from_error(cls, error: Exception) -> Trouble:
+        """Sort an error of ours by what waiting can mend. Anything unforeseen counts as transient."""
+        code = error.code if isinstance(error, ServiceError) else ""
+        kind: TroubleKind = "transient"
+        if isinstance(error, ServiceAccessError):
+            kind = "denied"
+        elif isinstance(error, ServiceNotFoundError):
+            kind = "missing"
+        elif isinstance(error, DistillError) and not error.retryable:
+            kind = "refused"
+        message = error.message if isinstance(error, DistillError) else type(error).__name__
+        return cls(kind, code, message)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trouble:
+        return cls(data.get("kind", "transient"), str(data.get("code", "")), str(data.get("message", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look showed: a snapshot, or why there is none."""
+
+    snapshot: JobSnapshot | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPolicy:
+    """When waiting ends.
+
+    :param deadline: the moment after which we stop waiting; None waits for ever.
+    :param denied_grace: how long a denial may last: policies are edited and take a while to spread.
+    :param missing_grace: how long the job may be missing: lists and reads may lag behind a create.
+    :param refused_grace: how long the service may refuse the question itself.
+    """
+
+    deadline: datetime | None = None
+    denied_grace: timedelta = timedelta(minutes=30)
+    missing_grace: timedelta = timedelta(minutes=10)
+    refused_grace: timedelta = timedelta(minutes=10)
+
+    def grace(self, kind: TroubleKind) -> timedelta | None:
+        """Return how long a trouble may last before it ends the wait; None means until the deadline."""
+        if kind == "denied":
+            return self.denied_grace
+        if kind == "missing":
+            return self.missing_grace
+        if kind == "refused":
+            return self.refused_grace
+        return None
+
+    def expired(self, now: datetime) -> bool:
+        """Say whether the deadline has passed."""
+        return self.deadline is not None and now >= self.deadline
+
+    def seconds_left(self, now: datetime) -> float | None:
+        """Return the seconds until the deadline, at least 0; None when there is none."""
+        return None if self.deadline is None else max(0.0, (self.deadline - now).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class WaitMemory:
+    """What earlier looks told: the last snapshot, and the present trouble with its beginning."""
+
+    snapshot: JobSnapshot | None = None
+    trouble: Trouble | None = None
+    trouble_since: datetime | None = None
+    troubles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a wait ended. `success` only ever comes from the service's own word.
+
+    :param stop_requested: after a timeout: the service has accepted our request to stop.
+    """
+
+    status: OutcomeStatus
+    snapshot: JobSnapshot | None = None
+    trouble: Trouble | None = None
+    stop_requested: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "status": self.status,
+            "snapshot": self.snapshot.to_json() if self.snapshot else None,
+            "trouble": self.trouble.to_json() if self.trouble else None,
+            "stop_requested": self.stop_requested,
+        }
+
+    @classmethod
+    def from_event(cls, event: Any, kind: Kind) -> Outcome:
+        """Read a trigger's event; what cannot be read is "unreadable", never a success."""
+        if not isinstance(event, Mapping):
+            return cls("unreadable")
+        status = event.get("status")
+        known = ("success", "failed", "stopped", "timeout", "denied", "missing", "refused")
+        raw, trouble = event.get("snapshot"), event.get("trouble")
+        snapshot = snapshot_from_receipt(raw, kind) if isinstance(raw, Mapping) else None
+        if status not in known or (
+            status == "success" and (snapshot is None or snapshot.state != "succeeded")
+        ):
+            return cls("unreadable", snapshot=snapshot)
+        return cls(
+            status=status,
+            snapshot=snapshot,
+            trouble=Trouble.from_json(trouble) if isinstance(trouble, Mapping) else None,
+            stop_requested=bool(event.get("stop_requested", False)),
+        )
+
+
+_ENDS: Mapping[str, OutcomeStatus] = {"succeeded": "success", "failed": "failed", "stopped": "stopped"}
+
+
+def decide(
+    look: Look, memory: WaitMemory, policy: WaitPolicy, now: datetime
+) -> tuple[Outcome | None, WaitMemory]:
+    """Return the outcome, or None to go on waiting, with what to remember."""
+    memory = _remember(look, memory, now)
+    snapshot = look.snapshot
+    if snapshot is not None and snapshot.ended:
+        return Outcome(_ENDS[snapshot.state], snapshot=snapshot), memory
+    if policy.expired(now):
+        return Outcome("timeout", snapshot=memory.snapshot, trouble=memory.trouble), memory
+    if memory.trouble is not None and memory.trouble_since is not None:
+        grace = policy.grace(memory.trouble.kind)
+        if grace is not None and now - memory.trouble_since >= grace:
+            status: OutcomeStatus = memory.trouble.kind  # type: ignore[assignment]
+            return Outcome(status, snapshot=memory.snapshot, trouble=memory.trouble), memory
+    return None, memory
+
+
+def _remember(look: Look, memory: WaitMemory, now: datetime) -> WaitMemory:
+    if look.snapshot is not None:
+        return WaitMemory(snapshot=look.snapshot)
+    if look.trouble is None:
+        return memory
+    same = memory.trouble is not None and memory.trouble.kind == look.trouble.kind
+    return WaitMemory(
+        snapshot=memory.snapshot,
+        trouble=look.trouble,
+        trouble_since=memory.trouble_since if same else now,
+        troubles=memory.troubles + 1,
+    )
+
+
+def next_pause(period: float, troubles: int, jitter: float, longest: float = LONGEST_PAUSE) -> float:
+    """Return the seconds until the next look: growing with troubles in a row, spread by a fifth to both sides.
+
+    :param jitter: a number in [0, 1), drawn by the caller.
+    """
+    grown = period * float(2 ** min(troubles, 6))
+    return min(grown, max(longest, period)) * (0.8 + 0.4 * jitter)
+
+
+def aimed_at(snapshot: JobSnapshot, model_arn: str | None) -> JobSnapshot:
+    """Read a host's snapshot against the model it should serve.
+
+    A host that is up but still serves another model is not ready; an update to this very model that failed is a failure,
+    while one to another model, long ago, says nothing.
+    """
+    if not model_arn:
+        return snapshot
+    details = snapshot.details
+    update_is_ours = details.get("update_model_arn") == model_arn
+    if update_is_ours and details.get("update_status") == "UpdateFailed":
+        return replace(snapshot, state="failed", status="UpdateFailed")
+    if snapshot.state == "succeeded" and details.get("model_arn") != model_arn:
+        return replace(snapshot, state="active")
+    return snapshot
+
+
+def progress_line(snapshot: JobSnapshot) -> str:
+    """Return one line for the task log: the status and, for jobs that tell, each phase with its time."""
+    line = f"{snapshot.kind} {snapshot.name or snapshot.arn}: {snapshot.status}"
+    phases = snapshot.details.get("phases")
+    if isinstance(phases, Mapping) and phases:
+        told = (
+            f"{name} {phase.get('status', '?')}" + (f" since {phase['since']}" if phase.get("since") else "")
+            for name, phase in phases.items()
+        )
+        line += " (" + ", ".join(told) + ")"
+    records = snapshot.details.get("records")
+    if isinstance(records, Mapping) and records.get("total"):
+        line += f" ({records.get('processed', 0)} of {records['total']} records)"
+    return line
+
+
+def wait_blocking(
+    look: Callable[[], JobSnapshot],
+    *,
+    policy: WaitPolicy,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    period: float = 60.0,
+    jitter: Callable[[], float] = lambda: 0.5,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Wait in this thread until the work ends, with the very decisions that the triggers use.
+
+    :param look: returns a snapshot or raises an error of ours.
+    """
+    memory, told = WaitMemory(), ""
+    while True:
+        seen = look_once(look)
+        outcome, memory = decide(seen, memory, policy, now())
+        line = told_line(seen, memory)
+        if line != told:
+            progress(line)
+            told = line
+        if outcome is not None:
+            return outcome
+        pause = next_pause(period, memory.troubles, jitter())
+        left = policy.seconds_left(now())
+        sleep(pause if left is None else min(pause, left))
+
+
+def look_once(look: Callable[[], JobSnapshot]) -> Look:
+    """Turn a call that raises into a look; our errors become values."""
+    try:
+        return Look(snapshot=look())
+    except DistillError as error:
+        return Look(trouble=Trouble.from_error(error))
+
+
+def told_line(look: Look, memory: WaitMemory) -> str:
+    """Return what to say about a look: progress, or the trouble and since when."""
+    if look.snapshot is not None:
+        return progress_line(look.snapshot)
+    if look.trouble is not None and memory.trouble_since is not None:
+        what = look.trouble.code or look.trouble.message
+        return f"state unknown since {iso(memory.trouble_since)}: {what}; asking again"
+    return "state unknown; asking again"
+
+
+def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
+    """Return the error a wait ended in, or None for success.
+
+    :param what: names the work when no look ever showed it.
+    """
+    snapshot = outcome.snapshot
+    plain = snapshot.to_json() if snapshot else {}
+    trouble = outcome.trouble or Trouble("transient", "", "")
+    if outcome.status == "success":
+        return None
+    if outcome.status in ("failed", "stopped") and snapshot is not None:
+        return job_error(snapshot)
+    if outcome.status == "timeout":
+        end = "it was asked to stop" if outcome.stop_requested else "it may still run and cost"
+        return JobTimeoutError(
+            f"{what}: our deadline passed while it was {snapshot.status if snapshot else 'unknown'}; {end}.",
+            snapshot=plain,
+            hint="Raise the timeout and clear the task to adopt it, or stop it.",
+        )
+    refused: dict[str, type[ServiceError]] = {
+        "denied": ServiceAccessError,
+        "missing": ServiceNotFoundError,
+        "refused": ServiceError,
+    }
+    if outcome.status in refused:
+        return refused[outcome.status](
+            f"{what}: could not be watched any longer: {trouble.message}",
+            operation="wait",
+            code=trouble.code,
+            hint="The work itself was not touched. Mend the access, then clear the task: it adopts what runs.",
+        )
+    return StateError(
+        f"{what}: the trigger's event cannot be read.",
+        hint="The work itself was not touched; a retry adopts it.",
+    )
+
+
+def iso(moment: datetime) -> str:
+    """Return a UTC time as ISO 8601 with a Z, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime | None:
+    """Read an ISO 8601 time; None for an empty or unreadable text. A time without a zone is UTC."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def deadline_after(created_at: str, timeout: timedelta | None, now: datetime) -> datetime | None:
+    """Return the absolute deadline: counted from when the service says the work was created, so retries do not move it.
+
+    A creation time in the future (clocks differ) or an unreadable one counts as now.
+    """
+    if timeout is None:
+        return None
+    created = parse_time(created_at) or now
+    return min(created, now) + timeout

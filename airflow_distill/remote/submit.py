@@ -1,0 +1,268 @@
+"""Find, adopt or submit: the one way anything paid is bought.
+
+Used by deferrable, blocking and fire-and-forget operators alike. The order never changes: look the name up, adopt what
+runs or has completed, buy only when the service itself says that there is none or that the last one failed or was
+stopped, and look again after any error from the purchase. Neither memory nor Airflow's stores decide anything: a
+process may be killed between any two lines here and the next try ends with the same single purchase, because names and
+tokens are functions of the wish.
+
+Calls, time and pauses are passed in. `fault` is called at every named point; tests kill the process there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_distill.errors import (
+    ConfigurationError,
+    DistillError,
+    ServiceAccessError,
+    StateError,
+)
+from airflow_distill.remote.failure import diagnose, job_error
+from airflow_distill.remote.polling import iso
+from airflow_distill.remote.records import JobSnapshot, Kind
+
+FAULT_POINTS = (
+    "before-find",
+    "after-find",
+    "before-create",
+    "after-create",
+    "after-create-error",
+    "before-return",
+)
+"""Every point of `find_adopt_or_submit` at which a process may die, in order."""
+
+_LOOKS = (0.0, 1.0, 2.0, 4.0)
+"""Seconds before each look after a create: reads may lag behind writes."""
+_READS = (0.0, 1.0, 3.0, 8.0, 15.0)
+"""Seconds before each attempt to read when the service does not answer."""
+_CREATES = (0.0, 2.0, 8.0)
+"""Seconds before each attempt to create when the service did not answer and the name is still free."""
+_STOPPING_LOOKS = 24
+_STOPPING_PAUSE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to exist exactly once.
+
+    :param name_of: the name for a generation; see `remote.identity`.
+    :param find: looks a name up; None only when the service says there is none, any doubt is raised.
+    :param create: buys a generation and returns its ARN.
+    """
+
+    kind: Kind
+    name_of: Callable[[int], str]
+    find: Callable[[str], JobSnapshot | None]
+    create: Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What an earlier try noted down. A shortcut to where to look first, never a proof that something exists."""
+
+    name: str
+    generation: int
+    arn: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": 1, "name": self.name, "generation": self.generation, "arn": self.arn}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Memo | None:
+        """Read a note; an unreadable one is no note."""
+        try:
+            return cls(str(data["name"]), int(data["generation"]), str(data.get("arn", "")))
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the wish came to.
+
+    :param adopted: it was there already; this call bought nothing.
+    :param submissions: how many generations have been bought in all, as far as the service shows.
+    """
+
+    snapshot: JobSnapshot
+    generation: int
+    adopted: bool
+    submissions: int
+
+    @property
+    def memo(self) -> Memo:
+        """What to note down for a later try."""
+        return Memo(self.snapshot.name, self.generation, self.snapshot.arn)
+
+
+def no_fault(point: str) -> None:
+    """Do nothing at a fault point."""
+
+
+def find_adopt_or_submit(
+    wish: Wish,
+    *,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    max_generations: int = 2,
+    first_generation: int = 1,
+    memo: Memo | None = None,
+    fault: Callable[[str], None] = no_fault,
+) -> Submission:
+    """Return the one piece of work for this wish, buying it only when there is none.
+
+    :param max_generations: how many may ever be bought; a further one is refused with the last failure.
+    :param first_generation: where to begin counting; raise it to buy on purpose past a completed one.
+    :raises StateError: the service could not be asked whether the work exists; nothing more was bought.
+    :raises JobError: every allowed generation failed or was stopped.
+    """
+    if first_generation < 1 or max_generations < 1:
+        raise ConfigurationError("submit: generations count from 1.", hint="Set both numbers to at least 1.")
+    last_allowed = first_generation + max_generations - 1
+    generation = _start(wish, memo, first_generation, last_allowed)
+    while True:
+        fault("before-find")
+        found = _settled(wish, wish.name_of(generation), sleep)
+        fault("after-find")
+        if found is None:
+            _refuse_doubt(wish, memo, generation)
+            return _buy(wish, generation, first_generation, now, sleep, fault)
+        if found.state not in ("failed", "stopped"):
+            fault("before-return")
+            return Submission(found, generation, True, generation - first_generation + 1)
+        if generation >= last_allowed:
+            raise _used_up(found, max_generations)
+        generation += 1
+
+
+def _start(wish: Wish, memo: Memo | None, first: int, last: int) -> int:
+    if memo is not None and first <= memo.generation <= last and wish.name_of(memo.generation) == memo.name:
+        return memo.generation
+    return first
+
+
+def _refuse_doubt(wish: Wish, memo: Memo | None, generation: int) -> None:
+    """Buy nothing when an earlier try noted an ARN under this name and the service now knows nothing of it."""
+    if memo is not None and memo.arn and memo.name == wish.name_of(generation):
+        raise StateError(
+            f"submit: an earlier try bought {memo.name} ({memo.arn}), and the service now says there is none.",
+            hint="Check the connection's account and Region. To buy anew, delete the task's stored state first.",
+        )
+
+
+def _used_up(found: JobSnapshot, allowed: int) -> DistillError:
+    error = job_error(found)
+    error.retryable = False
+    limit = f"All {allowed} allowed generations are used up; raise max_generations to buy another."
+    error.hint = f"{limit} {diagnose(found).hint}"
+    return error
+
+
+def _read(wish: Wish, name: str, sleep: Callable[[float], None]) -> JobSnapshot | None:
+    """Look a name up, asking again while the service does not answer."""
+    error: DistillError | None = None
+    for pause in _READS:
+        if pause:
+            sleep(pause)
+        try:
+            return wish.find(name)
+        except DistillError as caught:
+            if not caught.retryable:
+                raise
+            error = caught
+    raise StateError(
+        f"submit: could not find out whether {name} exists: {error.message if error else ''}",
+        hint="Nothing was bought; a retry looks again.",
+    ) from error
+
+
+def _settled(wish: Wish, name: str, sleep: Callable[[float], None]) -> JobSnapshot | None:
+    """Look a name up; one that is stopping is waited for a little, because it will be neither adopted nor replaced."""
+    for _ in range(_STOPPING_LOOKS):
+        found = _read(wish, name, sleep)
+        if found is None or found.status != "Stopping":
+            return found
+        sleep(_STOPPING_PAUSE)
+    raise StateError(
+        f"submit: {name} is still stopping.", hint="A retry looks again and buys the next generation."
+    )
+
+
+def _buy(
+    wish: Wish,
+    generation: int,
+    first: int,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    fault: Callable[[str], None],
+) -> Submission:
+    name = wish.name_of(generation)
+    for attempt, pause in enumerate(_CREATES, 1):
+        if pause:
+            sleep(pause)
+        fault("before-create")
+        try:
+            arn = wish.create(generation)
+        except Exception as error:
+            fault("after-create-error")
+            found = _look_again(wish, name, sleep, error)
+            if found is not None:
+                fault("before-return")
+                return Submission(found, generation, True, generation - first + 1)
+            if attempt == len(_CREATES) or not getattr(error, "retryable", False):
+                raise
+            continue
+        fault("after-create")
+        snapshot = _after_create(wish, name, arn, now)
+        fault("before-return")
+        return Submission(snapshot, generation, False, generation - first + 1)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _look_again(
+    wish: Wish, name: str, sleep: Callable[[float], None], error: Exception
+) -> JobSnapshot | None:
+    """Look a name up after a failed create, whatever the failure said."""
+    certain = isinstance(error, ServiceAccessError | ConfigurationError)
+    for pause in _LOOKS[:1] if certain else _LOOKS:
+        if pause:
+            sleep(pause)
+        try:
+            found = _read(wish, name, sleep)
+        except DistillError as unread:
+            raise StateError(
+                f"submit: creating {name} failed ({error}), and it could not be looked up afterwards "
+                f"({unread.message}).",
+                hint="It may exist; a retry looks first and buys nothing twice.",
+            ) from error
+        if found is not None:
+            return found
+    return None
+
+
+def _after_create(wish: Wish, name: str, arn: str, now: Callable[[], datetime]) -> JobSnapshot:
+    """Return the bought work as the service shows it, or as it must be when it does not show it yet."""
+    try:
+        found = wish.find(name)
+    except DistillError:
+        found = None
+    if found is not None and found.arn == arn:
+        return found
+    return JobSnapshot(
+        kind=wish.kind, arn=arn, name=name, state="active", status="InProgress", created_at=iso(now())
+    )
+
+
+__all__ = [
+    "FAULT_POINTS",
+    "Memo",
+    "Submission",
+    "Wish",
+    "find_adopt_or_submit",
+    "no_fault",
+]
