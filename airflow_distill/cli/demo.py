@@ -1,0 +1,34 @@
+"""`airflow-distill demo`: the whole loop on a local Bedrock and a real Airflow, watched to its verdict.
+
+Nothing leaves the machine. Ends with status 0 when the loop reached a verdict (promote, hold, reject or inconclusive),
+and with another status when it did not; either way no process stays behind unless `--keep` was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--traffic",
+        type=Path,
+        metavar="FILE",
+        help="prompts and the teacher's answers: JSON Lines with prompt and completion, or CSV with text,category",
+    )
+    parser.add_argument("--prompts", type=int, default=4000, metavar="N", help="at most N prompts of the file (4000)")
+    parser.add_argument("--keep", action="store_true", help="leave Airflow and the sandbox running until Ctrl-C")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of Airflow's UI (a free one)")
+    parser.add_argument("--sandbox-port", type=int, default=0, metavar="N", help="port of the sandbox (a free one)")
+    parser.add_argument(
+        "--home", type=Path, default=Path(".distill-demo"), metavar="DIR", help="where to keep it all (.distill-demo)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demonstration and return its exit status."""
+    from airflow_distill.demo.run import demonstrate
+
+    return demonstrate(args)
