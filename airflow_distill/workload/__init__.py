@@ -1,0 +1,12 @@
+"""One YAML file per workload, read and checked without Airflow, without the AWS SDK and without the network.
+
+    reading.py   a file's text -> plain data, and where each key and value stands
+    config.py    plain data -> a frozen `Workload`, one group a stage
+    tasks.py     a `Workload` -> the tasks of its loop as data: operator, arguments, order
+    source.py    the same tasks as plain operator code (`airflow-distill workload eject`)
+    iam.py       the least-privilege policies and trust documents a `Workload` needs
+    schema.py    the published JSON schema
+
+The TaskGroups and the Dag factory in `pipelines/` build operators from `tasks.py`; `eject` prints the same list, so the two
+cannot drift apart.
+"""

@@ -1,0 +1,424 @@
+"""What a workload file may say: one frozen record per group of settings, with defaults good enough for a short file.
+
+Takes plain data, hands on a `Workload`. Data from outside is checked here once: types, names, ranges, rules between
+fields. What a rule needs from the world (does the bucket exist, may the role be assumed) is the business of `doctor`.
+
+Pydantic does the checking because Airflow ships it and because it gives the JSON schema from the same lines. This module
+imports neither Airflow nor the AWS SDK: parsing a folder of files stays cheap.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+NAME = re.compile(r"[a-z0-9]([-_]?[a-z0-9])*")
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+S3_URI = re.compile(
+    r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
+)
+"""Bedrock's own pattern for S3 URIs: no `=`, `:`, `+`, `%`, space or empty segment."""
+
+_DURATION = re.compile(r"(\d+)(m|h|d|w)")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Return the span that `90m`, `36h`, `7d` or `2w` names.
+
+    :raises ValueError: it is none of these.
+    """
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError("a duration is a whole number and a unit, such as 90m, 36h, 7d or 2w")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def format_duration(span: timedelta) -> str:
+    """Return the shortest spelling that `parse_duration` reads back."""
+    for unit in ("d", "h"):
+        if span % _UNITS[unit] == timedelta(0):
+            return f"{span // _UNITS[unit]}{unit}"
+    return f"{span // _UNITS['m']}m"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*(m|h|d|w)$", "examples": ["7d", "36h"]}),
+]
+
+
+def _check_s3_uri(value: str) -> str:
+    if not S3_URI.fullmatch(value):
+        raise ValueError(
+            "Bedrock takes S3 URIs such as s3://bucket/folder: no '=', ':', '+', spaces or empty segments"
+        )
+    return value.rstrip("/")
+
+
+def _check_role(value: str) -> str:
+    if not ROLE_ARN.fullmatch(value):
+        raise ValueError("a role is given by its ARN, such as arn:aws:iam::111122223333:role/distill")
+    return value
+
+
+S3Uri = Annotated[str, AfterValidator(_check_s3_uri), Field(examples=["s3://acme-distill/loop"])]
+RoleArn = Annotated[
+    str, AfterValidator(_check_role), Field(examples=["arn:aws:iam::111122223333:role/distill"])
+]
+Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+Dollars = Annotated[float, Field(gt=0, strict=True)]
+Count = Annotated[int, Field(strict=True)]
+
+
+class Settings(BaseModel):
+    """Base of every group: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, str_min_length=1)
+
+
+class MetadataMatch(Settings):
+    """One comparison of request metadata, with the service's own meaning."""
+
+    equals: dict[str, str] | None = Field(
+        default=None, min_length=1, max_length=1, description="key: value that must be equal"
+    )
+    notEquals: dict[str, str] | None = Field(
+        default=None, min_length=1, max_length=1, description="key: value that must differ"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> MetadataMatch:
+        if self.equals is None and self.notEquals is None:
+            raise ValueError("say equals or notEquals")
+        return self
+
+
+class MetadataFilter(Settings):
+    """Bedrock's request-metadata filter: exactly one of four members, not nested."""
+
+    equals: dict[str, str] | None = Field(default=None, description="one key: value that must be equal")
+    notEquals: dict[str, str] | None = Field(default=None, description="one key: value that must differ")
+    andAll: tuple[MetadataMatch, ...] | None = Field(
+        default=None, min_length=1, max_length=16, description="all of these must hold"
+    )
+    orAll: tuple[MetadataMatch, ...] | None = Field(
+        default=None, min_length=1, max_length=16, description="one of these must hold"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_member(self) -> MetadataFilter:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of equals, notEquals, andAll, orAll")
+        for name in ("equals", "notEquals"):
+            entries = getattr(self, name)
+            if entries is not None and len(entries) != 1:
+                raise ValueError(f"{name} takes one key; list the comparisons under andAll instead")
+        return self
+
+    def as_request(self) -> dict[str, Any]:
+        """Return the filter as the service takes it."""
+        return self.model_dump(exclude_none=True, mode="json")
+
+
+class Logs(Settings):
+    """Where the teacher's invocation logs lie and which records belong to the workload."""
+
+    location: S3Uri = Field(description="the prefix above `AWSLogs/`, or any folder of log objects")
+    metadata: MetadataFilter | None = Field(
+        default=None, description="request metadata the records must carry"
+    )
+    caller: str | None = Field(
+        default=None,
+        description="for untagged traffic: the calling identity's ARN, `*` matches any run of characters",
+    )
+    system_prompt: str | None = Field(
+        default=None,
+        description="for untagged traffic: the first 16 or more hex digits of the system prompt's digest",
+    )
+    models: dict[str, str] = Field(
+        default_factory=dict,
+        description="application profile, throughput or deployment ARN: the model id behind it",
+    )
+    window: Duration = Field(default=timedelta(days=7), description="how far back one run reads")
+    late: Duration = Field(
+        default=timedelta(hours=1), description="how long to let log delivery settle before a window's end"
+    )
+
+
+class Dataset(Settings):
+    """What of the logs becomes training data, and what is kept for judging."""
+
+    source: Literal["curated", "curated-with-answers", "logs-prompts", "logs-pairs"] = Field(
+        default="curated",
+        description="curated: our checked prompts, the teacher answers anew; curated-with-answers: with the "
+        "logged answers as golden labels; logs-prompts, logs-pairs: the log prefix itself is handed to Bedrock",
+    )
+    prompts: S3Uri | None = Field(
+        default=None, description="a prompt file of your own, instead of logs or beside them"
+    )
+    size: Count = Field(default=15_000, ge=100, le=15_000, description="at most so many training records")
+    heldout: Count = Field(
+        default=400, ge=30, le=5_000, description="about so many prompts are kept for judging"
+    )
+    redact: bool = Field(default=True, description="replace secrets and common identifiers by placeholders")
+    near_duplicates: Share = Field(
+        default=0.9, description="prompts at least so similar count as one; 1 turns it off"
+    )
+    stratify_by: str | None = Field(
+        default=None, description="request metadata key whose values are sampled evenly"
+    )
+    salt: str | None = Field(
+        default=None, description="fixes which prompts are held out; the workload's name when left out"
+    )
+
+
+class Vpc(Settings):
+    """Where the job's network interfaces go."""
+
+    subnets: tuple[str, ...] = Field(min_length=1, max_length=16)
+    security_groups: tuple[str, ...] = Field(min_length=1, max_length=5)
+
+
+class Job(Settings):
+    """How the student is asked for."""
+
+    max_response_length: Count = Field(default=1000, ge=1, description="longest teacher answer, in tokens")
+    deadline: Duration = Field(
+        default=timedelta(days=7), description="counted from the first submit, across retries"
+    )
+    on_deadline: Literal["leave", "stop"] = Field(
+        default="leave", description="what happens to the job at its deadline"
+    )
+    submissions: Count = Field(
+        default=1, ge=1, le=5, description="how often a failed job may be bought anew in one run"
+    )
+    kms_key: str | None = Field(default=None, description="customer key for the custom model")
+    vpc: Vpc | None = None
+
+
+class Evaluation(Settings):
+    """How the student is compared with the teacher, the untuned student and the model now live."""
+
+    scorers: tuple[str, ...] = Field(
+        default=("exact_match",), min_length=1, description="scorer names; the first one decides"
+    )
+    prompts: Count = Field(default=400, ge=30, le=5_000, description="how many held-out prompts are asked")
+    max_tokens: Count = Field(default=1000, ge=1, description="longest answer asked of each model")
+    slices: tuple[str, ...] = Field(default=(), description="request metadata keys to report separately")
+    judge: str | None = Field(default=None, description="model id of a judge, not of the pair's family")
+    untuned: bool = Field(default=True, description="ask the untuned student too")
+
+
+class Policy(Settings):
+    """What a student must show to be promoted."""
+
+    margin: Share = Field(default=0.03, description="how far below the teacher the student may be")
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1.0, description="of the interval that must clear the margin"
+    )
+    min_prompts: Count = Field(
+        default=100, ge=30, description="fewer paired answers than this decide nothing"
+    )
+    min_gain: Share = Field(default=0.0, description="how much better than the untuned student it must be")
+    max_cost_ratio: float | None = Field(
+        default=None, gt=0, description="student's price over the teacher's, at most"
+    )
+    max_payback: Duration | None = Field(default=None, description="break-even must come within this time")
+
+
+class Approval(Settings):
+    """When a person must say yes. No answer means no."""
+
+    when: Literal["never", "always", "doubtful"] = Field(
+        default="always",
+        description="doubtful: the verdict is not a clear promote, or the price crosses `above_usd_per_month`",
+    )
+    above_usd_per_month: Dollars | None = Field(
+        default=None, description="hosting dearer than this needs approval"
+    )
+    users: tuple[str, ...] = Field(default=(), description="who may answer; anybody with access when empty")
+    wait: Duration = Field(default=timedelta(days=3), description="how long an answer is awaited")
+
+
+class Deployment(Settings):
+    """How the promoted student answers, and for how long."""
+
+    enabled: bool = Field(default=True, description="false stops after the verdict")
+    host: Literal["auto", "custom-model-deployment", "provisioned-throughput"] = Field(
+        default="auto",
+        description="auto: what the student supports, then the cheaper at the forecast traffic",
+    )
+    model_units: Count = Field(default=1, ge=1, description="provisioned throughput only")
+    hourly_price: Dollars | None = Field(
+        default=None, description="price of one model unit; required for provisioned throughput"
+    )
+    commitment: Literal["OneMonth", "SixMonths"] | None = Field(
+        default=None, description="provisioned throughput only"
+    )
+    days: Count | None = Field(
+        default=None, ge=1, description="provisioned throughput ends after so many days"
+    )
+    calls_per_day: Count | None = Field(
+        default=None, ge=1, description="forecast traffic; from the logs when left out"
+    )
+    pointer: str | None = Field(
+        default=None, description="SSM parameter naming the live model; /distill/<name> when left out"
+    )
+    smoke_prompts: Count = Field(
+        default=5, ge=1, le=50, description="held-out prompts asked before the pointer moves"
+    )
+    bake: Duration = Field(
+        default=timedelta(hours=1), description="watched after promotion; a bad hour goes back by itself"
+    )
+
+    @model_validator(mode="after")
+    def _throughput_has_price_and_end(self) -> Deployment:
+        if self.host == "provisioned-throughput":
+            if self.hourly_price is None:
+                raise ValueError(
+                    "provisioned-throughput needs hourly_price: what one model unit costs an hour"
+                )
+            if self.days is None and self.commitment is None:
+                raise ValueError("provisioned-throughput needs an end: days, or a commitment")
+        elif self.commitment is not None:
+            raise ValueError("commitment belongs to host: provisioned-throughput")
+        return self
+
+
+class Schedule(Settings):
+    """When the loop runs: at a time, on enough fresh logs, on partitions, or only on demand."""
+
+    cron: str | None = Field(default=None, description="five fields, UTC")
+    fresh_prompts: Count | None = Field(
+        default=None,
+        ge=100,
+        description="run when so many new usable prompts have been logged since the last run",
+    )
+    check_every: Duration = Field(
+        default=timedelta(minutes=15), description="how often the log prefix is listed"
+    )
+    partitions: Literal["weekly"] | None = Field(
+        default=None, description="hourly log partitions to daily datasets to a weekly run"
+    )
+    catchup: bool = Field(
+        default=False, description="cron only: also run for times that passed while the Dag was off"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_of(self) -> Schedule:
+        given = [n for n in ("cron", "fresh_prompts", "partitions") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of cron, fresh_prompts, partitions; this gives {' and '.join(given)}")
+        if self.cron is not None and len(self.cron.split()) != 5 and not self.cron.startswith("@"):
+            raise ValueError("cron has five fields, such as '0 3 * * 1'")
+        return self
+
+
+class Budget(Settings):
+    """Caps in US dollars, checked before each paid step. An unknown price stops the run, it never counts as zero."""
+
+    usd_per_run: Dollars = Field(description="one run may spend so much")
+    usd_per_month: Dollars | None = Field(default=None, description="all runs of a calendar month together")
+
+
+class Notifier(Settings):
+    """An Airflow notifier by its class, and the arguments it takes."""
+
+    notifier: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="dotted path of a BaseNotifier, such as airflow.providers.slack.notifications.slack.SlackNotifier",
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="passed to the notifier; templated by it"
+    )
+    events: tuple[Literal["verdict", "failure", "spend", "expiry"], ...] = Field(
+        default=("verdict", "failure", "spend", "expiry"), min_length=1, description="what to tell about"
+    )
+
+
+def _check_name(value: str) -> str:
+    if not NAME.fullmatch(value) or len(value) > 40:
+        raise ValueError(
+            "a name has at most 40 of a-z, 0-9, '-' and '_', and starts and ends with a letter or digit"
+        )
+    return value
+
+
+class Workload(Settings):
+    """One workload: what is distilled, from which logs, held to what, at what price, and who answers for it."""
+
+    version: Literal[1] = Field(default=1, description="of this file's format")
+    name: Annotated[str, AfterValidator(_check_name)] = Field(description="the file's name when left out")
+    description: str = ""
+    owner: str = Field(description="team or person; on every resource as a tag")
+    teacher: str = Field(
+        description="model id or system inference profile", examples=["amazon.nova-pro-v1:0"]
+    )
+    student: str = Field(
+        description="base model with its context suffix", examples=["amazon.nova-micro-v1:0:128k"]
+    )
+    root: S3Uri = Field(description="where datasets, answers and releases are kept")
+    role_arn: RoleArn = Field(description="service role the customization job assumes")
+    evaluation_role_arn: RoleArn | None = Field(
+        default=None, description="service role of evaluation and batch jobs"
+    )
+    aws_conn_id: str = Field(default="aws_default", description="Airflow connection")
+    region_name: str | None = Field(default=None, description="the connection's Region when left out")
+    tags: dict[str, str] = Field(default_factory=dict, max_length=40, description="added to every resource")
+    logs: Logs | None = None
+    dataset: Dataset = Dataset()
+    job: Job = Job()
+    evaluation: Evaluation = Evaluation()
+    policy: Policy = Policy()
+    approval: Approval = Approval()
+    deployment: Deployment = Deployment()
+    schedule: Schedule = Schedule()
+    budget: Budget
+    alerts: tuple[Notifier, ...] = ()
+
+    @field_validator("tags")
+    @classmethod
+    def _own_tags_only(cls, value: dict[str, str]) -> dict[str, str]:
+        taken = sorted(key for key in value if key.startswith(("airflow-distill:", "aws:")))
+        if taken:
+            raise ValueError(f"{taken[0]} is a reserved tag")
+        return value
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Workload:
+        if self.logs is None and self.dataset.prompts is None:
+            raise ValueError("say where the data comes from: logs.location, or dataset.prompts")
+        if self.logs is None and self.dataset.source.startswith("logs-"):
+            raise ValueError(f"dataset.source {self.dataset.source} needs logs.location")
+        if self.logs is None and self.schedule.fresh_prompts is not None:
+            raise ValueError("schedule.fresh_prompts needs logs.location")
+        return self
+
+    @property
+    def pointer(self) -> str:
+        """The SSM parameter that names the live model."""
+        return self.deployment.pointer or f"/distill/{self.name}"
+
+    @property
+    def salt(self) -> str:
+        """What fixes the split of prompts into training and held-out."""
+        return self.dataset.salt or self.name
