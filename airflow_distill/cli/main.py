@@ -17,6 +17,8 @@ from airflow_distill.errors import DistillError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("airflow_distill.cli.demo", "run the whole loop on a local Airflow and a local Bedrock"),
     "sandbox": ("airflow_distill.cli.sandbox", "start and steer the local Bedrock"),
+    "workload": ("airflow_distill.cli.workload", "write, check, plan and unfold workload files"),
+    "iam": ("airflow_distill.cli.iam", "print the least-privilege policies of a workload"),
     "dataset": ("airflow_distill.cli.dataset", "check prompt files and logs; build a dataset from logs"),
 }
 """Command name -> (module, one line of help)."""

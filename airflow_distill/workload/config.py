@@ -20,17 +20,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-NAME = re.compile(r"[a-z0-9]([-_]?[a-z0-9])*")
-ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-S3_URI = re.compile(
-    r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
-)
-"""Bedrock's own pattern for S3 URIs: no `=`, `:`, `+`, `%`, space or empty segment."""
+from airflow_distill.stages.jobs import models
+from airflow_distill.stages.jobs.request import ROLE_ARN, S3_URI, WORKLOAD
 
 _DURATION = re.compile(r"(\d+)(m|h|d|w)")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -146,13 +143,16 @@ class Logs(Settings):
     metadata: MetadataFilter | None = Field(
         default=None, description="request metadata the records must carry"
     )
-    caller: str | None = Field(
-        default=None,
-        description="for untagged traffic: the calling identity's ARN, `*` matches any run of characters",
+    operations: tuple[
+        Literal["Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"], ...
+    ] = Field(default=(), description="only these API operations; all four when empty")
+    identity: str | None = Field(
+        default=None, description="for untagged traffic: the caller's ARN, with `*` and `?` as in a shell"
     )
-    system_prompt: str | None = Field(
+    system_digest: str | None = Field(
         default=None,
-        description="for untagged traffic: the first 16 or more hex digits of the system prompt's digest",
+        pattern=r"^[0-9a-f]{32}$",
+        description="for untagged traffic: the system prompt's fingerprint, as `airflow-distill scout` prints it",
     )
     models: dict[str, str] = Field(
         default_factory=dict,
@@ -160,7 +160,11 @@ class Logs(Settings):
     )
     window: Duration = Field(default=timedelta(days=7), description="how far back one run reads")
     late: Duration = Field(
-        default=timedelta(hours=1), description="how long to let log delivery settle before a window's end"
+        default=timedelta(hours=1),
+        description="how long log delivery may take; a window ends so long before its run",
+    )
+    answer: Literal["latest", "first", "most_frequent"] = Field(
+        default="latest", description="which answer counts when one prompt has several"
     )
 
 
@@ -194,8 +198,8 @@ class Dataset(Settings):
 class Vpc(Settings):
     """Where the job's network interfaces go."""
 
-    subnets: tuple[str, ...] = Field(min_length=1, max_length=16)
-    security_groups: tuple[str, ...] = Field(min_length=1, max_length=5)
+    subnets: tuple[str, ...] = Field(min_length=1, max_length=16, description="subnet ids")
+    security_groups: tuple[str, ...] = Field(min_length=1, max_length=5, description="security group ids")
 
 
 class Job(Settings):
@@ -212,14 +216,16 @@ class Job(Settings):
         default=1, ge=1, le=5, description="how often a failed job may be bought anew in one run"
     )
     kms_key: str | None = Field(default=None, description="customer key for the custom model")
-    vpc: Vpc | None = None
+    vpc: Vpc | None = Field(default=None, description="network of the job; AWS's own when left out")
 
 
 class Evaluation(Settings):
     """How the student is compared with the teacher, the untuned student and the model now live."""
 
-    scorers: tuple[str, ...] = Field(
-        default=("exact_match",), min_length=1, description="scorer names; the first one decides"
+    scorers: tuple[str | dict[str, Any], ...] = Field(
+        default=("exact",),
+        min_length=1,
+        description="scorers by name, or {kind: ..., settings}; the first one decides",
     )
     prompts: Count = Field(default=400, ge=30, le=5_000, description="how many held-out prompts are asked")
     max_tokens: Count = Field(default=1000, ge=1, description="longest answer asked of each model")
@@ -356,7 +362,7 @@ class Notifier(Settings):
 
 
 def _check_name(value: str) -> str:
-    if not NAME.fullmatch(value) or len(value) > 40:
+    if not WORKLOAD.fullmatch(value) or len(value) > 40:
         raise ValueError(
             "a name has at most 40 of a-z, 0-9, '-' and '_', and starts and ends with a letter or digit"
         )
@@ -368,10 +374,15 @@ class Workload(Settings):
 
     version: Literal[1] = Field(default=1, description="of this file's format")
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="the file's name when left out")
-    description: str = ""
+    description: Annotated[str, Field(min_length=0)] = Field(
+        default="", description="shown in Airflow's list of Dags"
+    )
     owner: str = Field(description="team or person; on every resource as a tag")
     teacher: str = Field(
         description="model id or system inference profile", examples=["amazon.nova-pro-v1:0"]
+    )
+    allow_unlisted_pair: bool = Field(
+        default=False, description="go on with a pair that the table of teachers and students does not list"
     )
     student: str = Field(
         description="base model with its context suffix", examples=["amazon.nova-micro-v1:0:128k"]
@@ -384,7 +395,7 @@ class Workload(Settings):
     aws_conn_id: str = Field(default="aws_default", description="Airflow connection")
     region_name: str | None = Field(default=None, description="the connection's Region when left out")
     tags: dict[str, str] = Field(default_factory=dict, max_length=40, description="added to every resource")
-    logs: Logs | None = None
+    logs: Logs | None = Field(default=None, description="where the teacher's answers come from")
     dataset: Dataset = Dataset()
     job: Job = Job()
     evaluation: Evaluation = Evaluation()
@@ -393,7 +404,23 @@ class Workload(Settings):
     deployment: Deployment = Deployment()
     schedule: Schedule = Schedule()
     budget: Budget
-    alerts: tuple[Notifier, ...] = ()
+    alerts: tuple[Notifier, ...] = Field(default=(), description="who is told about what")
+
+    @field_validator("student")
+    @classmethod
+    def _is_a_pair(cls, value: str, info: ValidationInfo) -> str:
+        teacher = info.data.get("teacher")
+        if teacher is None or info.data.get("allow_unlisted_pair"):
+            return value
+        pair = models.find_pair(teacher, value)
+        if pair is None:
+            listed = ", ".join(models.students_of(teacher)) or "none"
+            raise ValueError(f"not a listed student of {models.base_model_id(teacher)}; listed: {listed}")
+        if pair.trust == "withdrawn":
+            raise ValueError("AWS has withdrawn this pair")
+        if pair.profile_only and not models.is_profile(teacher):
+            raise ValueError(f"this teacher answers only through a profile; write teacher: us.{pair.teacher}")
+        return value
 
     @field_validator("tags")
     @classmethod

@@ -192,7 +192,8 @@ def parse_text(text: str, path: str) -> Document:
             document.problems.append(Problem(_mark(path, node), "", "the file must be a mapping of settings"))
         else:
             _place(node, (), document, loader, frozenset())
-            document.data = _without_empty(loader.construct_document(node))
+            if not document.problems:
+                document.data = _without_empty(loader.construct_document(node))
     except yaml.YAMLError as error:
         document.problems.append(_syntax_problem(error, path))
     finally:

@@ -1,0 +1,32 @@
+"""`airflow-distill iam`: print the least-privilege policies and trust documents of a workload. Reads one file only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--workload", metavar="FILE", type=Path, required=True, help="workload file")
+    parser.add_argument("--document", metavar="NAME", help="print this document alone, ready for `aws iam`")
+    parser.add_argument("--region", metavar="REGION", help="used when the file names no Region")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print all documents as one object by name, or one document."""
+    from airflow_distill.errors import ConfigurationError
+    from airflow_distill.workload.iam import documents
+    from airflow_distill.workload.reading import read_workload
+
+    found = documents(read_workload(args.workload), args.region)
+    if args.document is None:
+        print(json.dumps(found, indent=2))
+        return 0
+    if args.document not in found:
+        raise ConfigurationError(
+            f"There is no document {args.document!r} for this workload.", hint=f"Known: {', '.join(found)}."
+        )
+    print(json.dumps(found[args.document], indent=2))
+    return 0

@@ -1,0 +1,43 @@
+"""The published JSON schema is the one the code would write, and it agrees with the reader."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from airflow_distill.workload.schema import PUBLISHED, json_schema, text
+
+
+def test_the_published_schema_is_fresh() -> None:
+    assert PUBLISHED.read_text() == text(), "run python -m airflow_distill.workload.schema"
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(text()))
+
+
+def test_the_shortest_file_satisfies_the_schema(shortest: str) -> None:
+    jsonschema.validate(yaml.safe_load(shortest), json_schema())
+
+
+@pytest.mark.parametrize("wrong", [{"extra": 1}, {"policy": {"margn": 1}}, {"job": {"deadline": "7 days"}}])
+def test_the_schema_refuses_what_the_reader_refuses(shortest: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**yaml.safe_load(shortest), **wrong}, json_schema())
+
+
+def test_every_setting_is_described() -> None:
+    """Editors show the description; the reference page prints it."""
+    schema = json_schema()
+    groups = [schema, *schema["$defs"].values()]
+    bare = [
+        f"{group.get('title')}.{name}"
+        for group in groups
+        for name, setting in group.get("properties", {}).items()
+        if "description" not in setting and "$ref" not in setting
+    ]
+    assert bare == []
