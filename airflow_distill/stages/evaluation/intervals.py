@@ -1,16 +1,16 @@
 """How sure a difference is: evidence in, p-values, confidence bounds and sample sizes out.
 
-Takes paired differences (or scores) as a tally of values, or a jackknife estimate for a metric of the whole set, and
-answers one question exactly the same way every time: how compatible is this evidence with a true mean of at most, or at
-least, a given value. Bounds are the values at which the answer turns, so intervals and tests never disagree. No random
-numbers: equal evidence gives equal bytes. Three methods, chosen by the shape of the data (docs/decisions/intervals.md):
+Takes paired differences, or scores, as a tally of values and answers one question the same way every time: how compatible
+is this evidence with a true mean of at most, or at least, a given value. Bounds are the values at which the answer
+turns, so intervals and tests never disagree. No random numbers: equal evidence gives equal bytes. Two methods, chosen
+by the shape of the data (docs/decisions/intervals.md):
 
-- `tango`: differences of right-or-wrong metrics (-1, 0, 1). Tango's score test for paired proportions, corrected by half a unit.
+- `tango`: differences of right-or-wrong metrics (-1, 0, 1). Tango's score test for paired proportions, less half a unit.
 - `gaffke`: graded values with known ends. The Bayesian bootstrap with one imaginary item at the worst end, its tail
-  computed by saddlepoint instead of sampled; on 0/1 values it is Clopper and Pearson's exact bound.
-- `jackknife`: metrics of the whole set (macro-F1). Leave one item out, t distribution.
+  computed by saddlepoint instead of sampled; on 0/1 values it is Clopper and Pearson's exact bound. A metric of the
+  whole set (macro-F1) comes here as its jackknife pseudo-values, one an item.
 
-Standard library only, so that the verdict can be computed anywhere; imports nothing of ours.
+Standard library only, so that the verdict can be computed anywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
+
+from airflow_distill.errors import EvaluationError
 
 DIGITS = 6
 """Values are tallied to this many decimals: equal answers then count as equal on every machine."""
@@ -34,67 +36,72 @@ _STEPS = 60
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about a mean: a tally of values between `low` and `high`, or an estimate with its standard error."""
+    """What is known about a mean: how often each value between `low` and `high` was seen, over `n` items.
+
+    `center` and `spread` (standard deviation of one item) follow from the tally.
+    """
 
     method: str
     n: int
     tally: tuple[tuple[float, float], ...] = ()
     low: float = -1.0
     high: float = 1.0
-    center: float = 0.0
-    spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = [self.low, self.high, *(x for pair in self.tally for x in pair)]
+        if not all(math.isfinite(x) for x in numbers):
+            raise EvaluationError("evaluation: evidence holds a value that is not a finite number.")
+        if any(not self.low <= value <= self.high for value, _ in self.tally):
+            raise EvaluationError("evaluation: evidence holds a value outside its ends.")
+
+    @property
+    def center(self) -> float:
+        return math.fsum(value * count for value, count in self.tally) / self.n if self.n else 0.0
+
+    @property
+    def spread(self) -> float:
+        center = self.center
+        squares = math.fsum(count * (value - center) ** 2 for value, count in self.tally)
+        return math.sqrt(squares / self.n) if self.n else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"method": self.method, "n": self.n, "ends": [self.low, self.high]}
-        if self.method == "jackknife":
-            return out | {"center": self.center, "spread": self.spread}
-        return out | {"tally": [list(pair) for pair in self.tally]}
+        tally = [list(pair) for pair in self.tally]
+        return {"method": self.method, "n": self.n, "ends": [self.low, self.high], "tally": tally}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evidence:
         low, high = data["ends"]
-        if data["method"] == "jackknife":
-            return from_jackknife(data["center"], data["spread"], int(data["n"]), low, high)
         tally = tuple((float(value), float(count)) for value, count in data["tally"])
-        return _from_tally(data["method"], int(data["n"]), tally, float(low), float(high))
+        return cls(data["method"], int(data["n"]), tally, float(low), float(high))
 
 
 def from_differences(values: Iterable[float]) -> Evidence:
     """Tally paired differences, from -1 (student wrong, other right) to 1; picks the method by what it sees."""
-    return _from_values(values, -1.0, 1.0, ternary="tango")
+    tally = _tally(values)
+    ternary = {value for value, _ in tally} <= {-1.0, 0.0, 1.0}
+    return Evidence("tango" if ternary else "gaffke", _size(tally), tally, -1.0, 1.0)
 
 
 def from_scores(values: Iterable[float]) -> Evidence:
     """Tally the scores of one role, from 0 to 1."""
-    return _from_values(values, 0.0, 1.0, ternary="gaffke")
+    tally = _tally(values)
+    return Evidence("gaffke", _size(tally), tally, 0.0, 1.0)
 
 
-def from_jackknife(center: float, spread: float, n: int, low: float = -1.0, high: float = 1.0) -> Evidence:
-    """Keep an estimate of the whole set and its jackknife standard error."""
-    return Evidence("jackknife", n, (), low, high, _finite(center), _finite(spread))
+def from_pseudo_values(values: Iterable[float], low: float = -1.0, high: float = 1.0) -> Evidence:
+    """Tally jackknife pseudo-values of a metric of the whole set; they may lie outside the metric's own ends."""
+    tally = _tally(values)
+    seen = [value for value, _ in tally] or [0.0]
+    return Evidence("gaffke", _size(tally), tally, min(low, *seen), max(high, *seen))
 
 
-def _from_values(values: Iterable[float], low: float, high: float, *, ternary: str) -> Evidence:
-    counts = Counter(round(_finite(value), DIGITS) + 0.0 for value in values)
-    tally = tuple(sorted((value, float(count)) for value, count in counts.items()))
-    method = ternary if set(counts) <= {-1.0, 0.0, 1.0} else "gaffke"
-    return _from_tally(method, sum(counts.values()), tally, low, high)
+def _tally(values: Iterable[float]) -> tuple[tuple[float, float], ...]:
+    counts = Counter(round(float(value), DIGITS) + 0.0 for value in values)
+    return tuple(sorted((value, float(count)) for value, count in counts.items()))
 
 
-def _from_tally(
-    method: str, n: int, tally: tuple[tuple[float, float], ...], low: float, high: float
-) -> Evidence:
-    if any(not low <= value <= high for value, _ in tally):
-        raise ValueError("a value lies outside its ends")
-    center = math.fsum(value * count for value, count in tally) / n if n else 0.0
-    squares = math.fsum(count * (value - center) ** 2 for value, count in tally)
-    return Evidence(method, n, tally, low, high, center, math.sqrt(squares / n) if n else 0.0)
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("a value is not a finite number")
-    return float(value)
+def _size(tally: tuple[tuple[float, float], ...]) -> int:
+    return round(math.fsum(count for _, count in tally))
 
 
 def p_at_most(evidence: Evidence, value: float) -> float:
@@ -103,11 +110,7 @@ def p_at_most(evidence: Evidence, value: float) -> float:
         return 1.0
     if value < evidence.low:
         return 0.0
-    if evidence.method == "tango":
-        return _p_tango(evidence, value)
-    if evidence.method == "gaffke":
-        return _p_gaffke(evidence, value)
-    return _p_jackknife(evidence, value)
+    return _p_tango(evidence, value) if evidence.method == "tango" else _p_gaffke(evidence, value)
 
 
 def p_at_least(evidence: Evidence, value: float) -> float:
@@ -138,15 +141,8 @@ def upper_bound(evidence: Evidence, alpha: float) -> float:
 
 def mirrored(evidence: Evidence) -> Evidence:
     """Return the evidence with every sign turned: what is said of "at least" follows from "at most"."""
-    return Evidence(
-        evidence.method,
-        evidence.n,
-        tuple((-value + 0.0, count) for value, count in reversed(evidence.tally)),
-        -evidence.high,
-        -evidence.low,
-        -evidence.center,
-        evidence.spread,
-    )
+    tally = tuple((-value + 0.0, count) for value, count in reversed(evidence.tally))
+    return Evidence(evidence.method, evidence.n, tally, -evidence.high, -evidence.low)
 
 
 def items_needed(evidence: Evidence, value: float, alpha: float, power: float = 0.8) -> int | None:
@@ -175,29 +171,16 @@ def items_needed(evidence: Evidence, value: float, alpha: float, power: float = 
 def _would_show(evidence: Evidence, value: float, alpha: float, power: float, items: int) -> bool:
     """Say whether this evidence, grown to `items` and unlucky to the stated degree, would reject "at most `value`"."""
     unlucky = _NORMAL.inv_cdf(power) * _planned_spread(evidence) / math.sqrt(items)
-    if evidence.method == "jackknife":
-        grown = from_jackknife(
-            evidence.center,
-            evidence.spread * math.sqrt(evidence.n / items),
-            items,
-            evidence.low,
-            evidence.high,
-        )
-    else:
-        factor = items / evidence.n
-        tally = tuple((x, count * factor) for x, count in evidence.tally)
-        grown = Evidence(
-            evidence.method, items, tally, evidence.low, evidence.high, evidence.center, evidence.spread
-        )
+    tally = tuple((x, count * items / evidence.n) for x, count in evidence.tally)
+    grown = Evidence(evidence.method, items, tally, evidence.low, evidence.high)
     return p_at_most(grown, value + unlucky) <= alpha
 
 
 def _planned_spread(evidence: Evidence) -> float:
     """Return the standard deviation of one item, with half an item added at each end."""
-    if evidence.method == "jackknife":
-        return evidence.spread * math.sqrt(evidence.n)
-    ends = (evidence.low - evidence.center) ** 2 + (evidence.high - evidence.center) ** 2
-    return math.sqrt((evidence.n * evidence.spread**2 + ends / 2) / (evidence.n + 1))
+    center, n = evidence.center, evidence.n
+    ends = (evidence.low - center) ** 2 + (evidence.high - center) ** 2
+    return math.sqrt((n * evidence.spread**2 + ends / 2) / (n + 1))
 
 
 def _p_tango(evidence: Evidence, value: float) -> float:
@@ -233,7 +216,7 @@ def _p_gaffke(evidence: Evidence, value: float) -> float:
     u = s * math.sqrt(k2)
     if abs(u) < 1e-4:
         k3 = math.fsum(2 * count * a**3 for a, count in shifted)
-        return min(max(_NORMAL.cdf(u) + k3 / (6 * math.sqrt(2 * math.pi) * k2**1.5), 0.0), 1.0)
+        return min(max(_NORMAL.cdf(u) + k3 / (6 * math.sqrt(2 * math.pi) * math.pow(k2, 1.5)), 0.0), 1.0)
     k = -math.fsum(count * math.log1p(-s * a) for a, count in shifted)
     w = math.copysign(math.sqrt(max(-2 * k, 0.0)), s)
     return min(max(_NORMAL.cdf(w) + _NORMAL.pdf(w) * (1 / w - 1 / u), 0.0), 1.0)
@@ -254,13 +237,3 @@ def _saddlepoint(shifted: list[tuple[float, float]], low: float, high: float) ->
             return following
         s = following
     return s
-
-
-def _p_jackknife(evidence: Evidence, value: float) -> float:
-    """Upper tail of Student's t through Wallace's normal form; without spread only a clear excess counts."""
-    excess = evidence.center - value
-    if evidence.spread <= 1e-12 or evidence.n < 2:
-        return 1.0
-    t, df = excess / evidence.spread, evidence.n - 1.0
-    z = (8 * df + 1) / (8 * df + 3) * math.sqrt(df * math.log1p(t * t / df))
-    return _NORMAL.cdf(-math.copysign(z, t))
