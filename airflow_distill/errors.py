@@ -183,6 +183,8 @@ class JobFailedError(JobError):
 class JobStoppedError(JobError):
     """Somebody stopped the job. A retry of the task may buy one more job, if generations allow it."""
 
+    retryable = True
+
 
 class JobTimeoutError(JobError):
     """Our deadline passed. The job may still run and cost; a retry adopts it and fails at once."""

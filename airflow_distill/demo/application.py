@@ -50,7 +50,9 @@ def client(service: str, endpoint_url: str) -> Any:
         region_name=REGION,
         aws_access_key_id="sandbox",
         aws_secret_access_key="sandbox",
-        config=Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=CALLERS * 2),
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=CALLERS * 2
+        ),
     )
 
 
@@ -147,7 +149,11 @@ def _invoke(runtime: Any, model_id: str, call: Call) -> None:
     }
     if call.system:
         body["system"] = [{"text": call.system}]
-    request: dict[str, Any] = {"modelId": model_id, "body": json.dumps(body), "contentType": "application/json"}
+    request: dict[str, Any] = {
+        "modelId": model_id,
+        "body": json.dumps(body),
+        "contentType": "application/json",
+    }
     if call.metadata:
         request["requestMetadata"] = json.dumps(call.metadata)
     if call.api == "InvokeModel":

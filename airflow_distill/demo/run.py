@@ -87,7 +87,9 @@ def demonstrate(args: argparse.Namespace) -> int:
         errors.print(f"demo: {error}", style="red", markup=False)
         return 2
     demo = Demonstration(args, console, home)
-    previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {
+        number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         return _perform(demo, traffic)
     except Interrupted as stop:
@@ -116,7 +118,9 @@ def check_arguments(args: argparse.Namespace) -> None:
     """
     for name, port in (("--port", args.port), ("--sandbox-port", args.sandbox_port)):
         if port and not port_is_free(port):
-            raise ConfigurationError(f"{name} {port}: something listens on that port already.", hint="choose another")
+            raise ConfigurationError(
+                f"{name} {port}: something listens on that port already.", hint="choose another"
+            )
     if args.prompts < 150:
         raise ConfigurationError(
             f"--prompts {args.prompts} is too few.", hint="give at least 150: Bedrock wants 100 to train on"
@@ -141,7 +145,10 @@ def fresh_home(home: Path) -> Path:
 def dag_file() -> Path:
     """Return the example Dag: beside the package in a wheel, in `dags/` in a checkout."""
     name = f"{DAG_ID}.py"
-    for folder in (Path(str(resources.files("airflow_distill"))) / "example_dags", Path(__file__).parents[2] / "dags"):
+    for folder in (
+        Path(str(resources.files("airflow_distill"))) / "example_dags",
+        Path(__file__).parents[2] / "dags",
+    ):
         if (folder / name).is_file():
             return folder / name
     raise ConfigurationError(f"The example Dag {name} is not part of this installation.")
@@ -149,7 +156,9 @@ def dag_file() -> Path:
 
 def _perform(demo: Demonstration, traffic: Traffic) -> int:
     console = demo.console
-    console.print("[bold]airflow-distill demo[/bold]: a local Bedrock, a real Airflow, one loop", highlight=False)
+    console.print(
+        "[bold]airflow-distill demo[/bold]: a local Bedrock, a real Airflow, one loop", highlight=False
+    )
     with demo.timed("start"):
         airflow, endpoint_url, account = _start(demo, traffic)
     window_end = time.time()
@@ -201,7 +210,9 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str, ap
     played = application.play(endpoint_url, TEACHER, calls)
     httpx.delete(f"{endpoint_url}/_sandbox/faults", timeout=10).raise_for_status()
     httpx.post(f"{endpoint_url}/_sandbox/flush", timeout=30).raise_for_status()
-    demo.say(f"the application made {played.calls:,} calls, {played.refused:,} were refused; Bedrock logged them to S3")
+    demo.say(
+        f"the application made {played.calls:,} calls, {played.refused:,} were refused; Bedrock logged them to S3"
+    )
     airflow_ready()
     demo.say(f"Airflow is up at {airflow.url}")
     return airflow, endpoint_url, account
@@ -253,7 +264,9 @@ def _run_parameters(traffic: Traffic) -> dict[str, Any]:
 def _watch(demo: Demonstration, airflow: LocalAirflow, run_id: str) -> str:
     end = time.monotonic() + TASKS_IN_ORDER_LIMIT
     facts: dict[str, str] = {}
-    order = [task["task_id"] for task in airflow.call("GET", f"/dags/{DAG_ID}/tasks?order_by=start_date")["tasks"]]
+    order = [
+        task["task_id"] for task in airflow.call("GET", f"/dags/{DAG_ID}/tasks?order_by=start_date")["tasks"]
+    ]
     with Progress(demo.console, DAG_ID) as progress:
         while True:
             demo.processes.check()

@@ -63,7 +63,9 @@ def fact_of(receipt: Any) -> str:
 
 def task_table(rows: Sequence[TaskRow], title: str) -> Table:
     """Return the table of tasks in the order of the Dag."""
-    table = Table(title=title, title_justify="left", title_style="bold", expand=False, pad_edge=False, box=None)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", expand=False, pad_edge=False, box=None
+    )
     table.add_column("task", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
@@ -102,7 +104,9 @@ class Progress:
             if row.state != self._seen.get(row.task_id) and row.state != "waiting":
                 self._seen[row.task_id] = row.state
                 fact = f": {row.fact}" if row.fact and row.state in DONE else ""
-                self.console.print(f"  {clock}  {row.task_id} {row.state}{fact}", highlight=False, soft_wrap=True)
+                self.console.print(
+                    f"  {clock}  {row.task_id} {row.state}{fact}", highlight=False, soft_wrap=True
+                )
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -113,7 +117,14 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 def summary_table(facts: Sequence[tuple[str, str]]) -> Table:
     """Return the closing table: what, and the figure."""
-    table = Table(box=None, pad_edge=False, show_header=False, title="What happened", title_justify="left", title_style="bold")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        show_header=False,
+        title="What happened",
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, text in facts:

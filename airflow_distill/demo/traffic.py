@@ -83,7 +83,9 @@ def other_traffic(data: dict[str, Any] | None = None, wanted: int = 160) -> tupl
     found: dict[str, Pair] = {}
     for number in range(wanted * 2):
         draw = partial(_choose, str(number))
-        text = _fill(f"{draw(other['subjects'], 's')} {draw(other['verbs'], 'v')}", data["slots"], str(number))
+        text = _fill(
+            f"{draw(other['subjects'], 's')} {draw(other['verbs'], 'v')}", data["slots"], str(number)
+        )
         found.setdefault(text, Pair(text, f"Good to know: {text}. See you on the road!", other["system"]))
     return tuple(found.values())[:wanted]
 
@@ -120,7 +122,9 @@ def read_traffic(path: Path, wanted: int) -> Traffic:
     numbers = count()
     drawn = sorted(rows, key=lambda row: rank(row[0], str(next(numbers))))[:wanted]
     labels = sorted({answer for _, answer in rows})
-    classification = len(labels) <= min(MAX_LABELS, len(rows) // 4) and all(len(label) <= 60 for label in labels)
+    classification = len(labels) <= min(MAX_LABELS, len(rows) // 4) and all(
+        len(label) <= 60 for label in labels
+    )
     system = None
     if classification:
         system = f"Answer with exactly one label and nothing else. Labels: {', '.join(labels)}."
