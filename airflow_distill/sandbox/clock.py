@@ -32,13 +32,7 @@ class Clock:
 
     def set(self, moment: datetime | str) -> datetime:
         """Jump to a moment; ISO 8601 text without an offset is read as UTC."""
-        if isinstance(moment, str):
-            try:
-                moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-            except ValueError:
-                raise SandboxUsageError(f"not an ISO 8601 time: {moment!r}") from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
+        moment = moment_of(moment)
         if not _FLOOR <= moment <= _CEILING:
             raise SandboxUsageError("the clock can be set to the years 2000 to 2199 only")
         with self._lock:
@@ -49,3 +43,13 @@ class Clock:
         """Back to real time."""
         with self._lock:
             self._offset = 0.0
+
+
+def moment_of(moment: datetime | str) -> datetime:
+    """A moment in UTC out of a datetime or ISO 8601 text."""
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        except ValueError:
+            raise SandboxUsageError(f"not an ISO 8601 time: {moment!r}") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

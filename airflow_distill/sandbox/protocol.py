@@ -72,7 +72,8 @@ class Wire:
     def __init__(self) -> None:
         loader = Loader()
         self.models = {
-            service: ServiceModel(loader.load_service_model(service, "service-2"), service) for service in SERVICES
+            service: ServiceModel(loader.load_service_model(service, "service-2"), service)
+            for service in SERVICES
         }
         self._routes: dict[str, list[Route]] = {}
         for service, model in self.models.items():
@@ -288,9 +289,13 @@ def _complaints(shape: Shape, value: Any, path: str) -> Iterator[str]:
         yield from _size_complaints(shape, len(value), "blob", path)
     elif shape.type_name in ("integer", "long", "float", "double"):
         if "min" in shape.metadata and value < shape.metadata["min"]:
-            yield _complaint(value, path, f"Member must have value greater than or equal to {shape.metadata['min']}")
+            yield _complaint(
+                value, path, f"Member must have value greater than or equal to {shape.metadata['min']}"
+            )
         if "max" in shape.metadata and value > shape.metadata["max"]:
-            yield _complaint(value, path, f"Member must have value less than or equal to {shape.metadata['max']}")
+            yield _complaint(
+                value, path, f"Member must have value less than or equal to {shape.metadata['max']}"
+            )
 
 
 def _structure_complaints(shape: StructureShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -314,21 +319,29 @@ def _string_complaints(shape: Shape, value: str, path: str) -> Iterator[str]:
         return
     if "enum" in metadata and value not in metadata["enum"]:
         if value not in UNLISTED_ENUM_VALUES.get(shape.name, frozenset()):
-            yield _complaint(value, path, f"Member must satisfy enum value set: [{', '.join(metadata['enum'])}]")
+            yield _complaint(
+                value, path, f"Member must satisfy enum value set: [{', '.join(metadata['enum'])}]"
+            )
     elif "pattern" in metadata:
         compiled = _compiled(metadata["pattern"])
         if compiled is not None and not compiled.fullmatch(value):
-            yield _complaint(value, path, f"Member must satisfy regular expression pattern: {metadata['pattern']}")
+            yield _complaint(
+                value, path, f"Member must satisfy regular expression pattern: {metadata['pattern']}"
+            )
 
 
 def _size_complaints(shape: Shape, size: int, kind: str, path: str) -> Iterator[str]:
     if "min" in shape.metadata and size < shape.metadata["min"]:
         yield _complaint(
-            f"({kind} of {size})", path, f"Member must have length greater than or equal to {shape.metadata['min']}"
+            f"({kind} of {size})",
+            path,
+            f"Member must have length greater than or equal to {shape.metadata['min']}",
         )
     if "max" in shape.metadata and size > shape.metadata["max"]:
         yield _complaint(
-            f"({kind} of {size})", path, f"Member must have length less than or equal to {shape.metadata['max']}"
+            f"({kind} of {size})",
+            path,
+            f"Member must have length less than or equal to {shape.metadata['max']}",
         )
 
 

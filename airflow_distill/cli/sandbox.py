@@ -1,0 +1,262 @@
+"""`airflow-distill sandbox`: start the local Bedrock, and steer one that runs.
+
+`start` serves in the foreground until it is told to end. All other words talk to the admin interface of a running
+sandbox over HTTP, so they import nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_distill.sandbox.server import Sandbox
+
+DEFAULT_PORT = 8787
+_URL_VARIABLE = "AIRFLOW_DISTILL_SANDBOX_URL"
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the words and their arguments."""
+    words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
+    start = words.add_parser("start", help="serve until interrupted")
+    start.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="0 picks a free one (default: %(default)s)"
+    )
+    start.add_argument(
+        "--ready-file", type=Path, help="written when requests are answered; JSON with the URL"
+    )
+    start.add_argument("--state", type=Path, help="folder that keeps everything over a restart")
+    start.add_argument(
+        "--pace", default="instant", help="instant, reads:N or seconds:S (default: %(default)s)"
+    )
+    start.add_argument("--traffic", type=Path, help="JSON Lines (prompt, completion) or CSV (text,category)")
+    start.add_argument(
+        "--log-delay", type=float, default=1.0, help="seconds until invocation logs are delivered"
+    )
+    start.add_argument(
+        "--quota", action="append", default=[], metavar="NAME=N", help="change a quota; repeatable"
+    )
+    start.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="change an option")
+    start.add_argument("--quiet", action="store_true", help="print nothing")
+    _talking(words.add_parser("status", help="what runs and how it is set"))
+    _talking(words.add_parser("reset", help="empty everything, S3 and IAM too"))
+    _talking(words.add_parser("flush", help="deliver waiting invocation logs now"))
+    meter = _talking(words.add_parser("meter", help="what it would have cost so far"))
+    meter.add_argument("--json", action="store_true", help="print the whole answer")
+    clock = _talking(words.add_parser("clock", help="read or move the sandbox's clock"))
+    clock.add_argument("--advance", type=float, metavar="SECONDS")
+    clock.add_argument("--set", metavar="TIME", help="ISO 8601")
+    pace = _talking(words.add_parser("pace", help="change how fast new resources move"))
+    pace.add_argument("pace", help="instant, reads:N or seconds:S")
+    pace.add_argument("--kind", help="only one kind, such as customization-job")
+    faults = _talking(words.add_parser("faults", help="plan, list or clear misfortune"))
+    acts = faults.add_subparsers(dest="act", metavar="ACT")
+    acts.add_parser("list", help="list the rules in force")
+    clear = acts.add_parser("clear", help="remove all rules, or one")
+    clear.add_argument("id", nargs="?")
+    add = acts.add_parser("add", help="add a rule")
+    add.add_argument(
+        "kind", help="throttle, internal, drop, slow, lost-answer, stuck, fail, ... (see the guide)"
+    )
+    add.add_argument(
+        "--operation", default="*", help="operation or pattern, such as 'Get*' or 's3:PutObject'"
+    )
+    add.add_argument("--match", default="*", help="pattern over the name or id in the call")
+    add.add_argument("--count", type=int, help="how many calls it hits")
+    add.add_argument("--skip", type=int, default=0, help="how many calls pass before it hits")
+    add.add_argument("--rate", type=float, default=1.0, help="share of calls it hits")
+    add.add_argument("--seconds", type=float, default=0.0, help="for slow and clock-jump")
+    add.add_argument("--after", type=float, default=0.0, help="seconds from now until it begins")
+    add.add_argument("--until", type=float, help="seconds from now until it ends")
+    add.add_argument("--message", help="text of the error or failure")
+    add.add_argument("--code", help="another error code")
+    add.add_argument("--seed", type=int, default=0, help="for the rate")
+
+
+def _talking(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--url",
+        default=os.environ.get(_URL_VARIABLE, f"http://127.0.0.1:{DEFAULT_PORT}"),
+        help=f"of the running sandbox (default: ${_URL_VARIABLE} or %(default)s)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; the exit status is 2 when it could not be done."""
+    if args.word == "start":
+        return _start(args)
+    try:
+        return _steer(args)
+    except urllib.error.HTTPError as error:
+        print(f"airflow-distill: {_error_text(error)}", file=sys.stderr)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        print(f"airflow-distill: no sandbox answers at {args.url} ({reason})", file=sys.stderr)
+    return 2
+
+
+# --- start --------------------------------------------------------------------------------------------------------
+
+
+def _start(args: argparse.Namespace) -> int:
+    try:
+        from airflow_distill.sandbox.failures import SandboxUsageError
+        from airflow_distill.sandbox.server import Sandbox
+    except ModuleNotFoundError as error:
+        print(f"airflow-distill: {error}; install 'airflow-distill[sandbox]'", file=sys.stderr)
+        return 2
+    try:
+        sandbox = Sandbox(
+            args.port,
+            args.pace,
+            args.state,
+            args.traffic,
+            log_delay=args.log_delay,
+            quotas={name: float(value) for name, value in map(_setting, args.quota)},
+            options={name: _option(value) for name, value in map(_setting, args.option)},
+        )
+    except (SandboxUsageError, ValueError) as error:
+        print(f"airflow-distill: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"airflow-distill: cannot listen on 127.0.0.1:{args.port}: {error.strerror}", file=sys.stderr)
+        return 2
+    ended = threading.Event()
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    with sandbox:
+        if args.ready_file is not None:
+            _write_ready_file(args.ready_file, sandbox)
+        if not args.quiet:
+            _introduce(sandbox)
+        while not ended.wait(1.0):
+            pass
+    if args.ready_file is not None:
+        args.ready_file.unlink(missing_ok=True)
+    return 0
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ValueError(f"expected NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _option(value: str) -> Any:
+    return {"true": True, "false": False}.get(value.lower(), value)
+
+
+def _write_ready_file(path: Path, sandbox: Sandbox) -> None:
+    """Whole or not at all: whoever sees the file can read it."""
+    body = json.dumps(
+        {
+            "endpoint_url": sandbox.endpoint_url,
+            "port": sandbox.port,
+            "pid": os.getpid(),
+            "admin_url": sandbox.admin_url,
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w") as file:
+        file.write(body + "\n")
+    os.replace(temporary, path)
+
+
+def _introduce(sandbox: Sandbox) -> None:
+    print(f"Local Bedrock, S3, IAM, STS, SSM and KMS: {sandbox.endpoint_url}")
+    print(f"Admin interface: {sandbox.admin_url}/status")
+    print("\nFor a shell (boto3, AWS CLI, Airflow), paste:\n")
+    for name, value in sandbox.environment().items():
+        print(f"export {name}='{value}'")
+    print(f"export {_URL_VARIABLE}='{sandbox.endpoint_url}'")
+    print("\nEnd with Ctrl-C.", flush=True)
+
+
+# --- all other words ----------------------------------------------------------------------------------------------
+
+
+def _steer(args: argparse.Namespace) -> int:
+    if args.word == "meter":
+        bill = _ask(args.url, "GET", "meter")
+        if args.json:
+            _show(bill)
+        else:
+            _show_bill(bill)
+        return 0
+    if args.word == "faults":
+        return _faults(args)
+    if args.word == "clock":
+        moves = {
+            name: value for name, value in (("advance", args.advance), ("set", args.set)) if value is not None
+        }
+        _show(_ask(args.url, "POST", "clock", moves) if moves else _ask(args.url, "GET", "clock"))
+    elif args.word == "pace":
+        body = {"pace": args.pace} | ({"kind": args.kind} if args.kind else {})
+        _show(_ask(args.url, "POST", "pace", body))
+    elif args.word == "status":
+        _show(_ask(args.url, "GET", "status"))
+    else:
+        _show(_ask(args.url, "POST", args.word, {}))
+    return 0
+
+
+def _faults(args: argparse.Namespace) -> int:
+    if args.act == "add":
+        names = ("kind", "operation", "match", "count", "skip", "rate", "seconds", "after", "until", "message",
+                 "code", "seed")  # fmt: skip
+        body = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+        _show(_ask(args.url, "POST", "faults", body))
+    elif args.act == "clear":
+        _show(_ask(args.url, "DELETE", "faults", {"id": args.id} if args.id else {}))
+    else:
+        _show(_ask(args.url, "GET", "faults"))
+    return 0
+
+
+def _ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(
+        f"{url.rstrip('/')}/_sandbox/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def _error_text(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"the sandbox answered {error.code}"
+
+
+def _show(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _show_bill(bill: dict[str, Any]) -> None:
+    for line in bill["lines"]:
+        what = f"{line['service']} {line['model']}" + (f" ({line['purpose']})" if line["purpose"] else "")
+        print(f"{line['amount']:>14.6f}  {what}: {line['quantity']:,.2f} {line['unit']}")
+    print(
+        f"{bill['total']:>14.6f}  {bill['currency']} in all; {len(bill['billing_now'])} things still bill by the hour"
+    )

@@ -1,0 +1,180 @@
+"""S3 and IAM as Bedrock itself sees them: straight into moto's backends, without a detour over HTTP.
+
+moto is imported on first use because it takes a second; the server warms it up in the background.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_distill.sandbox.store import ACCOUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An S3 URI taken apart."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str) -> Location:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return cls(bucket, key)
+
+    def child(self, suffix: str) -> Location:
+        return Location(self.bucket, f"{self.key.rstrip('/')}/{suffix}" if self.key else suffix)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+class Neighbours:
+    """What Bedrock asks of S3 and IAM in this account."""
+
+    def _s3(self) -> Any:
+        from moto.s3.models import s3_backends
+
+        return s3_backends[ACCOUNT]["aws"]
+
+    def _iam(self) -> Any:
+        from moto.iam.models import iam_backends
+
+        return iam_backends[ACCOUNT]["aws"]
+
+    def warm_up(self) -> None:
+        """Import what the first request would otherwise wait for."""
+        self._s3()
+        self._iam()
+
+    # --- S3 ---
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """The Region of a bucket, or None when there is no such bucket."""
+        found = self._s3().buckets.get(bucket)
+        return None if found is None else str(found.region_name)
+
+    def keys(self, location: Location) -> list[str]:
+        """The object itself when the key names one, else every key below it as a folder."""
+        bucket = self._s3().buckets.get(location.bucket)
+        if bucket is None:
+            return []
+        if location.key and not location.key.endswith("/") and bucket.keys.get(location.key) is not None:
+            return [location.key]
+        folder = location.key if not location.key or location.key.endswith("/") else location.key + "/"
+        return sorted(key for key in list(bucket.keys) if key.startswith(folder))
+
+    def size(self, bucket: str, key: str) -> int:
+        found = self._s3().buckets[bucket].keys.get(key)
+        return 0 if found is None else int(found.contentsize)
+
+    def read(self, bucket: str, key: str) -> bytes | None:
+        found = self._s3().get_object(bucket, key)
+        return None if found is None else bytes(found.value)
+
+    def write(self, location: Location, body: bytes) -> bool:
+        """Put an object; False when the bucket is gone."""
+        backend = self._s3()
+        if location.bucket not in backend.buckets:
+            return False
+        backend.put_object(location.bucket, location.key, body)
+        return True
+
+    # --- IAM ---
+
+    def role(self, arn: str) -> Any | None:
+        """The role behind an ARN, or None."""
+        for role in list(self._iam().roles.values()):
+            if role.arn == arn:
+                return role
+        return None
+
+    def trusts_bedrock(self, role: Any) -> bool:
+        """Whether the role's trust policy lets Bedrock assume it."""
+        document = _document(role.assume_role_policy_document)
+        for statement in _statements(document):
+            principal = statement.get("Principal") or {}
+            services = _as_list(principal.get("Service")) if isinstance(principal, dict) else []
+            actions = _as_list(statement.get("Action"))
+            if (
+                statement.get("Effect") == "Allow"
+                and "bedrock.amazonaws.com" in services
+                and any(fnmatch.fnmatch("sts:AssumeRole", action) for action in actions)
+            ):
+                return True
+        return False
+
+    def allows(self, role: Any, action: str, resource: str) -> bool:
+        """Whether the role's policies allow an action on a resource. Conditions are taken as met."""
+        allowed = False
+        for statement in self._role_statements(role):
+            if not _names(statement, "Action", action, casefold=True):
+                continue
+            if not _names(statement, "Resource", resource):
+                continue
+            if statement.get("Effect") == "Deny":
+                if not statement.get("Condition"):
+                    return False
+            elif statement.get("Effect") == "Allow":
+                allowed = True
+        return allowed
+
+    def _role_statements(self, role: Any) -> Iterator[dict[str, Any]]:
+        for text in list(role.policies.values()):
+            yield from _statements(_document(text))
+        for policy in list(role.managed_policies.values()):
+            yield from _statements(_document(policy.document))
+
+    def caller_arn(self, access_key: str) -> str:
+        """Who signs with this key, as the invocation log will name them."""
+        iam = self._iam()
+        for user in list(iam.users.values()):
+            if any(key.access_key_id == access_key for key in user.access_keys):
+                return str(user.arn)
+        from moto.sts.models import sts_backends
+
+        session = sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key)
+        if session is not None:
+            return str(session.arn)
+        return f"arn:aws:iam::{ACCOUNT}:user/sandbox"
+
+    # --- whole state ---
+
+    def clear(self) -> None:
+        """Empty every moto backend."""
+        from moto.core.base_backend import BackendDict
+
+        BackendDict.reset()
+
+
+def _document(text: Any) -> dict[str, Any]:
+    if isinstance(text, dict):
+        return text
+    try:
+        loaded = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _statements(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    return [s for s in _as_list(document.get("Statement")) if isinstance(s, dict)]
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _names(statement: dict[str, Any], member: str, wanted: str, *, casefold: bool = False) -> bool:
+    """Whether a statement's Action/NotAction or Resource/NotResource covers what is wanted."""
+    fold: Callable[[str], str] = str.casefold if casefold else str
+    if member in statement:
+        return any(fnmatch.fnmatchcase(fold(wanted), fold(p)) for p in _as_list(statement[member]))
+    excluded = _as_list(statement.get(f"Not{member}"))
+    return bool(excluded) and not any(fnmatch.fnmatchcase(fold(wanted), fold(p)) for p in excluded)
