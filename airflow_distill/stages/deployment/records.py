@@ -1,0 +1,518 @@
+"""What crosses the deployment stage's door: wishes, hosts, the plan and its steps, the pointer, the ledger's entries.
+
+Standard library only. Everything here is plain data: a plan can be printed, compared and stored before anything is paid.
+Times are ISO 8601 in UTC. No prompt or answer text: prompts are named by the held-out file's digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SCHEMA = 1
+
+HostKind = Literal["provisioned-throughput", "custom-model-deployment"]
+PROVISIONED: HostKind = "provisioned-throughput"
+ON_DEMAND: HostKind = "custom-model-deployment"
+KINDS: tuple[HostKind, ...] = (PROVISIONED, ON_DEMAND)
+
+Commitment = Literal["none", "OneMonth", "SixMonths"]
+HostState = Literal["ready", "settling", "other-model", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Forecast traffic of the live model, a day: tokens read and written."""
+
+    input_tokens_per_day: float
+    output_tokens_per_day: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostWish:
+    """What the author asks for. `auto` takes what the student can have and what is cheaper at the forecast.
+
+    :param hourly_price: price of one model unit an hour, as the author believes it; nothing is bought by the hour without.
+    :param ends_at: when provisioned throughput must be gone (ISO 8601); required for it.
+    :param daily_price_cap: the most the host may cost a day.
+    :param accept_commitment: an explicit yes to a term that cannot be ended early.
+    """
+
+    kind: HostKind | Literal["auto"] = "auto"
+    units: int | None = None
+    commitment: Commitment = "none"
+    hourly_price: float | None = None
+    ends_at: str | None = None
+    daily_price_cap: float | None = None
+    accept_commitment: bool = False
+    traffic: Traffic | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A host that may be bought: allowed, priced and named."""
+
+    kind: HostKind
+    name: str
+    units: int | None = None
+    commitment: Commitment = "none"
+    hourly_price: float | None = None
+    ends_at: str | None = None
+
+    @property
+    def price_per_hour(self) -> float | None:
+        """What it bills an hour while idle: units times price for provisioned throughput, nothing on demand."""
+        if self.kind == ON_DEMAND:
+            return 0.0
+        return None if self.hourly_price is None else self.hourly_price * (self.units or 1)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> HostSpec:
+        return cls(
+            kind=data["kind"],
+            name=data["name"],
+            units=data.get("units"),
+            commitment=data.get("commitment") or "none",
+            hourly_price=data.get("hourly_price"),
+            ends_at=data.get("ends_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host as the account shows it now.
+
+    `model_arn` answers today; `desired_arn` is what the last update asked for (the same when nothing is under way).
+    """
+
+    kind: HostKind
+    arn: str
+    name: str
+    model_arn: str
+    desired_arn: str
+    base_model: str
+    status: str
+    update_status: str = ""
+    units: int | None = None
+    commitment: str = "none"
+    commitment_ends_at: str | None = None
+    created_at: str | None = None
+    reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def state(self, model_arn: str) -> HostState:
+        """Say whether this host serves the model, is on its way, serves another, or has failed.
+
+        An update is done when the service says so in its own member: `desiredModelArn` for provisioned throughput,
+        `updateDetails.updateStatus` for a deployment, whose `status` stays `Active` throughout.
+        """
+        if self.status == "Failed":
+            return "failed"
+        if self.status in {"Creating", "Updating"} or self.update_status == "Updating":
+            return "settling"
+        if self.update_status == "UpdateFailed" and self.desired_arn == model_arn:
+            return "failed"
+        if self.model_arn == model_arn and (
+            self.desired_arn == model_arn or self.update_status == "UpdateFailed"
+        ):
+            return "ready"
+        return "settling" if self.desired_arn == model_arn else "other-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What shall answer: a model and the host it is wanted on."""
+
+    model_arn: str
+    base_model: str
+    host: HostSpec
+
+    def to_json(self) -> dict[str, Any]:
+        return {"model_arn": self.model_arn, "base_model": self.base_model, "host": self.host.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Target:
+        return cls(data["model_arn"], data["base_model"], HostSpec.from_json(data["host"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What callers read to find the live model. A pure function of the release, so writing it twice is the same."""
+
+    workload: str
+    release: int
+    model_arn: str
+    host_kind: HostKind
+    host_arn: str
+    region: str
+
+    @property
+    def name(self) -> str:
+        """The SSM parameter's name."""
+        return pointer_name(self.workload)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": SCHEMA,
+            "workload": self.workload,
+            "release": self.release,
+            "model_arn": self.model_arn,
+            "host_kind": self.host_kind,
+            "host_arn": self.host_arn,
+            "region": self.region,
+            "call": {
+                "service": "bedrock-runtime",
+                "operation": "Converse",
+                "parameters": {
+                    "modelId": self.host_arn,
+                    "messages": [{"role": "user", "content": [{"text": "..."}]}],
+                    "inferenceConfig": {"maxTokens": 512},
+                },
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Pointer:
+        return cls(
+            workload=data["workload"],
+            release=int(data["release"]),
+            model_arn=data["model_arn"],
+            host_kind=data["host_kind"],
+            host_arn=data["host_arn"],
+            region=data.get("region", ""),
+        )
+
+
+def pointer_name(workload: str) -> str:
+    """Return the name of the SSM parameter that callers read."""
+    return f"/airflow-distill/{workload}/live"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """What is asked of a host, and which answers are good enough.
+
+    :param prompts: how many held-out prompts are asked (each probe of a bake asks that many).
+    :param shape: the expected shape of an answer, see `shapes.Shape`.
+    :param max_error_rate: share of calls that may fail for a caller.
+    :param max_latency_ms: the 95th percentile that is allowed; None for any.
+    :param min_shape_rate: share of answers that must have the expected shape.
+    :param min_score: lowest mean agreement with the reference answers; None for any.
+    """
+
+    prompts: int = 5
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int = 512
+    max_error_rate: float = 0.0
+    max_latency_ms: float | None = None
+    min_shape_rate: float = 1.0
+    min_score: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "shape": dict(self.shape)}
+
+
+@dataclass(frozen=True, slots=True)
+class BakeSettings:
+    """The time after promotion in which the new model must prove itself: probes, their distance, their limits."""
+
+    probes: int = 3
+    every_seconds: float = 300.0
+    limits: ProbeSettings = field(
+        default_factory=lambda: ProbeSettings(max_error_rate=0.05, min_shape_rate=0.95)
+    )
+
+
+# Steps. Each says what shall be true afterwards, so that doing it twice is the same as doing it once.
+
+
+@dataclass(frozen=True, slots=True)
+class CreateHost:
+    """A host of this name exists for this model."""
+
+    spec: HostSpec
+    model_arn: str
+    temporary: bool = False
+    kind: Literal["create-host"] = "create-host"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateHost:
+    """This host has been told to serve this model; its ARN stays."""
+
+    host_kind: HostKind
+    host: str
+    model_arn: str
+    kind: Literal["update-host"] = "update-host"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForHost:
+    """This host serves this model."""
+
+    host_kind: HostKind
+    host: str
+    model_arn: str
+    kind: Literal["wait-for-host"] = "wait-for-host"
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """The host has answered a few held-out prompts in the expected shape."""
+
+    host_kind: HostKind
+    host: str
+    settings: ProbeSettings
+    kind: Literal["smoke-test"] = "smoke-test"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPointer:
+    """The workload's pointer names this model, host and release."""
+
+    host_kind: HostKind
+    host: str
+    model_arn: str
+    release: int
+    kind: Literal["publish-pointer"] = "publish-pointer"
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePointer:
+    """The workload has no pointer."""
+
+    kind: Literal["remove-pointer"] = "remove-pointer"
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """The host has stayed within its limits for the whole bake period."""
+
+    host_kind: HostKind
+    host: str
+    settings: BakeSettings
+    kind: Literal["bake"] = "bake"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRelease:
+    """The ledger says how the release ended."""
+
+    release: int
+    outcome: Literal["released", "rolled_back"]
+    kind: Literal["write-release"] = "write-release"
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """This host is marked to be removed after a grace period; the reaper removes it once nothing points at it."""
+
+    host_kind: HostKind
+    host: str
+    grace_hours: float
+    kind: Literal["retire"] = "retire"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteHost:
+    """This host is gone."""
+
+    host_kind: HostKind
+    host: str
+    kind: Literal["delete-host"] = "delete-host"
+
+
+Step = (
+    CreateHost
+    | UpdateHost
+    | WaitForHost
+    | SmokeTest
+    | PublishPointer
+    | RemovePointer
+    | Bake
+    | WriteRelease
+    | Retire
+    | DeleteHost
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPlan:
+    """Ordered steps to a release, and the steps that lead back when one of them shows the model to be bad."""
+
+    workload: str
+    release: int
+    target: Target
+    previous: int | None
+    in_place: bool
+    steps: tuple[Step, ...]
+    way_back: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": SCHEMA,
+            "workload": self.workload,
+            "release": self.release,
+            "target": self.target.to_json(),
+            "previous": self.previous,
+            "in_place": self.in_place,
+            "steps": [step_json(step) for step in self.steps],
+            "way_back": [step_json(step) for step in self.way_back],
+            "notes": list(self.notes),
+        }
+
+
+def step_json(step: Step) -> dict[str, Any]:
+    """Return a step as plain data, its kind first."""
+    body = asdict(step)
+    return {"kind": body.pop("kind"), **body}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a release rests on: where each thing lies and the digest it had. Missing members are empty, never guessed."""
+
+    decision_id: str = ""
+    decision_uri: str = ""
+    decision_sha256: str = ""
+    scorecard_uri: str = ""
+    scorecard_sha256: str = ""
+    dataset_id: str = ""
+    manifest_uri: str = ""
+    manifest_sha256: str = ""
+    job_arn: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evidence:
+        return cls(**{name: str(data.get(name) or "") for name in cls.__slots__})
+
+
+Action = Literal["promote", "rollback"]
+OutcomeWord = Literal["released", "rolled_back", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One entry of the ledger, written once when its number is claimed and never changed.
+
+    :param claim: identity of who claims: the same decision asked for again finds its own entry.
+    :param lease_until: after that time another run may declare the claim abandoned.
+    :param restores: the release whose model a rollback brings back.
+    :param previous_sha256: digest of the previous entry and its outcome, so that the entries form a chain.
+    """
+
+    workload: str
+    release: int
+    action: Action
+    claim: str
+    claimed_at: str
+    lease_until: str
+    run: str
+    owner: str
+    target: Target
+    previous: int | None
+    previous_sha256: str
+    why: tuple[str, ...]
+    evidence: Evidence
+    restores: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": SCHEMA,
+            "kind": "release",
+            "workload": self.workload,
+            "release": self.release,
+            "action": self.action,
+            "claim": self.claim,
+            "claimed_at": self.claimed_at,
+            "lease_until": self.lease_until,
+            "run": self.run,
+            "owner": self.owner,
+            "target": self.target.to_json(),
+            "previous": self.previous,
+            "previous_sha256": self.previous_sha256,
+            "why": list(self.why),
+            "evidence": self.evidence.to_json(),
+            "restores": self.restores,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Release:
+        return cls(
+            workload=data["workload"],
+            release=int(data["release"]),
+            action=data["action"],
+            claim=data["claim"],
+            claimed_at=data["claimed_at"],
+            lease_until=data["lease_until"],
+            run=data.get("run", ""),
+            owner=data.get("owner", ""),
+            target=Target.from_json(data["target"]),
+            previous=data.get("previous"),
+            previous_sha256=data.get("previous_sha256", ""),
+            why=tuple(data.get("why") or ()),
+            evidence=Evidence.from_json(data.get("evidence") or {}),
+            restores=data.get("restores"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a claimed release ended; written once, beside its entry."""
+
+    release: int
+    outcome: OutcomeWord
+    at: str
+    why: tuple[str, ...] = ()
+    host_kind: str = ""
+    host_arn: str = ""
+    model_arn: str = ""
+    entry_sha256: str = ""
+    checks: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": SCHEMA,
+            "kind": "outcome",
+            "release": self.release,
+            "outcome": self.outcome,
+            "at": self.at,
+            "why": list(self.why),
+            "host_kind": self.host_kind,
+            "host_arn": self.host_arn,
+            "model_arn": self.model_arn,
+            "entry_sha256": self.entry_sha256,
+            "checks": dict(self.checks),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        return cls(
+            release=int(data["release"]),
+            outcome=data["outcome"],
+            at=data["at"],
+            why=tuple(data.get("why") or ()),
+            host_kind=data.get("host_kind", ""),
+            host_arn=data.get("host_arn", ""),
+            model_arn=data.get("model_arn", ""),
+            entry_sha256=data.get("entry_sha256", ""),
+            checks=dict(data.get("checks") or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the ledger says is live: the release, what it aimed at, and the host that answers."""
+
+    release: int
+    target: Target
+    host_kind: HostKind
+    host_arn: str

@@ -1,0 +1,138 @@
+"""Deployment settings as people write them (a YAML file, operator arguments) become records; a wrong word is refused.
+
+Values may arrive as text, because templates render to text. Nothing is guessed: an unknown member stops the author.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, cast
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.deployment.records import (
+    KINDS,
+    BakeSettings,
+    Commitment,
+    HostKind,
+    HostWish,
+    ProbeSettings,
+    Traffic,
+)
+
+_ALIASES: Mapping[str, str] = {
+    "pt": "provisioned-throughput",
+    "provisioned": "provisioned-throughput",
+    "cmd": "custom-model-deployment",
+    "on-demand": "custom-model-deployment",
+}
+
+
+def number(value: Any, name: str) -> float | None:
+    """Read a number, or None for nothing.
+
+    :raises ConfigurationError: the value is not a number.
+    """
+    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"deployment: {name} is {value!r}, not a number.", hint=f"State {name} as a number."
+        ) from None
+
+
+def whole(value: Any, name: str) -> int | None:
+    """Read a whole number, or None for nothing."""
+    read = number(value, name)
+    if read is not None and read != int(read):
+        raise ConfigurationError(
+            f"deployment: {name} is {value!r}, not a whole number.", hint=f"Round {name}."
+        )
+    return None if read is None else int(read)
+
+
+def flag(value: Any) -> bool:
+    """Read a yes or no; only plain words of yes are yes."""
+    return value.strip().lower() in {"true", "yes", "1"} if isinstance(value, str) else bool(value)
+
+
+def host_wish(
+    *,
+    kind: str = "auto",
+    units: Any = None,
+    commitment: str | None = "none",
+    hourly_price: Any = None,
+    ends_at: str | None = None,
+    daily_price_cap: Any = None,
+    accept_commitment: Any = False,
+    input_tokens_per_day: Any = None,
+    output_tokens_per_day: Any = None,
+) -> HostWish:
+    """Return the wish that plain settings amount to."""
+    word = _ALIASES.get(kind, kind)
+    if word not in ("auto", *KINDS):
+        raise ConfigurationError(
+            f"deployment: {kind!r} is not a host kind.", hint=f"Use auto, {' or '.join(KINDS)}."
+        )
+    read = number(input_tokens_per_day, "input_tokens_per_day")
+    written = number(output_tokens_per_day, "output_tokens_per_day")
+    return HostWish(
+        kind=cast("HostKind", word),
+        units=whole(units, "units"),
+        commitment=cast("Commitment", commitment or "none"),
+        hourly_price=number(hourly_price, "hourly_price"),
+        ends_at=ends_at or None,
+        daily_price_cap=number(daily_price_cap, "daily_price_cap"),
+        accept_commitment=flag(accept_commitment),
+        traffic=None if read is None or written is None else Traffic(read, written),
+    )
+
+
+def probe_settings(
+    data: Mapping[str, Any] | None, default: ProbeSettings | None = None
+) -> ProbeSettings | None:
+    """Return what a smoke test or one probe asks for; None (or `{"prompts": 0}`) turns it off."""
+    if data is None:
+        return None
+    base = default or ProbeSettings()
+    _known(data, {f.name for f in fields(ProbeSettings)}, "a smoke test")
+    prompts = whole(data.get("prompts", base.prompts), "prompts")
+    if not prompts:
+        return None
+    return ProbeSettings(
+        prompts=prompts,
+        shape=dict(data.get("shape") or base.shape),
+        max_tokens=whole(data.get("max_tokens"), "max_tokens") or base.max_tokens,
+        max_error_rate=_or(number(data.get("max_error_rate"), "max_error_rate"), base.max_error_rate),
+        max_latency_ms=_or(number(data.get("max_latency_ms"), "max_latency_ms"), base.max_latency_ms),
+        min_shape_rate=_or(number(data.get("min_shape_rate"), "min_shape_rate"), base.min_shape_rate),
+        min_score=_or(number(data.get("min_score"), "min_score"), base.min_score),
+    )
+
+
+def bake_settings(data: Mapping[str, Any] | None) -> BakeSettings | None:
+    """Return the bake period; None (or `{"probes": 0}`) turns it off."""
+    if data is None:
+        return None
+    rest = {key: value for key, value in data.items() if key not in {"probes", "every_seconds"}}
+    limits = probe_settings(rest, BakeSettings().limits)
+    probes = whole(data.get("probes", 3), "probes")
+    if not probes or limits is None:
+        return None
+    every = _or(number(data.get("every_seconds"), "every_seconds"), 300.0)
+    return BakeSettings(probes=probes, every_seconds=every, limits=limits)
+
+
+def _or(value: float | None, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _known(data: Mapping[str, Any], known: set[str], what: str) -> None:
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"deployment: {unknown[0]!r} is not a setting of {what}.",
+            hint=f"Known: {', '.join(sorted(known))}.",
+        )
