@@ -1,0 +1,116 @@
+"""A stored log object becomes blocks of whole lines, in memory that does not grow with the object.
+
+Imports a gzip decoder; the stream is passed in. Compressed or plain is told from the first bytes, not from the name. A gzip
+stream may have several members and may be cut off: what was readable is handed on, and the damage is reported.
+A file may also hold one pretty-printed object; its lines are no records, so it is handed on as one line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from isal import igzip_lib
+
+CHUNK = 256 * 1024
+BLOCK = 1024 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_OBJECT = 64 * 1024 * 1024
+"""A pretty-printed object larger than this is read as the lines it looks like."""
+
+
+class LogBlocks:
+    """Iterates over blocks of whole lines of one stream; each block ends in a newline.
+
+    After the iteration, `damaged` says whether the compressed stream was cut off or corrupt.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.damaged = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        pieces = self._plain()
+        first = next(pieces, b"")
+        if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:2] in (b"{\n", b"{\r", b"{"):
+            first, whole = self._whole_object(first, pieces)
+            if whole:
+                yield whole
+                return
+        yield from _whole_lines(first, pieces)
+
+    def _plain(self) -> Iterator[bytes]:
+        """Yield the stream's bytes, decompressed where they are gzip."""
+        chunk = self._stream.read(CHUNK)
+        if chunk[:2] != GZIP_MAGIC:
+            while chunk:
+                yield chunk
+                chunk = self._stream.read(BLOCK)
+            return
+        yield from self._unzipped(chunk)
+
+    def _unzipped(self, chunk: bytes) -> Iterator[bytes]:
+        decoder = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)
+        while True:
+            try:
+                data = decoder.decompress(chunk, BLOCK)
+            except igzip_lib.IsalError:  # type: ignore[misc] (the stubs call it a value)
+                self.damaged = True
+                return
+            if data:
+                yield data
+            if decoder.eof:
+                chunk = self._next_member(decoder.unused_data)
+                if not chunk:
+                    return
+                decoder = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)
+            elif decoder.needs_input:
+                chunk = self._stream.read(CHUNK)
+                if not chunk:
+                    self.damaged = True
+                    return
+            else:
+                chunk = b""
+
+    def _next_member(self, rest: bytes) -> bytes:
+        """Return the start of the next gzip member, or nothing at the end; zero bytes between are padding."""
+        rest = rest.lstrip(b"\0")
+        while len(rest) < len(GZIP_MAGIC):
+            more = self._stream.read(CHUNK)
+            if not more:
+                break
+            rest = (rest + more).lstrip(b"\0")
+        if rest and not rest.startswith(GZIP_MAGIC):
+            self.damaged = True
+            return b""
+        return rest
+
+    def _whole_object(self, first: bytes, pieces: Iterator[bytes]) -> tuple[bytes, bytes]:
+        """Return (bytes read so far, the one object as one line or b"" when the file is not one object)."""
+        data = first
+        for piece in pieces:
+            data += piece
+            if len(data) > LARGEST_OBJECT:
+                return data, b""
+        try:
+            value = json.loads(data.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return data, b""
+        return data, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _whole_lines(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Regroup pieces so that each ends with a newline; a last line without one gets it."""
+    carry: list[bytes] = []
+    piece = first
+    while piece:
+        cut = piece.rfind(b"\n") + 1
+        if cut:
+            yield b"".join((*carry, piece[:cut])) if carry or cut < len(piece) else piece
+            carry = [piece[cut:]] if cut < len(piece) else []
+        else:
+            carry.append(piece)
+        piece = next(pieces, b"")
+    if carry:
+        yield b"".join(carry) + b"\n"

@@ -1,0 +1,92 @@
+"""Bodies that did not come inline: stored beside the log as an object, or logged as a JSON text inside the JSON.
+
+Imports the record shapes and a gzip decoder; opens nothing. Bytes or text in, a typed body out, or `Unusable`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, NoReturn
+
+import msgspec
+from isal import igzip, isal_zlib
+
+from airflow_distill.stages.logs.reasons import SkipReason
+from airflow_distill.stages.logs.shapes import (
+    AnyOutput,
+    Event,
+    InputBody,
+    OutputBody,
+    convert_input,
+    convert_output,
+    decode_input,
+    decode_output,
+)
+from airflow_distill.stages.logs.unusable import Unusable
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def decode_input_body(data: bytes | str) -> InputBody:
+    """Return the request body that an object or an inner JSON text holds.
+
+    :raises Unusable: it is not JSON, or not a request body.
+    """
+    try:
+        return decode_input(_plain(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    body = _convert(convert_input, _decode_slowly(data), SkipReason.UNKNOWN_INPUT)
+    if not isinstance(body, InputBody):
+        raise Unusable(SkipReason.UNKNOWN_INPUT)
+    return body
+
+
+def decode_output_body(data: bytes | str) -> OutputBody | list[Event]:
+    """Return the response body that an object or an inner JSON text holds.
+
+    :raises Unusable: it is not JSON, or not a response body.
+    """
+    try:
+        return decode_output(_plain(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    body: AnyOutput = _convert(convert_output, _decode_slowly(data), SkipReason.UNKNOWN_OUTPUT)
+    if isinstance(body, str) or body is None:
+        raise Unusable(SkipReason.UNKNOWN_OUTPUT)
+    return body
+
+
+def _plain(data: bytes | str) -> bytes | str:
+    """Return the bytes unpacked when they are gzip, whatever the object was called."""
+    if isinstance(data, bytes) and data.startswith(GZIP_MAGIC):
+        try:
+            return bytes(igzip.decompress(data))  # type: ignore[no-untyped-call]
+        except (isal_zlib.IsalError, zlib.error, EOFError, OSError):  # type: ignore[misc]
+            raise Unusable(SkipReason.BODY_UNREADABLE) from None
+    return data
+
+
+def _decode_slowly(data: bytes | str) -> Any:
+    plain = _plain(data)
+    try:
+        text = plain if isinstance(plain, str) else plain.decode("utf-8-sig")
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Unusable(SkipReason.BODY_UNREADABLE) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _convert(convert: Any, value: Any, reason: SkipReason) -> Any:
+    try:
+        body = convert(value)
+        msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        raise Unusable(SkipReason.BAD_TEXT) from None
+    except (msgspec.ValidationError, RecursionError):
+        raise Unusable(reason) from None
+    return body

@@ -1,0 +1,122 @@
+r"""Prompts that are one text with control tokens become a system text and turns.
+
+Standard library only. Three templates are known by their tokens: Llama 3 and 4 (headers and end-of-turn tokens), Llama 2
+and Mistral (`[INST]`), and Anthropic's legacy form (a blank line, then `Human:` or `Assistant:`). A text without any of
+their tokens is one user turn. A text that holds tokens in an order no template produces is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from airflow_distill.stages.logs.reasons import SkipReason
+from airflow_distill.stages.logs.unusable import Unusable
+
+RawTurn = tuple[str, str]
+
+_LLAMA3 = re.compile(
+    r"<\|start_header_id\|>(?P<role3>[a-z]+)<\|end_header_id\|>(?P<text3>.*?)(?:<\|eot_id\|>|<\|eom_id\|>|\Z)"
+    r"|<\|header_start\|>(?P<role4>[a-z]+)<\|header_end\|>(?P<text4>.*?)(?:<\|eot\|>|<\|eom\|>|\Z)",
+    re.DOTALL,
+)
+_LLAMA3_BEGIN = re.compile(r"\s*(?:<\|begin_of_text\|>\s*)*")
+_TOOL_TOKENS = (
+    "<|python_tag|>",
+    "<|eom_id|>",
+    "<|eom|>",
+    "[TOOL_CALLS]",
+    "[AVAILABLE_TOOLS]",
+    "[TOOL_RESULTS]",
+)
+_MEDIA_TOKENS = ("<|image|>", "<|image_start|>", "<|video|>", "[IMG]")
+_LLAMA_TOKEN = re.compile(r"<\|[a-z_0-9]+\|>")
+_LLAMA2_SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*(.*)", re.DOTALL)
+_LEGACY_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")
+
+
+def split_prompt(prompt: str) -> tuple[str | None, list[RawTurn]]:
+    """Return the system text and the turns of a prompt; an open assistant turn at the end is left out when empty.
+
+    :raises Unusable: control tokens that form no conversation, or tokens of tools or media.
+    """
+    if "<|" in prompt and _LLAMA_TOKEN.search(prompt):
+        return _split_llama3(prompt)
+    if "[INST]" in prompt:
+        return _split_llama2(prompt)
+    if "\n\nHuman:" in prompt or prompt.startswith("Human:"):
+        return _split_legacy(prompt)
+    return None, [("user", prompt)]
+
+
+def _refuse_tools_and_media(prompt: str) -> None:
+    if any(token in prompt for token in _TOOL_TOKENS):
+        raise Unusable(SkipReason.TOOL_USE)
+    if any(token in prompt for token in _MEDIA_TOKENS):
+        raise Unusable(SkipReason.MULTIMODAL)
+
+
+def _split_llama3(prompt: str) -> tuple[str | None, list[RawTurn]]:
+    _refuse_tools_and_media(prompt)
+    begin = _LLAMA3_BEGIN.match(prompt)
+    at = begin.end() if begin else 0
+    parts: list[RawTurn] = []
+    while at < len(prompt):
+        match = _LLAMA3.match(prompt, at)
+        if match is None:
+            if prompt[at:].isspace():
+                break
+            raise Unusable(SkipReason.BROKEN_TEMPLATE)
+        role = match["role3"] or match["role4"]
+        text = match["text3"] if match["role3"] else match["text4"]
+        if _LLAMA_TOKEN.search(text):
+            raise Unusable(SkipReason.BROKEN_TEMPLATE)
+        parts.append((role, text.strip()))
+        at = match.end()
+    return _with_system(parts)
+
+
+def _with_system(parts: list[RawTurn]) -> tuple[str | None, list[RawTurn]]:
+    """Split off a leading system part and an empty open answer; check the roles that remain."""
+    system = parts.pop(0)[1] if parts and parts[0][0] == "system" else None
+    if parts and parts[-1] == ("assistant", ""):
+        parts.pop()
+    roles = {role for role, _ in parts}
+    if "ipython" in roles or "tool" in roles:
+        raise Unusable(SkipReason.TOOL_USE)
+    if not parts or not roles <= {"user", "assistant"}:
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    if any(one[0] == other[0] for one, other in pairwise(parts)):
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    return system or None, parts
+
+
+def _split_llama2(prompt: str) -> tuple[str | None, list[RawTurn]]:
+    _refuse_tools_and_media(prompt)
+    head, *rounds = prompt.split("[INST]")
+    if head.replace("<s>", "").strip():
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    system: str | None = None
+    parts: list[RawTurn] = []
+    for number, piece in enumerate(rounds):
+        asked, closed, answer = piece.partition("[/INST]")
+        if not closed or "[/INST]" in answer:
+            raise Unusable(SkipReason.BROKEN_TEMPLATE)
+        match = _LLAMA2_SYSTEM.fullmatch(asked) if number == 0 else None
+        if match is not None:
+            system, asked = match.groups()
+        if "<<SYS>>" in asked or "<</SYS>>" in asked:
+            raise Unusable(SkipReason.BROKEN_TEMPLATE)
+        parts.append(("user", asked.strip()))
+        parts.append(("assistant", answer.replace("</s>", "").replace("<s>", "").strip()))
+    return _with_system([("system", system), *parts] if system else parts)
+
+
+def _split_legacy(prompt: str) -> tuple[str | None, list[RawTurn]]:
+    head, *rest = _LEGACY_TURN.split(prompt)
+    names, texts = rest[::2], rest[1::2]
+    parts = [
+        ("user" if name == "Human" else "assistant", text.strip())
+        for name, text in zip(names, texts, strict=True)
+    ]
+    return _with_system([("system", head.strip()), *parts] if head.strip() else parts)

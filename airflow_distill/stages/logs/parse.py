@@ -1,0 +1,350 @@
+"""One invocation-log line becomes an interaction, or is skipped under a reason.
+
+Takes bytes, hands on `Interaction` or `Skipped`. Imports the typed JSON decoder; opens nothing: bodies that were stored
+beside the log are handed in. There are two roads with one result. The quick one decodes a line straight into the record
+shapes. Whatever does not fit there is taken apart again with the standard library's decoder, field by field, and skipped
+only if that fails as well.
+
+A reader of many lines uses `LogReader`, which knows the selection and gives a `Reading`: the same facts as an interaction
+in a cheaper dress, since most readings are never kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import msgspec
+
+from airflow_distill.stages.logs.answer import read_output
+from airflow_distill.stages.logs.bodies import decode_input_body, decode_output_body
+from airflow_distill.stages.logs.conversation import RawTurn, read_input
+from airflow_distill.stages.logs.reasons import Skipped, SkipReason
+from airflow_distill.stages.logs.records import SCHEMA, Interaction, Turn
+from airflow_distill.stages.logs.selection import Selection, Selector, normal_time
+from airflow_distill.stages.logs.shapes import (
+    Event,
+    Identity,
+    Input,
+    InputBody,
+    Number,
+    Output,
+    OutputBody,
+    Record,
+    convert_input,
+    convert_output,
+    decode_record,
+)
+from airflow_distill.stages.logs.unusable import Unusable
+
+SCHEMA_TYPE = "ModelInvocationLog"
+BodyLoader = Callable[[str], bytes | None]
+"""Returns the bytes of a stored body (compressed or not), or None when the object is not there."""
+
+
+class Reading(msgspec.Struct, gc=False):
+    """What a selected and usable record says."""
+
+    request_id: str
+    timestamp: str
+    operation: str
+    model_id: str
+    model: str
+    turns: tuple[RawTurn, ...]
+    answer: str
+    system: str | None
+    stop_reason: str
+    metadata: dict[str, str] | None
+    identity: str
+    input_tokens: int | None
+    output_tokens: int | None
+    latency_ms: int | None
+
+    def interaction(self) -> Interaction:
+        """Return the record that crosses the stage's door."""
+        return Interaction(
+            request_id=self.request_id,
+            timestamp=self.timestamp,
+            operation=self.operation,
+            model_id=self.model_id,
+            model=self.model,
+            turns=tuple(Turn(role, text) for role, text in self.turns),
+            answer=self.answer,
+            system=self.system,
+            stop_reason=self.stop_reason,
+            metadata=tuple(sorted(self.metadata.items())) if self.metadata else (),
+            identity=self.identity,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            latency_ms=self.latency_ms,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return `Interaction.to_json()` of the same facts as JSON bytes; equal readings give equal bytes."""
+        metadata = self.metadata
+        if metadata is not None and len(metadata) > 1:
+            metadata = dict(sorted(metadata.items()))
+        return _encode(
+            _Stored(
+                SCHEMA,
+                self.request_id,
+                self.timestamp,
+                self.operation,
+                self.model_id,
+                self.model,
+                self.turns,
+                self.answer,
+                self.system,
+                self.stop_reason,
+                metadata or {},
+                self.identity,
+                self.input_tokens,
+                self.output_tokens,
+                self.latency_ms,
+            )
+        )
+
+
+class _Stored(msgspec.Struct, gc=False):
+    """The fields of `Interaction.to_json`, in its order."""
+
+    v: int
+    request_id: str
+    timestamp: str
+    operation: str
+    model_id: str
+    model: str
+    turns: tuple[RawTurn, ...]
+    answer: str
+    system: str | None
+    stop_reason: str
+    metadata: dict[str, str]
+    identity: str
+    input_tokens: int | None
+    output_tokens: int | None
+    latency_ms: int | None
+
+
+_encode = msgspec.json.Encoder().encode
+_MISFIT_INPUT, _MISFIT_OUTPUT = InputBody(), OutputBody()
+_LARGEST = 2**53
+
+
+class LogReader:
+    """Reads lines for one selection.
+
+    :param selection: what is asked for; everything when left out.
+    """
+
+    def __init__(self, selection: Selection | None = None) -> None:
+        self._selector = Selector(selection or Selection())
+        self._checks_system = bool(self._selector.selection.system_digest)
+
+    def read(self, line: bytes, load: BodyLoader) -> Reading:
+        """Return what a line says.
+
+        :param load: fetches a stored body by its URI.
+        :raises Unusable: the line is skipped, for the reason it carries.
+        """
+        try:
+            record = decode_record(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self.read_slowly(line, load)
+        return self._read_record(record, load)
+
+    def read_slowly(self, line: bytes, load: BodyLoader) -> Reading:
+        """Return what `read` returns, by the standard library's decoder and field by field.
+
+        :raises Unusable: the line is skipped, for the reason it carries.
+        """
+        reading = self._read_record(_decode_slowly(line), load)
+        _require_storable(reading)
+        return reading
+
+    def _read_record(self, record: Record, load: BodyLoader) -> Reading:
+        model_id, operation = record.modelId, record.operation
+        if not model_id or not operation or record.schemaType not in (SCHEMA_TYPE, None):
+            raise Unusable(SkipReason.NOT_A_RECORD)
+        selector = self._selector
+        model = selector.resolve(model_id)
+        timestamp = normal_time(record.timestamp or "")
+        identity = (record.identity.arn if record.identity is not None else None) or ""
+        metadata = record.requestMetadata
+        reason = selector.reject_envelope(operation, model, timestamp, metadata, identity)
+        if reason is not None:
+            raise Unusable(reason)
+        if record.errorCode:
+            raise Unusable(SkipReason.FAILED_CALL)
+        asked, answered = _bodies(record, load)
+        system, turns, begun = read_input(asked)
+        if self._checks_system and (reason := selector.reject_system(system)):
+            raise Unusable(reason)
+        text, stop, body_in, body_out, latency = read_output(answered)
+        if begun:
+            text = begun + text
+        if not text or text.isspace():
+            raise Unusable(SkipReason.EMPTY_ANSWER)
+        tokens_in = _input_tokens(record.input, body_in)
+        tokens_out = record.output.outputTokenCount if record.output is not None else None
+        return Reading(
+            record.requestId or "",
+            timestamp,
+            operation,
+            model_id,
+            model,
+            turns,
+            text,
+            system,
+            stop,
+            metadata,
+            identity,
+            tokens_in,
+            _whole(tokens_out if tokens_out is not None else body_out),
+            _whole(latency),
+        )
+
+
+def parse_line(
+    line: bytes, selection: Selection | None = None, load: BodyLoader = lambda uri: None
+) -> Interaction | Skipped:
+    """Return the interaction of one log line, or why there is none.
+
+    :param load: fetches a stored body by its URI; without it, such records are skipped as `body_missing`.
+    """
+    try:
+        if not line or line.isspace():
+            raise Unusable(SkipReason.BLANK)
+        return LogReader(selection).read(line, load).interaction()
+    except Unusable as skip:
+        return Skipped(skip.reason)
+
+
+def _require_storable(reading: Reading) -> None:
+    """Check that the texts can be stored as UTF-8; only the slow road can bring in what cannot."""
+    try:
+        reading.to_bytes()
+    except UnicodeEncodeError:
+        raise Unusable(SkipReason.BAD_TEXT) from None
+
+
+def _bodies(record: Record, load: BodyLoader) -> tuple[InputBody, OutputBody | list[Event]]:
+    """Return both bodies, fetched where the record only points to them."""
+    asked = record.input.inputBodyJson if record.input is not None else None
+    answered = record.output.outputBodyJson if record.output is not None else None
+    if asked is _MISFIT_INPUT:
+        raise Unusable(SkipReason.UNKNOWN_INPUT)
+    if answered is _MISFIT_OUTPUT:
+        raise Unusable(SkipReason.UNKNOWN_OUTPUT)
+    if asked is None:
+        asked = decode_input_body(_fetch(record.input.inputBodyS3Path if record.input else None, load))
+    elif isinstance(asked, str):
+        asked = decode_input_body(asked)
+    if answered is None:
+        answered = decode_output_body(_fetch(record.output.outputBodyS3Path if record.output else None, load))
+    elif isinstance(answered, str):
+        answered = decode_output_body(answered)
+    return asked, answered
+
+
+def _fetch(uri: str | None, load: BodyLoader) -> bytes:
+    if not uri:
+        raise Unusable(SkipReason.NO_BODY)
+    data = load(uri)
+    if data is None:
+        raise Unusable(SkipReason.BODY_MISSING)
+    return data
+
+
+def _input_tokens(asked: Input | None, of_body: Number) -> int | None:
+    """Return all input tokens: the record's own count leaves out the cached ones, which it lists beside it."""
+    if asked is None or asked.inputTokenCount is None:
+        return _whole(of_body)
+    cached = (asked.cacheReadInputTokenCount or 0) + (asked.cacheWriteInputTokenCount or 0)
+    return _whole(asked.inputTokenCount + cached)
+
+
+def _whole(number: Number) -> int | None:
+    """Return a count as a whole number; what no count can be is taken as not there."""
+    return int(number) if number is not None and 0 <= number <= _LARGEST else None
+
+
+def _decode_slowly(line: bytes) -> Record:
+    """Decode a line that does not fit the shapes, telling apart what is wrong with it."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unusable(SkipReason.NOT_UTF8) from None
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise Unusable(SkipReason.BLANK)
+    try:
+        data = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Unusable(SkipReason.NOT_JSON) from None
+    if not isinstance(data, dict):
+        raise Unusable(SkipReason.NOT_A_RECORD)
+    return _fit(data)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _fit(data: dict[str, Any]) -> Record:
+    """Build a record from plain data; what has the wrong type is taken as not there, except in the bodies."""
+    schema = data.get("schemaType")
+    asked, answered = _section(data, "input"), _section(data, "output")
+    identity = data.get("identity")
+    error = data.get("errorCode")
+    return Record(
+        schemaType=schema if isinstance(schema, str) or schema is None else "?",
+        timestamp=_text(data, "timestamp"),
+        requestId=_text(data, "requestId"),
+        operation=_text(data, "operation"),
+        modelId=_text(data, "modelId"),
+        errorCode=error if isinstance(error, str) or error is None else str(error),
+        identity=Identity(_text(identity, "arn")) if isinstance(identity, dict) else None,
+        requestMetadata=_metadata(data.get("requestMetadata")),
+        input=Input(
+            inputBodyJson=_convert(convert_input, asked.get("inputBodyJson"), _MISFIT_INPUT),
+            inputBodyS3Path=_text(asked, "inputBodyS3Path"),
+            inputTokenCount=_number(asked, "inputTokenCount"),
+            cacheReadInputTokenCount=_number(asked, "cacheReadInputTokenCount"),
+            cacheWriteInputTokenCount=_number(asked, "cacheWriteInputTokenCount"),
+        ),
+        output=Output(
+            outputBodyJson=_convert(convert_output, answered.get("outputBodyJson"), _MISFIT_OUTPUT),
+            outputBodyS3Path=_text(answered, "outputBodyS3Path"),
+            outputTokenCount=_number(answered, "outputTokenCount"),
+        ),
+    )
+
+
+def _section(data: dict[str, Any], name: str) -> dict[str, Any]:
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(data: dict[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _number(data: dict[str, Any], name: str) -> Number:
+    value = data.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _metadata(value: Any) -> dict[str, str] | None:
+    if not isinstance(value, dict):
+        return None
+    return {key: text for key, text in value.items() if isinstance(text, str)}
+
+
+def _convert(convert: Callable[[Any], Any], value: Any, misfit: Any) -> Any:
+    """Fit a body to its shape; one that does not fit is judged only after the record's selection."""
+    try:
+        return convert(value)
+    except (msgspec.ValidationError, RecursionError):
+        return misfit

@@ -1,0 +1,222 @@
+"""Reads the log objects of a shard into a harvest: the inner loop of the stage.
+
+Imports only this stage. Blocks of lines come in; the prefilter names the lines worth decoding; readable ones go to the
+sample and all others are counted. Bodies stored beside the log are fetched many at once, after the lines that need them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from airflow_distill.stages.digest import keyed_hash, prompt_digest, sha256_hex
+from airflow_distill.stages.logs.blocks import LogBlocks
+from airflow_distill.stages.logs.parse import LogReader, Reading
+from airflow_distill.stages.logs.prefilter import build_prefilter
+from airflow_distill.stages.logs.reasons import SkipReason
+from airflow_distill.stages.logs.sample import Sample, answer_digest
+from airflow_distill.stages.logs.selection import Selection
+from airflow_distill.stages.logs.shard_file import Harvest
+from airflow_distill.stages.logs.source import Shard, sibling_body
+from airflow_distill.stages.logs.unusable import Unusable
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore
+
+DEFAULT_LIMIT = 20_000
+"""A third more than Bedrock takes, so that curation has something to drop."""
+
+Progress = Callable[[int, int], None]
+"""Called with (stored bytes done, all stored bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How to wait for bodies that are still being delivered, up to a minute after their record.
+
+    :param pause: sleeps for the given seconds.
+    """
+
+    pause: Callable[[float], None]
+    rounds: int = 3
+    seconds: float = 25.0
+
+
+class _BodyNeeded(Exception):
+    """A line needs a stored body that has not been fetched yet."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.uri = uri
+
+
+class ShardReader:
+    """Reads log objects into one harvest.
+
+    :param patience: how to wait for late bodies; without it, a missing body is counted at once.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        selection: Selection,
+        *,
+        salt: str,
+        limit: int = DEFAULT_LIMIT,
+        answer_rule: str = "latest",
+        patience: Patience | None = None,
+    ) -> None:
+        settings = {"selection": selection.to_json(), "salt_digest": salt_digest(salt)}
+        self.harvest = Harvest(Sample(limit, answer_rule), settings)
+        self._store = store
+        self._salt = _sampling_salt(salt)
+        self._reader = LogReader(selection)
+        self._prefilter = build_prefilter(selection)
+        self._patience = patience
+        self._bodies: dict[str, bytes | None] = {}
+        self._pending: list[tuple[bytes, str, str]] = []
+        self._late: list[tuple[bytes, str, str]] = []
+
+    def read(self, shard: Shard, progress: Progress | None = None) -> Harvest:
+        """Read every object of a shard and return the harvest."""
+        done, whole = 0, shard.size
+        for item in shard.objects:
+            self.read_object(item.uri)
+            self.harvest.stored_bytes += item.size
+            done += item.size
+            if progress is not None:
+                progress(done, whole)
+        return self.finish()
+
+    def read_object(self, uri: str) -> None:
+        """Read one log object."""
+        try:
+            stream = self._store.open(uri)
+        except ObjectMissingError:
+            self.harvest.objects["missing"] += 1
+            return
+        with stream:
+            blocks = LogBlocks(stream)
+            for block in blocks:
+                self._read_block(block, uri)
+        self._fetch_pending()
+        self.harvest.objects["damaged" if blocks.damaged else "read"] += 1
+
+    def finish(self) -> Harvest:
+        """Give late bodies their time, count those that never came, and return the harvest."""
+        rounds = self._patience.rounds if self._patience is not None else 0
+        for _ in range(rounds):
+            if not self._late:
+                break
+            assert self._patience is not None
+            self._patience.pause(self._patience.seconds)
+            self._pending, self._late = self._late, []
+            self._fetch_pending()
+        self.harvest.skips[SkipReason.BODY_MISSING.value] += len(self._late)
+        self._late = []
+        return self.harvest
+
+    def _read_block(self, block: bytes, uri: str) -> None:
+        harvest = self.harvest
+        lines = block.count(b"\n")
+        harvest.lines += lines
+        if self._prefilter.is_open:
+            candidates: Iterable[bytes] = block[:-1].split(b"\n")
+        else:
+            candidates = list(self._prefilter.iter_candidates(block))
+            harvest.skips[SkipReason.OTHER_TRAFFIC.value] += lines - len(candidates)
+        for line in candidates:
+            self._read_line(line, uri)
+
+    def _read_line(self, line: bytes, uri: str) -> None:
+        try:
+            if not line or line.isspace():
+                raise Unusable(SkipReason.BLANK)
+            reading = self._reader.read(line, self._load)
+        except Unusable as skip:
+            self.harvest.skips[skip.reason.value] += 1
+        except _BodyNeeded as needed:
+            self._pending.append((line, uri, needed.uri))
+            if len(self._pending) >= 64:
+                self._fetch_pending()
+        else:
+            self._offer(reading)
+
+    def _offer(self, reading: Reading) -> None:
+        prompt = prompt_digest(reading.system, reading.turns)
+        self.harvest.sample.offer(
+            prompt,
+            keyed_hash(self._salt, prompt),
+            (reading.timestamp, reading.request_id),
+            reading.to_bytes,
+            lambda: answer_digest(reading.answer),
+        )
+
+    def _load(self, uri: str) -> bytes | None:
+        try:
+            return self._bodies[uri]
+        except KeyError:
+            raise _BodyNeeded(uri) from None
+
+    def _fetch_pending(self) -> None:
+        """Fetch the bodies that lines wait for, many at once, and read those lines again."""
+        while self._pending:
+            waiting, self._pending = self._pending, []
+            with ThreadPoolExecutor(16) as pool:
+                found = list(pool.map(lambda item: self._fetch(item[2], item[1]), waiting))
+            for (line, uri, body), data in zip(waiting, found, strict=True):
+                if data is None:
+                    self._late.append((line, uri, body))
+                    continue
+                self.harvest.bodies += 1
+                self._bodies[body] = data
+                self._read_line(line, uri)
+        self._bodies.clear()
+
+    def _fetch(self, body: str, log_object: str) -> bytes | None:
+        places = [body, sibling_body(log_object, body)]
+        if isinstance(self._store, LocalStore) and body.startswith("s3://"):
+            places = places[1:]
+        for place in places:
+            try:
+                return self._store.read(place)
+            except ObjectMissingError:
+                continue
+        return None
+
+
+def salt_digest(salt: str) -> str:
+    """Return what a receipt may say about a salt."""
+    return sha256_hex(salt.encode())[:16]
+
+
+def _sampling_salt(salt: str) -> str:
+    """Return the salt of the sample's own domain: splitting by the same salt must not follow the sample's order."""
+    return f"sample:{salt}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """What is done with every shard; picklable."""
+
+    selection: Selection
+    salt: str
+    limit: int = DEFAULT_LIMIT
+    answer_rule: str = "latest"
+
+    def run(
+        self,
+        store: ObjectStore,
+        shard: Shard,
+        patience: Patience | None = None,
+        progress: Progress | None = None,
+    ) -> Harvest:
+        """Read one shard."""
+        reader = ShardReader(
+            store,
+            self.selection,
+            salt=self.salt,
+            limit=self.limit,
+            answer_rule=self.answer_rule,
+            patience=patience,
+        )
+        return reader.read(shard, progress)

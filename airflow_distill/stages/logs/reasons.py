@@ -1,0 +1,76 @@
+"""Why a log line did not become an interaction: every reason has a stable code and one explanation.
+
+Standard library only. Counts by these codes are what a harvest reports; codes are never renamed, so a chart over months
+stays true. The text beside each code is what the guide prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SkipReason(StrEnum):
+    """The code of a reason; `explanation` says in a sentence what it means."""
+
+    explanation: str
+
+    def __new__(cls, code: str, explanation: str) -> SkipReason:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.explanation = explanation
+        return member
+
+    # The line itself.
+    BLANK = "blank", "The line is empty or holds only white space."
+    NOT_UTF8 = "not_utf8", "The line is not valid UTF-8 text."
+    NOT_JSON = "not_json", "The line is not one JSON value, or it is nested too deeply to be read."
+    NOT_A_RECORD = (
+        "not_a_record",
+        "The JSON is not a model invocation record: no object, other schema, or no model id.",
+    )
+
+    # The selection.
+    OTHER_TRAFFIC = (
+        "other_traffic",
+        "The line does not contain what every record of the selection must contain, so it was not parsed.",
+    )
+    OTHER_MODEL = "other_model", "The record's model does not resolve to the selected model."
+    OTHER_OPERATION = "other_operation", "The record's operation is not among the selected ones."
+    OTHER_METADATA = "other_metadata", "The request metadata does not match the filter."
+    OTHER_CALLER = "other_caller", "The caller's ARN does not match the selected identity."
+    OTHER_SYSTEM = "other_system", "The system prompt is not the selected one."
+    OUTSIDE_WINDOW = "outside_window", "The record's time is outside the window, or it has no readable time."
+
+    # The call and its bodies.
+    FAILED_CALL = "failed_call", "The call failed or was throttled: the record carries an error code."
+    NO_BODY = "no_body", "The record has neither a body nor a path to one, as when text logging is off."
+    BODY_MISSING = "body_missing", "The body was stored beside the log and its object is not there."
+    BODY_UNREADABLE = "body_unreadable", "The body's object is there but cannot be read as JSON."
+    UNKNOWN_INPUT = "unknown_input", "The request body has a shape the reader does not know."
+    UNKNOWN_OUTPUT = "unknown_output", "The response body has a shape the reader does not know."
+    BROKEN_TEMPLATE = (
+        "broken_template",
+        "The prompt holds chat control tokens that do not form a conversation.",
+    )
+    TURN_ORDER = (
+        "turn_order",
+        "The conversation does not start with the user, or nobody was waiting for an answer.",
+    )
+    TOOL_USE = "tool_use", "The conversation or the answer uses tools."
+    MULTIMODAL = "multimodal", "The conversation or the answer holds an image, a document, audio or video."
+    EMPTY_PROMPT = "empty_prompt", "A turn of the prompt has no text."
+    EMPTY_ANSWER = "empty_answer", "The answer has no text."
+    INCOMPLETE_ANSWER = "incomplete_answer", "The stream starts a message and never says why it stopped."
+    BAD_TEXT = "bad_text", "The text holds a lone surrogate, which no UTF-8 file can store."
+
+    # The sample.
+    DUPLICATE = "duplicate", "The prompt is already in the sample, or the record was delivered twice."
+    OUT_OF_SAMPLE = "out_of_sample", "The prompt is usable but is not among the k of the sample."
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line that did not become an interaction. Never any text of the line."""
+
+    reason: SkipReason

@@ -1,0 +1,225 @@
+"""A harvest: the sample of one shard or of a whole window with its counts, in memory and as a file.
+
+Imports the sample and the typed JSON decoder; reads and writes bytes, opens nothing. The file is gzip: a header line with
+settings and counts, then one line a prompt in order of rank. It holds all that merging needs, and nothing of the clock
+or the machine, so the same logs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from airflow_distill.errors import ConfigurationError, LogFormatError
+from airflow_distill.stages.logs.reasons import SkipReason
+from airflow_distill.stages.logs.records import Interaction
+from airflow_distill.stages.logs.sample import Entry, Sample, Vote, answer_digest
+
+SHARD_KIND = "harvest-shard"
+SHARD_VERSION = 1
+SHARD_LEVEL = 1
+"""Compression of shard files: the quickest, since they are read back once."""
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestCounts:
+    """What was read and what became of it.
+
+    `skipped` is by reason; `objects` counts log objects as `read`, `damaged` (cut off or corrupt, their readable part is
+    used) and `missing` (gone between listing and reading); `bodies` counts those fetched from beside the log.
+    """
+
+    lines: int
+    kept: int
+    skipped: dict[str, int]
+    objects: dict[str, int] = field(default_factory=dict)
+    stored_bytes: int = 0
+    bodies: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "lines": self.lines,
+            "kept": self.kept,
+            "skipped": dict(sorted(self.skipped.items())),
+            "objects": dict(sorted(self.objects.items())),
+            "stored_bytes": self.stored_bytes,
+            "bodies": self.bodies,
+        }
+
+
+class Harvest:
+    """A sample with its counts; can be merged with others of the same settings.
+
+    :param settings: what it was made with: selection, salt digest; two harvests merge only when these are equal.
+    """
+
+    def __init__(self, sample: Sample, settings: dict[str, Any]) -> None:
+        self.sample = sample
+        self.settings = settings
+        self.lines = 0
+        self.skips: Counter[str] = Counter()
+        self.objects: Counter[str] = Counter()
+        self.stored_bytes = 0
+        self.bodies = 0
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @property
+    def counts(self) -> HarvestCounts:
+        """The counts so far; they add up at every moment."""
+        skipped = {reason: count for reason, count in self.skips.items() if count}
+        for reason, count in (
+            (SkipReason.DUPLICATE, self.sample.duplicates),
+            (SkipReason.OUT_OF_SAMPLE, self.sample.out_of_sample),
+        ):
+            if count:
+                skipped[reason.value] = count
+        objects = {what: count for what, count in self.objects.items() if count}
+        return HarvestCounts(self.lines, len(self.sample), skipped, objects, self.stored_bytes, self.bodies)
+
+    def interactions(self) -> Iterator[Interaction]:
+        """Yield the sample in order of rank, one interaction a prompt."""
+        for _, entry in self.sample.iter_entries():
+            yield Interaction.from_json(json.loads(entry.payload))
+
+    def occurrences(self) -> Iterator[tuple[str, int]]:
+        """Yield (prompt digest, how often it was asked) in the same order."""
+        for prompt, entry in self.sample.iter_entries():
+            yield prompt, entry.count
+
+    def absorb(self, other: Harvest) -> None:
+        """Merge another harvest into this one, which takes over its entries.
+
+        :raises ConfigurationError: it was made with other settings.
+        """
+        if other.settings != self.settings or other.sample.rule != self.sample.rule:
+            raise ConfigurationError(
+                "logs: harvests of different settings cannot be merged.",
+                hint="Harvest all shards of a window with one selection, salt and answer rule.",
+            )
+        self.lines += other.lines
+        self.skips.update(other.skips)
+        self.objects.update(other.objects)
+        self.stored_bytes += other.stored_bytes
+        self.bodies += other.bodies
+        self.sample.out_of_sample += other.sample.out_of_sample
+        for prompt, entry in other.sample.iter_entries():
+            self.sample.merge(prompt, entry)
+
+    def to_bytes(self) -> bytes:
+        """Return the shard file: a header line, then one line a prompt, gzip; the same bytes on every re-run."""
+        packer = zlib.compressobj(SHARD_LEVEL, zlib.DEFLATED, 31)
+        packed = [packer.compress(line) for line in self._shard_lines()]
+        return b"".join([*packed, packer.flush()])
+
+    def _shard_lines(self) -> Iterator[bytes]:
+        header = {
+            "v": SHARD_VERSION,
+            "kind": SHARD_KIND,
+            "limit": self.sample.limit,
+            "rule": self.sample.rule,
+            "settings": self.settings,
+            "lines": self.lines,
+            "skips": dict(sorted(self.skips.items())),
+            "out_of_sample": self.sample.out_of_sample,
+            "objects": dict(sorted(self.objects.items())),
+            "stored_bytes": self.stored_bytes,
+            "bodies": self.bodies,
+        }
+        yield json.dumps(header, sort_keys=True).encode() + b"\n"
+        for prompt, entry in self.sample.iter_entries():
+            yield _entry_line(prompt, entry)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Harvest:
+        """Read a shard file.
+
+        :raises LogFormatError: the bytes are not a shard file of this version.
+        """
+        try:
+            lines = gzip.decompress(data).split(b"\n")
+            header = json.loads(lines[0])
+            if header["kind"] != SHARD_KIND or header["v"] != SHARD_VERSION:
+                raise ValueError(SHARD_KIND)
+            harvest = cls(Sample(header["limit"], header["rule"]), header["settings"])
+            harvest.lines = header["lines"]
+            harvest.skips.update(header["skips"])
+            harvest.objects.update(header["objects"])
+            harvest.stored_bytes = header["stored_bytes"]
+            harvest.bodies = header["bodies"]
+            harvest.sample.out_of_sample = header["out_of_sample"]
+            for line in lines[1:]:
+                if line:
+                    harvest.sample.merge(*_read_entry(line))
+        except (
+            OSError,
+            EOFError,
+            zlib.error,
+            ValueError,
+            KeyError,
+            TypeError,
+            IndexError,
+            msgspec.MsgspecError,
+        ):
+            raise LogFormatError(
+                "logs: a shard file of the harvest cannot be read.",
+                hint="Run the harvest of this window again.",
+            ) from None
+        return harvest
+
+
+class _VoteLine(msgspec.Struct, gc=False):
+    key: str
+    interaction: msgspec.Raw
+
+
+class _EntryLine(msgspec.Struct, gc=False):
+    """One prompt of a shard file; interactions stay the bytes they are."""
+
+    prompt: str
+    rank: str
+    count: int
+    interaction: msgspec.Raw
+    votes: list[_VoteLine] = []
+
+
+class _Key(msgspec.Struct, gc=False):
+    """What of a stored interaction decides whether it is chosen."""
+
+    timestamp: str
+    request_id: str
+    answer: str
+
+
+_decode_entry = msgspec.json.Decoder(_EntryLine).decode
+_decode_key = msgspec.json.Decoder(_Key).decode
+
+
+def _entry_line(prompt: str, entry: Entry) -> bytes:
+    head = f'{{"prompt":"{prompt}","rank":"{entry.rank:016x}","count":{entry.count},"interaction":'.encode()
+    votes = b",".join(
+        b'{"key":"%016x","interaction":%b}' % (key, vote.payload) for key, vote in sorted(entry.votes.items())
+    )
+    tail = b',"votes":[%b]' % votes if votes else b""
+    return head + entry.payload + tail + b"}\n"
+
+
+def _read_entry(line: bytes) -> tuple[str, Entry]:
+    data = _decode_entry(line)
+    payload = bytes(data.interaction)
+    key = _decode_key(payload)
+    entry = Entry(int(data.rank, 16), (key.timestamp, key.request_id), payload, data.count)
+    for item in data.votes:
+        payload = bytes(item.interaction)
+        key = _decode_key(payload)
+        order = (key.timestamp, key.request_id)
+        entry.votes[int(item.key, 16)] = Vote(answer_digest(key.answer), order, payload)
+    return data.prompt, entry
