@@ -1,10 +1,61 @@
-"""Every import that exists only since Airflow 3.3, in one place.
+"""Every import that exists only since Airflow 3.3, and every one from Airflow's inside, in one place.
 
 Lowering the floor means changing this module and nothing else. Why 3.3 is the floor: docs/decisions/airflow-floor.md.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import NEVER_EXPIRE, RetryAction, RetryDecision, RetryPolicy
+from typing import Any
 
-__all__ = ["NEVER_EXPIRE", "RetryAction", "RetryDecision", "RetryPolicy"]
+from airflow.sdk import NEVER_EXPIRE, RetryAction, RetryDecision, RetryPolicy  # type: ignore[attr-defined]
+
+__all__ = [
+    "NEVER_EXPIRE",
+    "RetryAction",
+    "RetryDecision",
+    "RetryPolicy",
+    "ask_task_state",
+    "ask_task_state_async",
+]
+
+
+def ask_task_state(ti: Any) -> str | None:
+    """Return the state of a task instance as Airflow's database has it now; for the worker.
+
+    None when the task was cleared. Raises whatever Airflow raises when it cannot be asked.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    return _state_in(task_runner.SUPERVISOR_COMMS.send(_question(ti)), ti)
+
+
+async def ask_task_state_async(ti: Any) -> str | None:
+    """Return the state of a task instance as Airflow's database has it now; for the triggerer."""
+    from airflow.sdk.execution_time import task_runner
+
+    return _state_in(await task_runner.SUPERVISOR_COMMS.asend(_question(ti)), ti)
+
+
+def _index(ti: Any) -> int:
+    index = getattr(ti, "map_index", None)
+    return -1 if index is None else int(index)
+
+
+def _question(ti: Any) -> Any:
+    from airflow.sdk.execution_time.comms import GetTaskStates
+
+    index = _index(ti)
+    return GetTaskStates(
+        dag_id=ti.dag_id,
+        task_ids=[ti.task_id],
+        run_ids=[ti.run_id],
+        map_index=None if index < 0 else index,
+    )
+
+
+def _state_in(answer: Any, ti: Any) -> str | None:
+    """Read one state out of Airflow's answer, whose key for a mapped task is `<task id>_<map index>`."""
+    index = _index(ti)
+    key = ti.task_id if index < 0 else f"{ti.task_id}_{index}"
+    state = answer.task_states.get(ti.run_id, {}).get(key)
+    return None if state is None else str(getattr(state, "value", state))

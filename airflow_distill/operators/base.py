@@ -1,23 +1,39 @@
-"""What every operator and sensor of the package shares: the hook, error translation and the default retry policy.
+"""What every operator and sensor of the package shares: the hook, errors, the retry policy, buying once and waiting.
 
-Connection parameters are documented here once, and in the reference page.
+Connection parameters are documented here once, and in the reference page. `DistillOperator` is for work that ends within
+the task; `WaitingOperator` adds what outlives it: find, adopt or submit, then defer or block, and stop only on purpose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from random import random
+from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_distill.aws.gateways import AwsGateways
-from airflow_distill.compat import RetryDecision, RetryPolicy
+from airflow_distill.aws.remote_work import WORK
+from airflow_distill.compat import NEVER_EXPIRE, RetryDecision, RetryPolicy, ask_task_state
 from airflow_distill.errors import DistillError, ServiceConflictError, ServiceQuotaError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.remote.polling import (
+    Outcome,
+    WaitPolicy,
+    aimed_at,
+    deadline_after,
+    outcome_error,
+    wait_blocking,
+)
+from airflow_distill.remote.records import JobSnapshot, Kind
+from airflow_distill.remote.submit import Memo, Submission, Wish, find_adopt_or_submit
+from airflow_distill.triggers.base import FINAL_STATES, RemoteWorkTrigger, deadline_text
 
 
 @contextmanager
@@ -53,6 +69,13 @@ class DistillRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
 
+def with_retry_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with our retry settings where neither the author nor `default_args` says otherwise."""
+    given = kwargs.get("default_args") or {}
+    ours = {"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": DistillRetryPolicy()}
+    return {**{name: value for name, value in ours.items() if name not in given}, **kwargs}
+
+
 class DistillOperator(AwsBaseOperator[BedrockDistillHook]):
     """Base of the package's operators.
 
@@ -66,10 +89,7 @@ class DistillOperator(AwsBaseOperator[BedrockDistillHook]):
     template_fields: Sequence[str] = aws_template_fields()
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("retries", 3)
-        kwargs.setdefault("retry_delay", timedelta(minutes=1))
-        kwargs.setdefault("retry_policy", DistillRetryPolicy())
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_defaults(kwargs))
 
     @property
     def gateways(self) -> AwsGateways:
@@ -84,3 +104,227 @@ class DistillOperator(AwsBaseOperator[BedrockDistillHook]):
     def work(self, context: Any) -> Any:
         """What the operator does; returns its receipt as a plain dict."""
         raise NotImplementedError(type(self).__name__)
+
+
+def wall_clock() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
+
+
+def read_memo(context: Any, key: str, log: Any) -> Memo | None:
+    """Return what an earlier try noted in Airflow's task state store; a store that fails is no store."""
+    store = context.get("task_state_store")
+    if store is None:
+        return None
+    try:
+        return Memo.from_json(store.get(key))
+    except Exception as error:
+        log.warning("The task state store cannot be read (%s); the service is asked instead.", error)
+        return None
+
+
+def write_memo(context: Any, key: str, memo: Memo, log: Any) -> None:
+    """Note down what was bought, for ever; a store that fails costs only a few look-ups in a later try."""
+    store = context.get("task_state_store")
+    if store is None:
+        return
+    try:
+        store.set(key, memo.to_json(), retention=NEVER_EXPIRE)
+    except Exception as error:
+        log.warning("The task state store cannot be written (%s); a later try will look the name up.", error)
+
+
+class WaitingOperator(DistillOperator):
+    """Base of operators that create something once and may wait for it for days.
+
+    A subclass gives `kind`, `trigger_class`, a `receipt` method, and in `work` calls `buy_once` and then `wait_for`.
+
+    :param wait_for_completion: wait until the work has ended; otherwise return once it is submitted (templated).
+    :param deferrable: wait in the triggerer, which frees the worker slot (templated).
+    :param poll_interval: seconds between looks (templated).
+    :param wait_timeout: how long the work may take, counted from its creation by the service, across retries (templated).
+    :param on_deadline: `leave` it running when the time is over, or `stop` it (templated).
+    :param cancel_on_kill: stop it when a user marks the task failed or successful while it waits (templated).
+    """
+
+    kind: ClassVar[Kind]
+    trigger_class: ClassVar[type[RemoteWorkTrigger]]
+    memo_key: ClassVar[str] = "distill_submission"
+    template_fields: Sequence[str] = aws_template_fields(
+        "wait_for_completion",
+        "deferrable",
+        "poll_interval",
+        "wait_timeout",
+        "on_deadline",
+        "cancel_on_kill",
+    )
+
+    def __init__(
+        self,
+        *,
+        wait_for_completion: bool = True,
+        deferrable: bool = True,
+        poll_interval: float = 60.0,
+        wait_timeout: timedelta | None = timedelta(days=8),
+        on_deadline: str = "leave",
+        cancel_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.wait_timeout = wait_timeout
+        self.on_deadline = on_deadline
+        self.cancel_on_kill = cancel_on_kill
+        self._watched_arn = ""
+
+    def fault(self, point: str) -> None:
+        """Do nothing at a named point of submitting; tests kill the process there."""
+
+    def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the receipt for the last look; `carry` is what the task knew before it deferred."""
+        raise NotImplementedError(type(self).__name__)
+
+    def show(self, context: Any, snapshot: JobSnapshot) -> None:
+        """Store links for the work; called before deferring and after the end."""
+
+    def buy_once(
+        self, context: Any, wish: Wish, *, max_generations: int = 2, first_generation: int = 1
+    ) -> Submission:
+        """Find, adopt or submit, and note down what came of it."""
+        submission = find_adopt_or_submit(
+            wish,
+            now=wall_clock,
+            sleep=time.sleep,
+            max_generations=max_generations,
+            first_generation=first_generation,
+            memo=read_memo(context, self.memo_key, self.log),
+            fault=self.fault,
+        )
+        did = "Adopted" if submission.adopted else "Submitted"
+        snapshot = submission.snapshot
+        self.log.info(
+            "%s %s %s (generation %s, %s): %s",
+            did,
+            snapshot.kind,
+            snapshot.name,
+            submission.generation,
+            snapshot.status,
+            snapshot.arn,
+        )
+        self.fault("before-remember")
+        write_memo(context, self.memo_key, submission.memo, self.log)
+        self.fault("after-remember")
+        return submission
+
+    def wait_for(
+        self,
+        context: Any,
+        snapshot: JobSnapshot,
+        carry: Mapping[str, Any],
+        *,
+        expect_model_arn: str | None = None,
+    ) -> dict[str, Any]:
+        """Wait for the work if the author wants it, in the triggerer or here, and return the receipt."""
+        self.show(context, snapshot)
+        snapshot = aimed_at(snapshot, expect_model_arn)
+        if not self.wait_for_completion:
+            return self.receipt(snapshot, carry)
+        if snapshot.state == "succeeded":
+            return self.finish(context, Outcome("success", snapshot=snapshot), carry)
+        deadline = deadline_after(snapshot.created_at, self.wait_timeout, wall_clock())
+        if self.deferrable:
+            self.fault("before-defer")
+            self.defer(
+                trigger=self.trigger_for(snapshot, deadline, carry, expect_model_arn),
+                method_name="execute_complete",
+            )
+        return self.finish(context, self._block(snapshot, deadline, expect_model_arn), carry)
+
+    def trigger_for(
+        self,
+        snapshot: JobSnapshot,
+        deadline: datetime | None,
+        carry: Mapping[str, Any],
+        expect_model_arn: str | None = None,
+    ) -> RemoteWorkTrigger:
+        """Return the trigger that goes on waiting with this operator's own connection settings."""
+        return self.trigger_class(
+            arn=snapshot.arn,
+            deadline=deadline_text(deadline),
+            on_deadline=self.on_deadline,
+            poll_interval=float(self.poll_interval),
+            created_at=snapshot.created_at,
+            cancel_on_kill=bool(self.cancel_on_kill),
+            expect_model_arn=expect_model_arn,
+            carry=dict(carry),
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            botocore_config=self.botocore_config,
+        )
+
+    def _block(
+        self, snapshot: JobSnapshot, deadline: datetime | None, expect_model_arn: str | None
+    ) -> Outcome:
+        self._watched_arn = snapshot.arn
+        work, bedrock = WORK[self.kind], self.gateways.bedrock
+        outcome = wait_blocking(
+            lambda: aimed_at(work.look(bedrock, snapshot.arn), expect_model_arn),
+            policy=WaitPolicy(deadline=deadline),
+            now=wall_clock,
+            sleep=time.sleep,
+            period=float(self.poll_interval),
+            jitter=random,
+            progress=self.log.info,
+        )
+        self._watched_arn = ""
+        if outcome.status == "timeout" and self.on_deadline == "stop" and work.stop is not None:
+            work.stop(bedrock, snapshot.arn)
+            return Outcome("timeout", outcome.snapshot, outcome.trouble, stop_requested=True)
+        return outcome
+
+    def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
+        """Resume after the deferred wait; the event holds everything, so no further call can fail a finished job."""
+        carry = event.get("carry") if isinstance(event, Mapping) else None
+        with airflow_errors():
+            return self.finish(context, Outcome.from_event(event, self.kind), carry or {})
+
+    def finish(self, context: Any, outcome: Outcome, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the receipt of a success; raise everything else as what it is."""
+        error = outcome_error(outcome, f"{self.kind} of task {self.task_id}")
+        if error is not None:
+            raise error
+        assert outcome.snapshot is not None
+        self.show(context, outcome.snapshot)
+        return self.receipt(outcome.snapshot, carry)
+
+    def on_kill(self) -> None:
+        """Stop the work when a user has ended this blocking task, and only then.
+
+        The signal also comes when a worker shuts down, so the task's state is asked first, in a thread of its own with a
+        short limit: the process is about to be killed, and a state that cannot be read means "do not stop".
+        """
+        stop = WORK[self.kind].stop
+        if not self.cancel_on_kill or not self._watched_arn or stop is None:
+            return
+        worker = threading.Thread(target=self._stop_if_ended, args=(stop,), daemon=True)
+        worker.start()
+        worker.join(timeout=20.0)
+
+    def _stop_if_ended(self, stop: Callable[[Any, str], None]) -> None:
+        try:
+            from airflow.sdk import get_current_context
+
+            state = ask_task_state(get_current_context()["ti"])
+        except Exception as error:
+            self.log.warning(
+                "The task's state cannot be read (%s): leaving %s alone.", error, self._watched_arn
+            )
+            return
+        if state not in FINAL_STATES:
+            self.log.info("The task is %s: leaving %s alone.", state, self._watched_arn)
+            return
+        self.log.info("The task is %s: stopping %s.", state, self._watched_arn)
+        stop(self.gateways.bedrock, self._watched_arn)

@@ -1,1 +1,1 @@
-"""Triggers that wait for remote work without holding a worker slot."""
+"""Deferred waits. Triggers poll and stop; they decide nothing and download nothing."""

@@ -1,1 +1,1 @@
-"""Asking for the student: a dataset and a specification become a request as plain data."""
+"""Asking for the student: what is wanted, which models pair, and the request as plain data. Pure."""
