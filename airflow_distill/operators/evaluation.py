@@ -1,0 +1,341 @@
+"""Evaluation as tasks: collect the answers, score them.
+
+Operators here keep arguments, ask the gateways, call the evaluation stage and return a receipt. What they hand on through
+XCom are URIs, digests and counts; prompts and answers stay in the bucket.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_distill.aws.bedrock import BedrockGateway
+from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.runtime import RuntimeGateway
+from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.operators.base import DistillOperator
+from airflow_distill.stages.dataset.records import DatasetManifest, Example
+from airflow_distill.stages.digest import canonical_json, sha256_hex
+from airflow_distill.stages.evaluation.collect import (
+    AnswerCache,
+    Ask,
+    Collected,
+    Given,
+    Parameters,
+    Subject,
+    collect,
+    converse_messages,
+    evaluation_id,
+    read_answers,
+    read_examples,
+    write_answers,
+)
+from airflow_distill.stages.evaluation.collect_pacing import Pacer
+from airflow_distill.stages.evaluation.records import Answer
+from airflow_distill.stages.jobs.models import base_model_id
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+
+OWN_TRAFFIC = {"airflow-distill": "evaluation"}
+"""Request metadata of our own calls, so that invocation logs can tell them from the product's."""
+
+
+def store_for(gateways: AwsGateways, uri: str) -> ObjectStore:
+    """Return the store that a URI lives in: S3, or local files."""
+    return gateways.objects if uri.startswith("s3://") else LocalStore()
+
+
+def read_checked(store: ObjectStore, uri: str, sha256: str | None, what: str) -> bytes:
+    """Read an object and compare it with the digest that its receipt names.
+
+    :raises EvaluationError: it is gone, or no longer what the receipt says.
+    """
+    try:
+        data = store.read(uri)
+    except ObjectMissingError:
+        raise EvaluationError(
+            f"evaluation: the {what} {uri} is not there.", hint="Run the task that makes it again."
+        ) from None
+    if sha256 and sha256_hex(data) != sha256:
+        raise EvaluationError(
+            f"evaluation: the {what} {uri} changed after its receipt was written.",
+            hint="Run the task that makes it again, and everything after it.",
+        )
+    return data
+
+
+def require(receipt: Any, kind: str, argument: str) -> Mapping[str, Any]:
+    """Return a receipt of the wanted kind.
+
+    :raises ConfigurationError: the argument is something else, such as the receipt of another task.
+    """
+    if isinstance(receipt, Mapping) and receipt.get("kind") == kind:
+        return receipt
+    found = receipt.get("kind") if isinstance(receipt, Mapping) else type(receipt).__name__
+    raise ConfigurationError(
+        f"evaluation: {argument} is not the receipt of a {kind} ({found!r}).",
+        hint=f"Pass the output of the task that returns a {kind} receipt.",
+    )
+
+
+def load_manifest(store: ObjectStore, dataset: Mapping[str, Any]) -> DatasetManifest:
+    """Read the manifest that a dataset receipt names."""
+    data = read_checked(store, dataset["manifest_uri"], dataset.get("manifest_sha256"), "manifest")
+    return DatasetManifest.from_json(json.loads(data))
+
+
+def load_heldout(store: ObjectStore, manifest: DatasetManifest) -> list[Example]:
+    """Read the held-out examples of a dataset and check them against the manifest."""
+    return read_examples(read_checked(store, manifest.heldout.uri, manifest.heldout.sha256, "held-out file"))
+
+
+def model_behind(bedrock: BedrockGateway, address: str) -> str:
+    """Return what answers under an address: the custom model behind a host's ARN, or the model id itself."""
+    if ":provisioned-model/" in address:
+        return str(bedrock.get_provisioned_throughput(address)["modelArn"])
+    if ":custom-model-deployment/" in address:
+        return str(bedrock.get_deployment(address)["modelArn"])
+    return address
+
+
+def host_kind(address: str) -> str:
+    """Return in one word how an address serves; part of what answers are kept under, because latency depends on it."""
+    if ":provisioned-model/" in address:
+        return "provisioned-throughput"
+    return "custom-model-deployment" if ":custom-model-deployment/" in address else "on-demand"
+
+
+def asker(runtime: RuntimeGateway, address: str) -> Ask:
+    """Return a function that asks the model at an address through Converse."""
+
+    def ask(example: Example, parameters: Parameters) -> Given:
+        reply = runtime.converse(
+            address,
+            messages=converse_messages(example),
+            max_tokens=parameters.max_tokens,
+            system=example.system,
+            temperature=parameters.temperature,
+            request_metadata=OWN_TRAFFIC,
+        )
+        return Given(
+            reply.text, reply.stop_reason, reply.input_tokens, reply.output_tokens, float(reply.latency_ms)
+        )
+
+    return ask
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A model on trial and the address at which it is asked."""
+
+    subject: Subject
+    address: str
+
+
+def contestant(bedrock: BedrockGateway, role: str, address: str) -> Contestant:
+    """Look up what is behind an address and name it for the evaluation."""
+    model = model_behind(bedrock, address)
+    return Contestant(Subject(role, model, f"{host_kind(address)}|{model}"), address)
+
+
+class CollectAnswersOperator(DistillOperator):
+    """Asks the models on trial every held-out prompt and keeps their answers; returns an `answers` receipt.
+
+    The teacher is not asked: its answers are in the held-out file, from the logs. Answers are kept by model, parameters
+    and prompt, so a retry or a later run asks only what is missing. The model behind each host is looked up before and
+    after; when it was swapped meanwhile, nothing is handed on.
+
+    :param dataset: the `dataset` receipt (templated).
+    :param workload: the workload's name (templated).
+    :param root: where the workload's objects live, `s3://bucket/prefix` (templated).
+    :param student: the base model the student was made from, with or without its context suffix; asked as the untuned
+        student. Taken from the job or dataset when left out (templated).
+    :param job: the `job` receipt; names the custom model that must answer behind the host (templated).
+    :param host: the `host` receipt, or the ARN of the host, of the student on trial (templated).
+    :param incumbent: ARN of the host now live, or a `host` or `deployment` receipt; nothing when there is none (templated).
+    :param ask_untuned: also ask the untuned student.
+    :param max_tokens: most tokens an answer may have; always sent.
+    :param temperature: sampling temperature; None leaves it to the model.
+    :param repeats: answers asked for each prompt; above 1 only makes sense with a temperature.
+    :param threads: most requests in flight at once.
+    :param token_rate: most tokens a second to use, when quota must be left to others.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "dataset", "workload", "root", "student", "job", "host", "incumbent"
+    )
+    ui_color = "#e6f0ff"
+
+    def __init__(
+        self,
+        *,
+        dataset: Any,
+        workload: str,
+        root: str,
+        student: str | None = None,
+        job: Any = None,
+        host: Any = None,
+        incumbent: Any = None,
+        ask_untuned: bool = True,
+        max_tokens: int = 512,
+        temperature: float | None = 0.0,
+        repeats: int = 1,
+        threads: int = 8,
+        token_rate: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.workload = workload
+        self.root = root
+        self.student = student
+        self.job = job
+        self.host = host
+        self.incumbent = incumbent
+        self.ask_untuned = ask_untuned
+        self.max_tokens = max_tokens
+        self.temperature = temperature
+        self.repeats = repeats
+        self.threads = threads
+        self.token_rate = token_rate
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Collect role by role and return the receipt."""
+        dataset = require(self.dataset, "dataset", "dataset")
+        store = store_for(self.gateways, self.root)
+        manifest = load_manifest(store, dataset)
+        examples = load_heldout(store, manifest)
+        parameters = Parameters(self.max_tokens, self.temperature)
+        contestants = self._contestants(manifest)
+        key = evaluation_id(manifest.dataset_id, [c.subject for c in contestants], parameters, self.repeats)
+        folder = join_uri(self.root, self.workload, "evaluations")
+        roles: dict[str, Any] = {"teacher": _teacher(manifest, examples)}
+        for one in contestants:
+            collected = self._collect(one, examples, parameters, store, join_uri(folder, "cache"))
+            self._refuse_swap(one)
+            uri = join_uri(folder, key, "answers", f"{one.subject.role}.jsonl")
+            roles[one.subject.role] = _write_role(store, uri, one, collected)
+        student = next(c for c in contestants if c.subject.role == "student")
+        return {
+            "kind": "answers",
+            "v": 1,
+            "workload": self.workload,
+            "dataset_id": manifest.dataset_id,
+            "evaluation_id": key,
+            "root": self.root,
+            "model_arn": student.subject.model,
+            "roles": roles,
+        }
+
+    def _contestants(self, manifest: DatasetManifest) -> list[Contestant]:
+        bedrock = self.gateways.bedrock
+        found = [contestant(bedrock, "student", _address(self.host, "host"))]
+        expected = self.job.get("custom_model_arn") if isinstance(self.job, Mapping) else None
+        if expected and found[0].subject.model != expected:
+            raise ConfigurationError(
+                "evaluation: the host does not serve the model of this job.",
+                hint="Evaluate the host that was made for this job's custom model.",
+            )
+        if self.ask_untuned:
+            student = self.student or _of(self.job, "student") or manifest.student
+            found.append(contestant(bedrock, "untuned", base_model_id(student)))
+        incumbent = _address(self.incumbent, "incumbent", optional=True)
+        if incumbent:
+            found.append(contestant(bedrock, "incumbent", incumbent))
+        return found
+
+    def _collect(
+        self,
+        one: Contestant,
+        examples: Sequence[Example],
+        parameters: Parameters,
+        store: ObjectStore,
+        folder: str,
+    ) -> Collected:
+        collected = collect(
+            examples,
+            one.subject,
+            parameters,
+            ask=asker(self.gateways.runtime, one.address),
+            cache=AnswerCache(store, folder, one.subject.identity, parameters),
+            pacer=Pacer(most=self.token_rate) if self.token_rate else Pacer(),
+            now=time.monotonic,
+            sleep=time.sleep,
+            threads=self.threads,
+            repeats=self.repeats,
+        )
+        self.log.info(
+            "%s: %d answers, %d asked now, %d kept from before, %d errors, throttled %d times",
+            one.subject.role,
+            len(collected.answers),
+            collected.asked,
+            collected.reused,
+            collected.errors,
+            collected.throttled,
+        )
+        return collected
+
+    def _refuse_swap(self, one: Contestant) -> None:
+        if model_behind(self.gateways.bedrock, one.address) != one.subject.model:
+            raise EvaluationError(
+                f"evaluation: the model behind the host of the {one.subject.role} changed while it was asked.",
+                hint="Retry when no release is under way.",
+            )
+
+
+def _of(receipt: Any, key: str) -> str:
+    return str(receipt.get(key) or "") if isinstance(receipt, Mapping) else ""
+
+
+def _address(value: Any, argument: str, optional: bool = False) -> str:
+    """Return the address in a receipt or in plain text; templates render "nothing" as `None` or as empty text."""
+    text = _of(value, "host_arn") if isinstance(value, Mapping) else str(value or "").strip()
+    if text in ("", "None"):
+        if optional:
+            return ""
+        raise ConfigurationError(
+            f"evaluation: {argument} names no host.", hint="Pass the host receipt or the host's ARN."
+        )
+    return text
+
+
+def _teacher(manifest: DatasetManifest, examples: Sequence[Example]) -> dict[str, Any]:
+    answered = sum(1 for e in examples if e.answer is not None)
+    return {
+        "model": manifest.teacher,
+        "answers_uri": manifest.heldout.uri,
+        "answers_sha256": manifest.heldout.sha256,
+        "count": answered,
+        "errors": 0,
+        "source": "logs",
+    }
+
+
+def _write_role(store: ObjectStore, uri: str, one: Contestant, collected: Collected) -> dict[str, Any]:
+    data = write_answers(collected.answers)
+    store.write(uri, data)
+    return {
+        "model": one.subject.model,
+        "answers_uri": uri,
+        "answers_sha256": sha256_hex(data),
+        "count": len(collected.answers),
+        "errors": collected.errors,
+    }
+
+
+def load_answers(store: ObjectStore, receipt: Mapping[str, Any]) -> list[Answer]:
+    """Read the stored answers of every role; the teacher's, which lie in the held-out file, are not among them."""
+    answers: list[Answer] = []
+    for role, entry in sorted(receipt["roles"].items()):
+        if entry.get("source") == "logs":
+            continue
+        data = read_checked(
+            store, entry["answers_uri"], entry.get("answers_sha256"), f"answers of the {role}"
+        )
+        answers += read_answers(data)
+    return answers
