@@ -1,0 +1,283 @@
+"""Operators of the dataset stage: curate what was harvested, and check a dataset before anything is paid for.
+
+They read and write the bucket and hand on receipts. What is decided is decided in `stages/dataset`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
+from airflow_distill.operators.base import DistillOperator
+from airflow_distill.stages.dataset.build import Built, WorthQuestion, build_dataset
+from airflow_distill.stages.dataset.checks import LEAST_RECORDS, CheckReport, PromptCheck
+from airflow_distill.stages.dataset.curate import CurateSettings
+from airflow_distill.stages.dataset.families import family_of
+from airflow_distill.stages.dataset.golden import read_golden
+from airflow_distill.stages.dataset.manifest import Source
+from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.worth import WorthPolicy
+from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+
+
+class _DatasetOperator(DistillOperator):
+    """What both operators share: the store that fits a URI."""
+
+    def store_for(self, uri: str) -> ObjectStore:
+        """The bucket's store, or folders when the URI is a path."""
+        return self.gateways.objects if uri.startswith("s3://") else LocalStore()
+
+
+class CurateDatasetOperator(_DatasetOperator):
+    """Turns harvested interactions into a curated, checked and split dataset with a manifest; returns its receipt.
+
+    The same harvest and settings give the same dataset, to the byte, however often the task runs.
+
+    :param harvest: the harvest's receipt, or several of them (templated).
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param teacher: the teacher model's id (templated).
+    :param student: the student model's id (templated).
+    :param salt: fixes which prompts are held out; never change it. The workload's name when left out (templated).
+    :param settings: more of `CurateSettings` as a dict: `limit`, `heldout`, `with_answers`, `redact`, `detectors`,
+        `drop_refusals`, `max_characters`, `near_duplicates`, `contamination`, `balance_by`, `balance_ratio`,
+        `golden_share` (templated).
+    :param golden: URI of a file of examples that people answered; empty for none (templated).
+    :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
+    :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
+    :param worth: when a new student pays, as a dict of `WorthPolicy` (templated).
+    :param skip_when_not_worth: end as skipped, after writing the figures, when a new student would not pay.
+    """
+
+    template_fields: Sequence[str] = (
+        *DistillOperator.template_fields,
+        "harvest",
+        "workload",
+        "root",
+        "teacher",
+        "student",
+        "salt",
+        "settings",
+        "golden",
+        "live_manifest",
+        "saving",
+        "worth",
+    )
+
+    def __init__(
+        self,
+        *,
+        harvest: Any,
+        workload: str,
+        root: str,
+        teacher: str,
+        student: str,
+        salt: str = "",
+        settings: Mapping[str, Any] | None = None,
+        golden: str = "",
+        live_manifest: str = "",
+        saving: Any = None,
+        worth: Mapping[str, Any] | None = None,
+        skip_when_not_worth: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.harvest = harvest
+        self.workload = workload
+        self.root = root
+        self.teacher = teacher
+        self.student = student
+        self.salt = salt
+        self.settings = settings
+        self.golden = golden
+        self.live_manifest = live_manifest
+        self.saving = saving
+        self.worth = worth
+        self.skip_when_not_worth = skip_when_not_worth
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read the shards, curate, write, judge."""
+        from airflow_distill.stages.logs.harvest import read_harvest
+
+        receipts = receipts_of(self.harvest)
+        store = self.store_for(self.root)
+        settings = settings_of(self.settings, self.salt or self.workload)
+        uris = [uri for receipt in receipts for uri in receipt["shards"]]
+        harvest = read_harvest(store, uris)
+        built = build_dataset(
+            store,
+            join_uri(self.root, self.workload),
+            harvest.interactions(),
+            Source(
+                workload=self.workload,
+                teacher=self.teacher,
+                window=(receipts[0]["window"][0], receipts[-1]["window"][1]),
+                lines=harvest.counts.lines,
+                kept=harvest.counts.kept,
+                skipped=harvest.counts.skipped,
+            ),
+            settings,
+            student=self.student,
+            golden=self._read_golden(),
+            worth=WorthQuestion(
+                policy=policy_of(self.worth),
+                live_manifest_uri=self.live_manifest or "",
+                saving=None if self.saving in (None, "", "None") else float(self.saving),
+            ),
+        )
+        self._tell(built)
+        receipt = built.package.receipt(built.worth)
+        if built.package.accepted and not built.worth.worth_it and self.skip_when_not_worth:
+            context["ti"].xcom_push(key="return_value", value=receipt)
+            raise AirflowSkipException(
+                f"dataset: {receipt['dataset_id']} is not worth a new student ({built.worth.reason}): "
+                f"{dict(built.worth.figures)}"
+            )
+        return receipt
+
+    def _read_golden(self) -> list[Example]:
+        if not self.golden:
+            return []
+        try:
+            data = self.store_for(self.golden).read(self.golden)
+        except ObjectMissingError as error:
+            raise ConfigurationError(
+                f"dataset: there is no golden file at {self.golden}.",
+                hint="Give its URI, or leave golden out.",
+            ) from error
+        examples, findings = read_golden(data.split(b"\n"))
+        for item in findings[:20]:
+            self.log.warning("golden file, line %d: %s (%s)", item.line, item.code, item.fix)
+        return examples
+
+    def _tell(self, built: Built) -> None:
+        """Counts and digests only: no text ever reaches the log."""
+        manifest = built.package.manifest
+        self.log.info("dataset %s: %s", manifest.dataset_id, dict(manifest.counts))
+        self.log.info("skipped %s, dropped %s", dict(manifest.skipped), dict(manifest.dropped))
+        self.log.info("redacted %s, checks %s", manifest.profile["redacted"], manifest.profile["checks"])
+        self.log.info(
+            "worth it: %s (%s) %s", built.worth.worth_it, built.worth.reason, dict(built.worth.figures)
+        )
+
+
+class CheckDatasetOperator(_DatasetOperator):
+    """Checks a dataset before it is paid for: nothing changed since it was made, and the service will take it.
+
+    Returns the receipt it was given, so it can stand between curation and the job.
+
+    :param dataset: the dataset's receipt (templated).
+    """
+
+    template_fields: Sequence[str] = (*DistillOperator.template_fields, "dataset")
+
+    def __init__(self, *, dataset: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Compare digests and run every rule over the training file."""
+        receipt = dict(self.dataset)
+        store = self.store_for(receipt["manifest_uri"])
+        manifest = _unchanged(store, receipt["manifest_uri"], receipt["manifest_sha256"])
+        train = json.loads(manifest)["train"]
+        data = _unchanged(store, train["uri"], train["sha256"])
+        check = PromptCheck(family_of(receipt["student"]))
+        check.read(io.BytesIO(data))
+        report = check.finish()
+        self.log.info(
+            "%d records, %d accepted, findings %s", report.records, report.accepted, dict(report.counts)
+        )
+        raise_if_rejected(report)
+        return receipt
+
+
+def raise_if_rejected(report: CheckReport) -> None:
+    """Raise what a check's report amounts to.
+
+    :raises DatasetTooSmallError: too few records, and nothing else is wrong.
+    :raises DatasetRejectedError: the report has errors.
+    """
+    if report.valid:
+        return
+    if report.counts["too_few_records"] and report.errors == 1:
+        raise DatasetTooSmallError(
+            f"dataset: {report.accepted} usable records, the service needs {LEAST_RECORDS}.",
+            usable=report.accepted,
+            needed=LEAST_RECORDS,
+            hint="Widen the window or the filter, or wait for more traffic.",
+        )
+    first = tuple(item.to_json() for item in report.findings if item.severity == "error")[:5]
+    raise DatasetRejectedError(
+        f"dataset: the check found {report.errors} errors: {dict(report.counts)}.",
+        counts=report.counts,
+        findings=first,
+        hint="Each finding says what to do; docs/guides/dataset.md lists the codes.",
+    )
+
+
+def receipts_of(value: Any) -> list[Mapping[str, Any]]:
+    """Return harvest receipts, oldest window first, from one, or from the list that mapped tasks give.
+
+    :raises ConfigurationError: there is none, or something else was handed in.
+    """
+    found = [value] if isinstance(value, Mapping) else list(value or ())
+    if not found or any(not isinstance(item, Mapping) or item.get("kind") != "harvest" for item in found):
+        raise ConfigurationError(
+            "dataset: `harvest` is not a harvest receipt.", hint="Hand in the output of HarvestLogsOperator."
+        )
+    return sorted(found, key=lambda receipt: tuple(receipt["window"]))
+
+
+def settings_of(values: Mapping[str, Any] | None, salt: str) -> CurateSettings:
+    """Return the curation settings of a plain dict.
+
+    :raises ConfigurationError: a name is unknown or a value out of range.
+    """
+    known = dict(values or {})
+    if "detectors" in known:
+        known["detectors"] = tuple(known["detectors"])
+    try:
+        return CurateSettings(**{"salt": salt, **known})
+    except TypeError as error:
+        raise ConfigurationError(
+            f"dataset: the settings {sorted(known)} are not all known or of the right type.",
+            hint="See CurateSettings in docs/guides/dataset.md.",
+        ) from error
+
+
+def policy_of(values: Mapping[str, Any] | None) -> WorthPolicy:
+    """Return the worth-it policy of a plain dict.
+
+    :raises ConfigurationError: a name is unknown or a value out of range.
+    """
+    try:
+        return WorthPolicy(**dict(values or {}))
+    except TypeError as error:
+        raise ConfigurationError(
+            f"dataset: the worth-it policy {sorted(values or {})} has an unknown name.",
+            hint="See WorthPolicy in docs/guides/dataset.md.",
+        ) from error
+
+
+def _unchanged(store: ObjectStore, uri: str, sha256: str) -> bytes:
+    """Return an object's bytes if they are still those of the receipt."""
+    try:
+        data = store.read(uri)
+    except ObjectMissingError as error:
+        raise StateError(
+            f"dataset: {uri} is gone.", hint="Clear the curate task to write it again."
+        ) from error
+    if sha256_hex(data) != sha256:
+        raise DatasetRejectedError(
+            f"dataset: {uri} changed after it was made.",
+            counts={"changed": 1},
+            hint="Clear the curate task to write it again.",
+        )
+    return data

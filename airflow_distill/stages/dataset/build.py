@@ -1,0 +1,145 @@
+"""From a harvest's interactions to a dataset in a store: curate, judge, write. Operators and the command line call
+this.
+
+Takes interactions, settings and an `ObjectStore`; hands on the `Package` that was written and whether a student is
+worth it. Order of writing matters: the ledger first, so that a held-out prompt is remembered before anything can be
+judged by it; the manifest last, so that what has a manifest is complete. Every write repeats safely.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from airflow_distill.errors import StateError
+from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
+from airflow_distill.stages.dataset.fingerprints import Candidates
+from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files, stored_ledger
+from airflow_distill.stages.dataset.manifest import Package, Source, ledger_files, package
+from airflow_distill.stages.dataset.records import DatasetManifest, Example
+from airflow_distill.stages.dataset.worth import Worth, WorthPolicy, judge_worth
+from airflow_distill.stages.digest import canonical_json, digest
+from airflow_distill.stages.logs.records import Interaction
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class WorthQuestion:
+    """What is needed to say whether a new student pays: the policy, the live model's manifest, the saving if
+    known."""
+
+    policy: WorthPolicy = field(default_factory=WorthPolicy)
+    live_manifest_uri: str = ""
+    saving: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A dataset that was written, with its rows and verdicts."""
+
+    package: Package
+    worth: Worth
+    curated: Curated
+
+
+def build_dataset(
+    store: ObjectStore,
+    place: str,
+    interactions: Iterable[Interaction],
+    source: Source,
+    settings: CurateSettings,
+    *,
+    student: str,
+    golden: Sequence[Example] = (),
+    worth: WorthQuestion | None = None,
+) -> Built:
+    """Curate, write and judge.
+
+    :param place: where the workload's objects live, `<root>/<workload>`.
+    """
+    rows = list(interactions)
+    note = claim_note(store, place, input_digest(rows, source, settings, student, golden))
+    curated = curate(rows, settings, student=student, golden=golden, ledger=stored_ledger(store, place, note))
+    made = package(curated, settings, source, student=student, place=place)
+    verdict = _judge(store, place, curated, made, settings, worth or WorthQuestion())
+    if made.accepted and verdict.worth_it:
+        for uri, data in ledger_files(curated, made.manifest.dataset_id, place).items():
+            store.write(uri, data)
+    for uri, data in made.files.items():
+        store.write(uri, data)
+    return Built(made, verdict, curated)
+
+
+def input_digest(
+    interactions: Iterable[Interaction],
+    source: Source,
+    settings: CurateSettings,
+    student: str,
+    golden: Iterable[Example] = (),
+) -> str:
+    """Return the name of one input to curation: equal for every attempt at the same run."""
+    hasher = hashlib.sha256()
+    for interaction in interactions:
+        hasher.update(canonical_json(interaction.to_json()))
+    for example in golden:
+        hasher.update(canonical_json(example.to_json()))
+    return digest(
+        [
+            source.workload,
+            source.teacher,
+            student,
+            list(source.window),
+            settings.to_json(),
+            hasher.hexdigest(),
+        ],
+        32,
+    )
+
+
+def read_manifest(store: ObjectStore, uri: str) -> DatasetManifest:
+    """Return a stored manifest.
+
+    :raises StateError: it is not there or cannot be read; a missing manifest is never taken for an empty one.
+    """
+    try:
+        return DatasetManifest.from_json(json.loads(store.read(uri)))
+    except ObjectMissingError as error:
+        raise StateError(
+            f"dataset: there is no manifest at {uri}.", hint="Was the dataset deleted?"
+        ) from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise StateError(
+            f"dataset: the manifest at {uri} cannot be read.", hint="Build the dataset again."
+        ) from error
+
+
+def _judge(
+    store: ObjectStore,
+    place: str,
+    curated: Curated,
+    made: Package,
+    settings: CurateSettings,
+    question: WorthQuestion,
+) -> Worth:
+    train = curated.train
+    live = read_manifest(store, question.live_manifest_uri) if question.live_manifest_uri else None
+    new = None
+    if live is not None:
+        fingerprints = list(curated.fingerprints(train))
+        candidates = Candidates(fingerprints, settings.near_duplicates or 1.0, curated.template)
+        known: set[int] = set()
+        files = 0
+        for file in iter_dataset_files(store, place, live.dataset_id):
+            files += 1
+            known |= candidates.touched(file.fingerprints, file.template)
+        new = len(train) - len(known) if files else None
+    return judge_worth(
+        question.policy,
+        made.manifest.profile["train"],
+        live.profile.get("train") if live else None,
+        train=len(train),
+        new=new,
+        saving=question.saving,
+    )

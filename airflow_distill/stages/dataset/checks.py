@@ -1,0 +1,496 @@
+"""What the service would refuse, found before it is paid: one function per rule, each yielding findings, none
+raising.
+
+Takes lines of a prompt file (`bedrock-conversation-2024`) and a student's family, hands on `Finding`s: line, code,
+message, fix; never the text itself. `check_stream` reads files of any size in flat memory: whole blocks go through
+a typed decoder that accepts exactly what has no finding, and only lines it refuses are taken apart rule by rule.
+
+Imports the typed JSON decoder, no Airflow and no AWS SDK; opening files and buckets is the caller's business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, BinaryIO, Literal
+
+import msgspec
+
+from airflow_distill.stages.dataset.families import ANY_FAMILY, StudentFamily
+from airflow_distill.stages.dataset.jsonl import SCHEMA_VERSION
+from airflow_distill.stages.dataset.reading import Block, Trouble, iter_blocks
+from airflow_distill.stages.dataset.records import Finding
+
+LEAST_RECORDS = 100
+MOST_RECORDS = 15_000
+MOST_BYTES = 1 << 30
+FIRST_FINDINGS = 100
+
+
+# codes: what is wrong and what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The fixed part of a finding: its message, what to do, and whether it is an error or a warning."""
+
+    message: str
+    fix: str
+    severity: str = "error"
+
+
+CODES: Mapping[str, Code] = {
+    # the file
+    "empty_file": Code("The file holds no records.", "Write one JSON object per line."),
+    "compressed": Code(
+        "The file is compressed.", "Decompress it before upload; the service reads .jsonl.", "warning"
+    ),
+    "extension": Code(
+        "The name does not end in .jsonl.", "Rename it; the service looks for .jsonl.", "warning"
+    ),
+    "gzip_truncated": Code(
+        "The compressed data ends too early.", "Write or copy the file again; its end is missing."
+    ),
+    "gzip_damaged": Code("The compressed data is damaged.", "Write or copy the file again."),
+    "byte_order_mark": Code("The file starts with a byte order mark.", "Save it as UTF-8 without BOM."),
+    "utf16": Code("The file is UTF-16.", "Save it as UTF-8 without BOM."),
+    "crlf": Code(
+        "The line ends in carriage return and line feed.", "Save it with Unix line ends.", "warning"
+    ),
+    "too_few_records": Code(
+        "Fewer than 100 records can be used.", "Add prompts: the service needs at least 100."
+    ),
+    "too_many_records": Code("More than 15,000 records.", "Keep at most 15,000, such as a uniform sample."),
+    "total_too_large": Code(
+        "More than 1 GiB of data.", "Keep fewer or shorter records; the limit is 1 GiB in all."
+    ),
+    # the line
+    "blank_line": Code("The line is blank.", "Remove it; blank lines can fail the whole job."),
+    "line_too_long": Code("The line is longer than 16 MiB.", "Remove it; no student can read it."),
+    "nul_byte": Code(
+        "The line holds NUL bytes.", "Remove them; the file may be damaged or in another encoding."
+    ),
+    "not_utf8": Code("The line is not valid UTF-8.", "Save the file as UTF-8."),
+    "bad_json": Code("The line is not one JSON value.", "Write each record as one JSON object on one line."),
+    "bad_number": Code("NaN and Infinity are not JSON.", "Remove the value; records hold text only."),
+    "too_deep": Code(
+        "The value is nested too deeply to be read.", "Write the record in the documented shape."
+    ),
+    "not_an_object": Code("The line is JSON, but not an object.", "Write each record as a JSON object."),
+    "empty_object": Code("The object is empty.", "Remove the line or write the record."),
+    "duplicate_key": Code(
+        "A key occurs twice in one object.", "Keep one of them; readers disagree about which counts."
+    ),
+    "lone_surrogate": Code(
+        "A text holds half of a surrogate pair.", "Remove it; it stands for no character."
+    ),
+    "nul_character": Code("A text holds the NUL character.", "Remove it."),
+    # the record
+    "schema_version": Code(
+        "schemaVersion is missing or not bedrock-conversation-2024.",
+        'Write "schemaVersion": "bedrock-conversation-2024".',
+    ),
+    "unknown_key": Code(
+        "An object has a key the format does not know.", "Remove it; extra keys are refused."
+    ),
+    "system_shape": Code(
+        "system is not a list of exactly one {text}.",
+        'Write [{"text": "..."}], or leave system out when there is none.',
+    ),
+    "messages_shape": Code("messages is missing, empty or not a list.", "Write at least one user message."),
+    "message_shape": Code("A message is not an object with role and content.", "Write role and content."),
+    "role_unknown": Code(
+        "A role is neither user nor assistant.", "Use user and assistant; system text goes into system."
+    ),
+    "role_order": Code(
+        "Roles do not alternate, or the first is not user.", "Start with user, then alternate."
+    ),
+    "content_shape": Code("content is not a list of exactly one {text} block.", 'Write [{"text": "..."}].'),
+    "not_text": Code("A content block is not text.", "Remove the record; distillation is text to text."),
+    "empty_text": Code("A text is empty or only white space.", "Write the text or remove the record."),
+    "multi_turn": Code(
+        "More than one user turn; this student's family is single turn.",
+        "Keep one user turn, or choose a Nova student.",
+    ),
+    "text_too_long": Code(
+        "The record surely exceeds the student's context.", "Shorten it or remove the record."
+    ),
+    "control_token": Code(
+        "A text holds a control token of a chat template.", "Strip it; the service adds its own.", "warning"
+    ),
+    "no_answer": Code("A golden example has no answer.", "Write the answer as the last, assistant message."),
+    "duplicate_record": Code(
+        "An earlier line is the same, byte for byte.", "Remove it; it teaches nothing new.", "warning"
+    ),
+}
+"""Every code a check can yield."""
+
+
+def finding(code: str, line: int, detail: str = "") -> Finding:
+    """Return the finding of a code; `detail` says where in the record, in names and numbers, never in its text."""
+    entry = CODES[code]
+    message = f"{entry.message[:-1]}: {detail}." if detail else entry.message
+    return Finding(line=line, code=code, message=message, fix=entry.fix, severity=entry.severity)
+
+
+# rules of a record: exact, one at a time
+
+RecordRule = Callable[[Mapping[str, Any], StudentFamily], Iterator[tuple[str, str]]]
+
+
+def check_schema_version(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """The version literal is there and exact."""
+    if record.get("schemaVersion") != SCHEMA_VERSION:
+        yield "schema_version", ""
+
+
+def check_keys(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """No keys besides the documented ones, on any level; an extra `type` string next to `text` is let through."""
+    if not _only(record, "schemaVersion", "system", "messages"):
+        yield "unknown_key", "top level"
+    for place, message in _messages(record):
+        if isinstance(message, dict) and not _only(message, "role", "content"):
+            yield "unknown_key", place
+
+
+def check_system(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """When there is a system prompt, it is exactly one text."""
+    if "system" not in record:
+        return
+    system = record["system"]
+    if not (isinstance(system, list) and len(system) == 1 and isinstance(system[0], dict)):
+        yield "system_shape", ""
+    else:
+        yield from _check_block(system[0], "system", "system_shape")
+
+
+def check_messages(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """There are messages, and each is an object with a known role and some content."""
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not messages:
+        yield "messages_shape", ""
+        return
+    for place, message in _messages(record):
+        if not isinstance(message, dict) or "role" not in message or "content" not in message:
+            yield "message_shape", place
+        elif message["role"] not in ("user", "assistant"):
+            yield "role_unknown", place
+
+
+def check_roles(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """The user starts and the roles alternate."""
+    for number, (place, message) in enumerate(_messages(record)):
+        role = message.get("role") if isinstance(message, dict) else None
+        if role in ("user", "assistant") and role != ("user", "assistant")[number % 2]:
+            yield "role_order", place
+            return
+
+
+def check_turns(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """Families with one turn get one user message and at most one answer."""
+    messages = record.get("messages")
+    if not family.multi_turn and isinstance(messages, list) and len(messages) > 2:
+        yield "multi_turn", f"{len(messages)} messages"
+
+
+def check_content(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """Each message holds exactly one block, and it is text."""
+    for place, message in _messages(record):
+        if not isinstance(message, dict) or "content" not in message:
+            continue
+        content = message["content"]
+        if not (isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict)):
+            yield "content_shape", place
+        else:
+            yield from _check_block(content[0], place, "content_shape")
+
+
+def check_characters(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """Texts are Unicode text: no half surrogates, no NUL."""
+    for place, text in _texts(record):
+        if not text.isascii() and _has_surrogate(text):
+            yield "lone_surrogate", place
+        if "\0" in text:
+            yield "nul_character", place
+
+
+def check_length(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """The record can fit the student."""
+    size = sum(len(text) for _, text in _texts(record))
+    if size > family.max_characters:
+        yield "text_too_long", f"{size} characters for a context of {family.context_tokens} tokens"
+
+
+def check_control_tokens(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """No chat-template control tokens and no `Human:` turns inside text."""
+    for place, text in _texts(record):
+        if any(token in text for token in family.control_tokens):
+            yield "control_token", place
+
+
+RULES: tuple[RecordRule, ...] = (
+    check_schema_version,
+    check_keys,
+    check_system,
+    check_messages,
+    check_roles,
+    check_turns,
+    check_content,
+    check_characters,
+    check_length,
+    check_control_tokens,
+)
+"""The rules of a record, in the order their findings come."""
+
+
+def _check_block(block: Mapping[str, Any], place: str, shape: str) -> Iterator[tuple[str, str]]:
+    if "text" not in block:
+        yield ("not_text", place) if block else (shape, place)
+        return
+    if not _only(block, "text", "type") or not isinstance(block.get("type", ""), str):
+        yield "unknown_key", place
+    if not isinstance(block["text"], str):
+        yield shape, place
+    elif not block["text"].strip():
+        yield "empty_text", place
+
+
+def _only(value: Mapping[str, Any], *keys: str) -> bool:
+    return all(key in keys for key in value)
+
+
+def _messages(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    messages = record.get("messages")
+    if isinstance(messages, list):
+        for number, message in enumerate(messages, 1):
+            yield f"message {number}", message
+
+
+def _texts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    system = record.get("system")
+    if isinstance(system, list):
+        for block in system:
+            if isinstance(block, dict) and isinstance(block.get("text"), str):
+                yield "system", block["text"]
+    for place, message in _messages(record):
+        content = message.get("content") if isinstance(message, dict) else None
+        for block in content if isinstance(content, list) else ():
+            if isinstance(block, dict) and isinstance(block.get("text"), str):
+                yield place, block["text"]
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+# one line, exactly
+
+
+class _NotANumber(ValueError):
+    pass
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _NotANumber(name)
+
+
+def check_line(line: bytes, number: int, family: StudentFamily = ANY_FAMILY) -> Iterator[Finding]:
+    """Yield every finding of one line, which comes without its line end.
+
+    >>> [f.code for f in check_line(b'{"schemaVersion": "bedrock-conversation-2024", "messages": []}', 1)]
+    ['messages_shape']
+    """
+    if line.endswith(b"\r"):
+        yield finding("crlf", number)
+        line = line[:-1]
+    if not line.strip():
+        yield finding("blank_line", number)
+        return
+    if b"\0" in line:
+        yield finding("nul_byte", number)
+        return
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        yield finding("not_utf8", number)
+        return
+    repeated: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        out = dict(items)
+        if len(out) < len(items):
+            repeated.append("")
+        return out
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_refuse_constant)
+    except _NotANumber:
+        yield finding("bad_number", number)
+        return
+    except RecursionError:
+        yield finding("too_deep", number)
+        return
+    except ValueError:
+        yield finding("bad_json", number)
+        return
+    if repeated:
+        yield finding("duplicate_key", number)
+    yield from _check_value(value, number, family)
+
+
+def _check_value(value: Any, number: int, family: StudentFamily) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        yield finding("not_an_object", number)
+    elif not value:
+        yield finding("empty_object", number)
+    else:
+        for rule in RULES:
+            for code, detail in rule(value, family):
+                yield finding(code, number, detail)
+
+
+# whole blocks, typed
+
+
+class _Text(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    text: Annotated[str, msgspec.Meta(min_length=1)]
+    type: str = ""
+
+
+_OneText = Annotated[list[_Text], msgspec.Meta(min_length=1, max_length=1)]
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    role: Literal["user", "assistant"]
+    content: _OneText
+
+
+class _Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    schemaVersion: Literal["bedrock-conversation-2024"]
+    system: _OneText | msgspec.UnsetType = msgspec.UNSET
+
+
+_DECODER = msgspec.json.Decoder(_Record)
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What a check found: counts by code, the first findings, and whether the file is accepted.
+
+    `records` counts lines that were read, `accepted` those without an error.
+    """
+
+    records: int = 0
+    accepted: int = 0
+    bytes: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(count for code, count in self.counts.items() if CODES[code].severity == "error")
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing stops a job: no errors at all."""
+        return self.errors == 0
+
+    def add(self, item: Finding) -> None:
+        """Count a finding and keep it if it is one of the first."""
+        self.counts[item.code] += 1
+        if len(self.findings) < FIRST_FINDINGS:
+            self.findings.append(item)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "valid": self.valid,
+            "records": self.records,
+            "accepted": self.accepted,
+            "bytes": self.bytes,
+            "findings": [item.to_json() for item in self.findings],
+            "counts": dict(sorted(self.counts.items())),
+        }
+
+
+class PromptCheck:
+    """Checks the prompt files of one dataset, one after the other, and judges them together.
+
+    :param family: the rules of the student's family.
+    :param progress: called with the bytes read so far.
+    """
+
+    def __init__(
+        self, family: StudentFamily = ANY_FAMILY, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        self.family = family
+        self.report = CheckReport()
+        self._progress = progress
+        self._seen: set[int] = set()
+
+    def read(self, stream: BinaryIO, path: str = "") -> None:
+        """Check one file. Findings carry the path when one is given."""
+        report = self.report
+        before = report.records
+        for part in iter_blocks(stream):
+            if isinstance(part, Trouble):
+                self._add(finding(part.code, part.line), path)
+                if part.code == "line_too_long":
+                    report.records += 1
+            else:
+                self._check_block(part, path)
+                report.bytes += len(part.data)
+                if self._progress:
+                    self._progress(report.bytes)
+        if report.records == before:
+            self._add(finding("empty_file", 0), path)
+
+    def finish(self) -> CheckReport:
+        """Add what only the whole tells and return the report."""
+        report = self.report
+        if report.accepted < LEAST_RECORDS:
+            report.add(finding("too_few_records", 0, f"{report.accepted} of {report.records}"))
+        if report.records > MOST_RECORDS:
+            report.add(finding("too_many_records", 0, str(report.records)))
+        if report.bytes > MOST_BYTES:
+            report.add(finding("total_too_large", 0, f"{report.bytes} bytes"))
+        return report
+
+    def _check_block(self, block: Block, path: str) -> None:
+        lines = block.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        report = self.report
+        for number, line in enumerate(lines, block.first_line):
+            report.records += 1
+            errors = False
+            for item in check_line(line, number, self.family):
+                self._add(item, path)
+                errors = errors or item.severity == "error"
+            if not errors:
+                report.accepted += 1
+
+    def _add(self, item: Finding, path: str) -> None:
+        if path:
+            item = Finding(item.line, item.code, item.message, item.fix, path, item.severity)
+        self.report.add(item)
+
+
+def check_stream(stream: BinaryIO, family: StudentFamily = ANY_FAMILY) -> CheckReport:
+    """Check one file and return the report."""
+    check = PromptCheck(family)
+    check.read(stream)
+    return check.finish()
+
+
+def check_records(lines: Iterable[bytes], family: StudentFamily = ANY_FAMILY) -> Iterator[Finding]:
+    """Yield the findings of lines that are already in memory; no verdict on their number."""
+    for number, line in enumerate(lines, 1):
+        yield from check_line(line.rstrip(b"\n"), number, family)

@@ -1,0 +1,259 @@
+"""Exact and near copies, found in a stable order: what to keep is the same on every machine and every run.
+
+Two prompts are near copies when the sets of their folded words and word pairs overlap by at least a threshold
+(Jaccard). A prompt is reduced to a *sketch*: the smallest 64 hashes of that set. For prompts up to some thirty
+words the sketch is the whole set and the comparison exact; for longer ones it is an unbiased estimate. Candidates
+are found by prefix filtering over the rarest hashes, which misses nothing, so there is no luck in it and no
+dependency either.
+
+Programs send templates: a long instruction with a short text that varies. Compared whole, all of one template's
+prompts would be copies of each other. `find_template` learns from a sample what such crowds share, and sketches
+leave it out.
+
+Standard library only. Sketches are kept in the contamination ledger, so the hashes must never change: they come
+from BLAKE2, not from Python's `hash`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+
+from airflow_distill.stages.dataset.records import Example
+
+SKETCH_SIZE = 64
+TOP = 1 << 32
+DEFAULT_THRESHOLD = 0.7
+
+TEMPLATE_SAMPLE = 3_000
+TEMPLATE_CROWD = 40
+TEMPLATE_ROUNDS = 6
+
+# Scripts without spaces between words are read character by character.
+_UNSPACED = "぀-ヿ㐀-䶿一-鿿豈-﫿฀-๿ກ-໿က-႟ក-៿"
+_WORDS = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+
+
+def folded_words(text: str) -> list[str]:
+    """Return the words of a text with case, punctuation, width and spacing folded away.
+
+    >>> folded_words("Where IS my card?!")
+    ['where', 'is', 'my', 'card']
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return _WORDS.findall(text.casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """The smallest hashes of a prompt's words and word pairs, ascending.
+
+    `horizon` says up to which value the list is complete; 2**32 when nothing was cut off.
+    """
+
+    values: array[int]
+    horizon: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the sketch holds every hash of its text."""
+        return self.horizon == TOP
+
+
+class Sketcher:
+    """Makes sketches, leaving out the hashes of a template; remembers the hash of each word it met."""
+
+    def __init__(self, template: Set[int] = frozenset()) -> None:
+        self.template = frozenset(template)
+        self._words: dict[str, int] = {}
+
+    def sketch(self, text: str) -> Sketch:
+        """Return the sketch of a text."""
+        return smallest(self.hashes(text) - self.template)
+
+    def hashes(self, text: str) -> set[int]:
+        """Return the hashes of all words and word pairs of a text."""
+        known = self._words
+        words = folded_words(text)
+        try:
+            single = [known[word] for word in words]
+        except KeyError:
+            single = [self._learn(word) for word in words]
+        pairs = {
+            (a * 0x9E3779B1 ^ (b + 0x7F4A7C15) * 0x85EBCA77) >> 7 & 0xFFFFFFFF for a, b in pairwise(single)
+        }
+        pairs.update(single)
+        return pairs
+
+    def _learn(self, word: str) -> int:
+        value = self._words.get(word)
+        if value is None:
+            if len(self._words) > 1_000_000:
+                self._words.clear()
+            digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+            value = self._words[word] = int.from_bytes(digest, "little")
+        return value
+
+
+def smallest(hashes: Set[int]) -> Sketch:
+    """Return the sketch of a set of hashes."""
+    count = len(hashes)
+    if count <= SKETCH_SIZE:
+        return Sketch(array("I", sorted(hashes)), TOP)
+    chosen: Iterable[int] = hashes
+    if count > 4 * SKETCH_SIZE:
+        cut = TOP * 2 * SKETCH_SIZE // count
+        below = [value for value in hashes if value < cut]
+        chosen = below if len(below) > SKETCH_SIZE else hashes
+    ordered = sorted(chosen)
+    return Sketch(array("I", ordered[:SKETCH_SIZE]), ordered[SKETCH_SIZE])
+
+
+def similarity(one: Sketch, other: Sketch) -> float:
+    """Return the Jaccard similarity of two prompts, exact when both sketches are whole.
+
+    Two prompts without any hash are not comparable: 0.
+    """
+    horizon = min(one.horizon, other.horizon)
+    left = {value for value in one.values if value < horizon}
+    right = [value for value in other.values if value < horizon]
+    common = len(left.intersection(right))
+    union = len(left) + len(right) - common
+    return common / union if union else 0.0
+
+
+def text_of(example: Example) -> str:
+    """Return what is compared of an example: its user turns; the system prompt is boilerplate."""
+    if len(example.turns) == 1:
+        return example.turns[0].text
+    return "\n".join(turn.text for turn in example.turns if turn.role == "user")
+
+
+class NearIndex:
+    """Sketches that can be asked for near copies of another one.
+
+    :param threshold: least similarity of near copies.
+    :param frequency: how often each hash occurs in the data; only speed depends on it.
+    :param slack: widens the candidate search below the threshold; for sketches made with other templates.
+    """
+
+    def __init__(self, threshold: float, frequency: Counter[int], *, slack: float = 1.0) -> None:
+        self.threshold = threshold
+        self.sketches: list[Sketch] = []
+        self._frequency = frequency
+        self._slack = threshold * slack
+        self._postings: dict[int, list[int]] = {}
+
+    def add(self, sketch: Sketch) -> int:
+        """Add a sketch and return its number."""
+        number = len(self.sketches)
+        self.sketches.append(sketch)
+        for value in self._prefix(sketch):
+            self._postings.setdefault(value, []).append(number)
+        return number
+
+    def near(self, sketch: Sketch) -> Iterator[int]:
+        """Yield the numbers of near copies, oldest first."""
+        postings = self._postings
+        numbers: set[int] = set()
+        for value in self._prefix(sketch):
+            found = postings.get(value)
+            if found:
+                numbers.update(found)
+        if not numbers:
+            return
+        own = set(sketch.values)
+        size = len(own)
+        for number in sorted(numbers):
+            other = self.sketches[number]
+            if min(size, len(other.values)) < self._slack * max(size, len(other.values)):
+                continue
+            if self._is_near(own, sketch, other):
+                yield number
+
+    def _is_near(self, own: set[int], sketch: Sketch, other: Sketch) -> bool:
+        if sketch.horizon == other.horizon:
+            common = len(own.intersection(other.values))
+            return common >= self.threshold * (len(own) + len(other.values) - common)
+        return similarity(sketch, other) >= self.threshold
+
+    def _prefix(self, sketch: Sketch) -> list[int]:
+        """The rarest hashes: two sketches that overlap enough share at least one of them."""
+        frequency = self._frequency
+        values = sorted(sketch.values, key=lambda value: (frequency.get(value, 0), value))
+        return values[: len(values) - math.ceil(self._slack * len(values)) + 1]
+
+
+def hash_frequency(sketches: Iterable[Sketch]) -> Counter[int]:
+    """Return how many sketches hold each hash."""
+    counts: Counter[int] = Counter()
+    for sketch in sketches:
+        counts.update(sketch.values)
+    return counts
+
+
+def find_copies(
+    sketches: Sequence[Sketch],
+    threshold: float = DEFAULT_THRESHOLD,
+    also: Callable[[int, int], bool] | None = None,
+) -> list[int | None]:
+    """Return for each sketch the position of the earlier kept one it is a near copy of, or None when it is kept.
+
+    Earlier wins, so what is kept is pairwise not near. Sketches without hashes are never copies.
+
+    :param also: asked with two positions, says whether near sketches may count as copies.
+    """
+    index = NearIndex(threshold, hash_frequency(sketches))
+    positions: list[int] = []
+    out: list[int | None] = []
+    for position, sketch in enumerate(sketches):
+        near = (positions[number] for number in index.near(sketch)) if sketch.values else iter(())
+        original = next((first for first in near if also is None or also(position, first)), None)
+        out.append(original)
+        if original is not None:
+            continue
+        index.add(sketch)
+        positions.append(position)
+    return out
+
+
+def find_template(texts: Sequence[str], threshold: float = DEFAULT_THRESHOLD) -> frozenset[int]:
+    """Return the hashes of boilerplate: what crowds of look-alike texts have in common.
+
+    :param texts: in a stable order; an evenly spread sample of them is looked at.
+
+    A crowd is at least 40 texts and 1 % of the sample that are near copies of one text. Real copies come in twos
+    and tens; crowds come from programs.
+    """
+    step = max(1, len(texts) // TEMPLATE_SAMPLE)
+    sample = texts[::step]
+    least = max(TEMPLATE_CROWD, len(sample) // 100)
+    template: set[int] = set()
+    for _ in range(TEMPLATE_ROUNDS):
+        sketcher = Sketcher(template)
+        copies = find_copies([sketcher.sketch(text) for text in sample], threshold)
+        crowds = [first for first, size in Counter(copies).items() if first is not None and size >= least]
+        if not crowds:
+            break
+        before = len(template)
+        for first in crowds:
+            members = [sample[first], *(sample[i] for i, of in enumerate(copies) if of == first)]
+            template |= _shared_hashes(members[:200], sketcher)
+        if len(template) == before:
+            break
+    return frozenset(template)
+
+
+def _shared_hashes(texts: Sequence[str], sketcher: Sketcher) -> set[int]:
+    counts: Counter[int] = Counter()
+    for text in texts:
+        counts.update(sketcher.hashes(text))
+    return {value for value, count in counts.items() if count >= 0.8 * len(texts)}
