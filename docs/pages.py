@@ -1,0 +1,407 @@
+"""Writes what the documentation must not be typed by hand: the reference pages and the copied regions of code.
+
+    python docs/pages.py            write everything anew
+    python docs/pages.py --check    list what is stale; exit status 1 when anything is
+
+Reference pages come from the code itself, read as syntax trees, so that no Airflow import is needed. A region is a part of a file
+between `# region NAME` and `# endregion`; a page shows it between `<!-- region FILE NAME -->` and `<!-- end region -->`, and the name
+`whole` means the whole file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "airflow_distill"
+NOTE = "<!-- Written by docs/pages.py; edit the code instead. -->\n"
+
+REGION = re.compile(
+    r"(<!-- region (?P<file>\S+) (?P<name>\S+) -->\n)```(?P<lang>\w*)\n.*?```\n(<!-- end region -->)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    name: str
+    annotation: str
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A class as its source tells it."""
+
+    module: str
+    name: str
+    bases: tuple[str, ...]
+    doc: str
+    parameters: tuple[Parameter, ...]
+    fields: tuple[Parameter, ...]
+    is_record: bool
+
+
+def classes_in(room: str) -> Iterator[Described]:
+    """Yield the public classes of a module or folder of the package, by file and line."""
+    place = PACKAGE / room
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    for file in files:
+        if not file.is_file():
+            continue
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield _described(node, module)
+
+
+def _described(node: ast.ClassDef, module: str) -> Described:
+    decorators = [ast.unparse(each) for each in node.decorator_list]
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    fields = tuple(
+        Parameter(n.target.id, ast.unparse(n.annotation), ast.unparse(n.value) if n.value else None)
+        for n in node.body
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and not n.target.id.startswith("_")
+    )
+    return Described(
+        module=module,
+        name=node.name,
+        bases=tuple(ast.unparse(base) for base in node.bases),
+        doc=ast.get_docstring(node) or "",
+        parameters=_parameters(init) if init else (),
+        fields=fields,
+        is_record=any(d.startswith("dataclass") for d in decorators),
+    )
+
+
+def _parameters(init: ast.FunctionDef) -> tuple[Parameter, ...]:
+    arguments = init.args
+    positional = arguments.args[1:]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    pairs = [
+        *zip(positional, [*defaults, *arguments.defaults], strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return tuple(
+        Parameter(a.arg, ast.unparse(a.annotation) if a.annotation else "", ast.unparse(d) if d else None)
+        for a, d in pairs
+    )
+
+
+PARAM = re.compile(r"^:param (\w+): (.*?)(?=^:\w+|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def split_doc(doc: str) -> tuple[str, dict[str, str]]:
+    """Return a docstring's prose and its `:param:` texts."""
+    found = {name: " ".join(text.split()) for name, text in PARAM.findall(doc)}
+    prose = re.split(r"^:\w+", doc, maxsplit=1, flags=re.MULTILINE)[0].strip()
+    return prose, found
+
+
+def cell(text: str) -> str:
+    """Return text as it may stand in a table cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def code(text: str) -> str:
+    return f"`{cell(text)}`" if text else ""
+
+
+# The pages.
+
+
+def operators_page() -> str:
+    out = ["# Operators, sensors and triggers\n", NOTE]
+    out.append(
+        "Every argument is a template field unless its description says otherwise. All take `aws_conn_id`, `region_name`, `verify` and\n"
+        "`botocore_config`, and Airflow's own arguments; they are described once, with `DistillOperator`.\n"
+    )
+    for title, room in AIRFLOW_ROOMS:
+        found = [c for c in classes_in(room) if _is_airflow_class(c)]
+        if not found:
+            continue
+        out.append(f"## {title}\n")
+        for each in found:
+            out += _class_section(each)
+    return "\n".join(out)
+
+
+AIRFLOW_ROOMS = (
+    ("Operators", "operators"),
+    ("Sensors", "sensors"),
+    ("Triggers", "triggers"),
+    ("Notifiers", "notifications"),
+    ("Links", "links"),
+    ("Hooks", "hooks"),
+)
+
+
+def _is_airflow_class(each: Described) -> bool:
+    suffixes = ("Operator", "Sensor", "Trigger", "Notifier", "Link", "Hook", "Policy")
+    return each.name.endswith(suffixes)
+
+
+def _class_section(each: Described) -> list[str]:
+    prose, texts = split_doc(each.doc)
+    out = [f"### {each.name}\n", f"`{each.module}`\n", prose + "\n"]
+    shown = [p for p in each.parameters if p.name not in ("kwargs", "args")]
+    names = [p.name for p in shown] + [n for n in texts if n not in {p.name for p in shown}]
+    if names:
+        by_name = {p.name: p for p in shown}
+        out.append("| Argument | Type | Default | |\n|---|---|---|---|")
+        for name in names:
+            p = by_name.get(name, Parameter(name, "", ""))
+            default = "required" if p.default is None else code(p.default)
+            out.append(f"| `{name}` | {code(p.annotation)} | {default} | {cell(texts.get(name, ''))} |")
+        out.append("")
+    return out
+
+
+def errors_page() -> str:
+    errors = importlib.import_module("airflow_distill.errors")
+    tree = (errors.__doc__ or "").split("\n\n")[1]
+    out = ["# Errors\n", NOTE, "Branches are named after who has to act. All live in `airflow_distill.errors`.\n"]
+    out.append(f"```text\n{_dedent(tree)}\n```\n")
+    out.append("| Error | A retry | What it says |\n|---|---|---|")
+    for each in classes_in("errors"):
+        retry = "may succeed" if getattr(errors, each.name).retryable else "changes nothing"
+        prose, _ = split_doc(each.doc)
+        out.append(f'| <span id="{each.name.lower()}"></span>`{each.name}` | {retry} | {cell(prose)} |')
+    return "\n".join(out) + "\n"
+
+
+def _dedent(text: str) -> str:
+    return re.sub(r"^    ", "", text, flags=re.MULTILINE)
+
+
+def records_page() -> str:
+    out = ["# Records\n", NOTE]
+    out.append(
+        "What crosses a door between rooms: frozen, slotted, versioned, times in UTC. Those with `to_json` travel through XCom or lie in the\n"
+        "bucket.\n"
+    )
+    for title, rooms in RECORD_ROOMS:
+        found = [c for room in rooms for c in classes_in(room) if c.is_record]
+        if not found:
+            continue
+        out.append(f"## {title}\n")
+        for each in found:
+            prose, texts = split_doc(each.doc)
+            out += [f"### {each.name}\n", f"`{each.module}`\n", prose + "\n"]
+            out.append("| Field | Type | Default | |\n|---|---|---|---|")
+            for f in each.fields:
+                default = "" if f.default is None else code(f.default)
+                out.append(f"| `{f.name}` | {code(f.annotation)} | {default} | {cell(texts.get(f.name, ''))} |")
+            out.append("")
+    return "\n".join(out)
+
+
+RECORD_ROOMS = (
+    ("Remote work", ("remote/records",)),
+    ("Logs", ("stages/logs/records",)),
+    ("Dataset", ("stages/dataset/records",)),
+    ("Jobs", ("stages/jobs/records",)),
+    ("Evaluation", ("stages/evaluation/records",)),
+    ("Decision", ("stages/decision/records",)),
+    ("Deployment", ("stages/deployment/records",)),
+)
+
+
+def settings_page() -> str:
+    from pydantic import BaseModel
+
+    from airflow_distill.workload import reading
+    from airflow_distill.workload.config import Workload
+
+    out = ["# Settings of a workload file\n", NOTE]
+    out.append(
+        "Every key a workload file may hold. Durations are a number and a unit: `90m`, `36h`, `7d`, `2w`. Money is in US dollars. The same as a JSON\n"
+        "schema, for editors: `airflow-distill workload schema`.\n"
+    )
+    out.append("A file names at least the keys marked *required*; they may stand in the folder's `defaults.yaml`.\n")
+
+    def table(model: type[BaseModel], at: str) -> None:
+        schema = Workload.model_json_schema()
+        properties = (schema if model is Workload else schema["$defs"][model.__name__])["properties"]
+        out.append("| Key | Values | Default | |\n|---|---|---|---|")
+        inner: list[tuple[str, type[BaseModel]]] = []
+        for name, info in model.model_fields.items():
+            path = f"{at}.{name}" if at else name
+            groups = list(reading._models_in(info.annotation))
+            if groups:
+                inner.append((path, groups[0]))
+            text = info.description or (split_doc(groups[0].__doc__ or "")[0] if groups else "")
+            values = f"[group](#{_anchor(path)})" if groups else _values(properties[name])
+            out.append(f"| `{name}` | {values} | {_default(info, groups)} | {cell(text)} |")
+        out.append("")
+        for path, group in inner:
+            out.append(f"## {path}\n")
+            out.append(split_doc(group.__doc__ or "")[0] + "\n")
+            table(group, path)
+
+    out.append("## The file\n")
+    table(Workload, "")
+    return "\n".join(out)
+
+
+def _anchor(path: str) -> str:
+    return path.lower().replace(".", "")
+
+
+def _default(info: Any, groups: list[Any]) -> str:
+    if info.is_required():
+        return "*required*"
+    value = info.get_default(call_default_factory=True)
+    if value is None or groups or value in ({}, (), ""):
+        return ""
+    from datetime import timedelta
+
+    from airflow_distill.workload.config import format_duration
+
+    if isinstance(value, timedelta):
+        return code(format_duration(value))
+    if isinstance(value, tuple):
+        return code(", ".join(str(v) for v in value))
+    return code(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _values(schema: dict[str, Any]) -> str:
+    for option in schema.get("anyOf", ()):
+        if option.get("type") != "null":
+            return _values({**option, "description": ""})
+    if "enum" in schema:
+        return ", ".join(code(str(v)) for v in schema["enum"])
+    if "const" in schema:
+        return code(str(schema["const"]))
+    if schema.get("type") == "array":
+        items = schema.get("items", {})
+        inner = "" if "anyOf" in items else _values(items)
+        return f"list of {inner or 'values'}"
+    if schema.get("pattern", "").startswith("^[1-9]"):
+        return "duration"
+    kind = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`", "object": "mapping"}
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    text = kind.get(schema.get("type", ""), "")
+    if low is not None and high is not None:
+        return f"{text}, {low:g} to {high:g}"
+    if low is not None:
+        return f"{text}, {'above' if 'exclusiveMinimum' in schema else 'at least'} {low:g}"
+    return text
+
+
+def cli_page() -> str:
+    from airflow_distill.cli.main import COMMANDS, build_parser
+
+    out = ["# Command line\n", NOTE]
+    out.append(
+        "Exit status: 0 done, 1 a verdict against (a problem found, a stale file), 2 it could not be done. `--help` loads neither Airflow nor the AWS SDK.\n"
+    )
+    out.append(f"```text\n{_help(build_parser())}\n```\n")
+    for name in COMMANDS:
+        out.append(f"## {name}\n")
+        out += _command_help(_subparsers(build_parser(name))[name])
+    return "\n".join(out)
+
+
+def _command_help(parser: argparse.ArgumentParser) -> list[str]:
+    out = [f"```text\n{_help(parser)}\n```\n"]
+    for name, sub in _subparsers(parser).items():
+        out.append(f"### {parser.prog.removeprefix('airflow-distill ')} {name}\n")
+        out += _command_help(sub)
+    return out
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    """Return help text that does not depend on the terminal's width."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    os.environ["NO_COLOR"] = "1"
+    try:
+        with redirect_stdout(io.StringIO()):
+            return parser.format_help().strip()
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/operators.md": operators_page,
+    "reference/errors.md": errors_page,
+    "reference/records.md": records_page,
+    "reference/settings.md": settings_page,
+    "reference/cli.md": cli_page,
+}
+
+
+# Regions.
+
+
+def region(file: str, name: str) -> str:
+    """Return a tagged region of a file, without its indentation."""
+    text = (ROOT / file).read_text()
+    if name == "whole":
+        return text.rstrip("\n") + "\n"
+    match = re.search(rf"^ *# region {re.escape(name)}\n(.*?)^ *# endregion", text, re.DOTALL | re.MULTILINE)
+    if match is None:
+        raise LookupError(f"{file} has no region {name!r}")
+    lines = match[1].splitlines()
+    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return "\n".join(line[indent:] for line in lines).strip("\n") + "\n"
+
+
+def with_regions(text: str) -> str:
+    """Return a page with every copied region written anew."""
+
+    def copy(match: re.Match[str]) -> str:
+        body = region(match["file"], match["name"])
+        return f"{match[1]}```{match['lang']}\n{body}```\n{match[4]}"
+
+    return REGION.sub(copy, text)
+
+
+def pages_with_regions() -> list[Path]:
+    return [p for p in (*sorted(DOCS.rglob("*.md")), ROOT / "README.md") if p.is_file() and "<!-- region " in p.read_text()]
+
+
+def fresh_files() -> Iterator[tuple[Path, str]]:
+    """Yield every file this program writes with the text it should have."""
+    for name, page in PAGES.items():
+        yield DOCS / name, page().rstrip("\n") + "\n"
+    for path in pages_with_regions():
+        yield path, with_regions(path.read_text())
+
+
+def main(argv: list[str]) -> int:
+    stale = [(path, text) for path, text in fresh_files() if not path.is_file() or path.read_text() != text]
+    if "--check" in argv:
+        for path, _ in stale:
+            print(f"stale: {path.relative_to(ROOT)} (python docs/pages.py writes it)")
+        return 1 if stale else 0
+    for path, text in stale:
+        path.write_text(text)
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
