@@ -26,7 +26,7 @@ from rich.console import Console
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.demo import application
 from airflow_distill.demo.airflow import AirflowApiError, LocalAirflow
-from airflow_distill.demo.closing import closing_facts, write_report
+from airflow_distill.demo.closing import closing_facts, load_scorecard, write_report
 from airflow_distill.demo.processes import Processes, free_port, port_is_free, wait_until
 from airflow_distill.demo.show import DONE, Progress, TaskRow, fact_of, summary_table
 from airflow_distill.demo.traffic import Call, Traffic, plan_calls, read_traffic, shipped_traffic
@@ -76,7 +76,10 @@ class Demonstration:
 
 
 def demonstrate(args: argparse.Namespace) -> int:
-    """Run everything; returns 0 when the loop ended in a verdict, 1 when it did not, 2 for unusable arguments, 130 when stopped."""
+    """Run everything and return the exit status.
+
+    0: the loop ended in a verdict; 1: it did not; 2: the arguments cannot be used; 130: stopped by a signal.
+    """
     console = Console()
     errors = Console(stderr=True)
     try:
@@ -160,8 +163,7 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
         "[bold]airflow-distill demo[/bold]: a local Bedrock, a real Airflow, one loop", highlight=False
     )
     with demo.timed("start"):
-        airflow, endpoint_url, account = _start(demo, traffic)
-    window_end = time.time()
+        airflow, endpoint_url = _start(demo, traffic)
     run_id = airflow.trigger(DAG_ID, _run_parameters(traffic))
     demo.say(f"triggered the Dag {DAG_ID}; watch it at {airflow.url}/dags/{DAG_ID}")
     with demo.timed("loop"):
@@ -170,22 +172,22 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
     verdict = (receipts.get("decision") or {}).get("verdict")
     meter = httpx.get(f"{endpoint_url}/_sandbox/meter", timeout=10).json()
     gateways = AwsGateways(lambda service: application.client(service, endpoint_url))
-    facts = closing_facts(receipts, meter, gateways, traffic, demo)
+    facts = closing_facts(receipts, meter, load_scorecard(receipts, gateways.objects))
     if verdict == "promote":
         facts += _ask_the_student(receipts, endpoint_url, traffic)
     console.print()
     console.print(summary_table(facts))
-    report = write_report(demo.home, facts, receipts, meter, gateways)
+    facts.append(("time", f"{demo.clock()} in all, {demo.timings['start']:.0f} s of it until Airflow was up"))
+    report = write_report(demo.home, facts, receipts, meter, demo.timings)
     console.print(f"\nReport: {report}", highlight=False, soft_wrap=True)
     _explain_failures(demo, airflow, run_id, state)
     ended_in_verdict = verdict is not None and state == "success"
     if demo.args.keep:
         _keep(demo, airflow, endpoint_url)
-    demo.timings["window_end"] = window_end
     return 0 if ended_in_verdict else 1
 
 
-def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str, application.Account]:
+def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
     endpoint_url = _start_sandbox(demo, traffic)
     account = application.open_account(endpoint_url)
     dags = demo.home / "dags"
@@ -197,7 +199,6 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str, ap
         port=demo.args.port or free_port(),
         variables={
             "AIRFLOW_CONN_AWS_DEFAULT": application.airflow_connection(endpoint_url, account),
-            "AIRFLOW__DISTILL__POLL_INTERVAL": "2",
         },
         processes=demo.processes,
     )
@@ -215,7 +216,7 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str, ap
     )
     airflow_ready()
     demo.say(f"Airflow is up at {airflow.url}")
-    return airflow, endpoint_url, account
+    return airflow, endpoint_url
 
 
 def _while_starting(airflow: LocalAirflow) -> Any:
@@ -258,7 +259,7 @@ def _plan_refusals(endpoint_url: str, calls: int) -> None:
 
 def _run_parameters(traffic: Traffic) -> dict[str, Any]:
     metric = "label_accuracy" if traffic.classification else "token_f1"
-    return {"workload": WORKLOAD, "metric": metric}
+    return {"workload": WORKLOAD, "metric": metric, "poll_seconds": 2}
 
 
 def _watch(demo: Demonstration, airflow: LocalAirflow, run_id: str) -> str:

@@ -1,0 +1,105 @@
+"""Distil a large Bedrock model into a small one from the logs of its traffic: the whole loop, one task a step.
+
+The account is known through the connection alone: `aws_default` carries credentials and Region, and under `distill` in its
+extra the bucket prefix to work in (`root`), the invocation logs (`logs`) and the Bedrock service role (`role_arn`).
+Nothing of a failed run stays billing: the candidate host is torn down whatever happens, and all that is created carries
+an end date that the reaper honours.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, chain
+
+from airflow_distill.operators.dataset import CheckDatasetOperator, CurateDatasetOperator
+from airflow_distill.operators.decision import DecidePromotionOperator
+from airflow_distill.operators.deployment import (
+    BedrockCreateHostOperator,
+    BedrockDeleteHostOperator,
+    BedrockPromoteModelOperator,
+    SmokeTestOperator,
+)
+from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
+from airflow_distill.operators.jobs import BedrockDistillModelOperator
+from airflow_distill.operators.logs import HarvestLogsOperator
+from airflow_distill.sensors.jobs import BedrockDistillationCompletedSensor
+
+ACCOUNT = "conn.aws_default.extra_dejson.distill"
+
+with DAG(
+    dag_id="distill_from_invocation_logs",
+    description="Invocation logs to dataset, distillation job, evaluation, decision and deployment",
+    schedule=None,  # a cron expression retrains on a schedule; dags/retrain_on_fresh_logs.py when enough logs are there
+    max_active_runs=1,
+    default_args={
+        "aws_conn_id": "aws_default",
+        "workload": "{{ params.workload }}",
+        "root": f"{{{{ {ACCOUNT}.root }}}}",
+        "teacher": "{{ params.teacher }}",
+        "student": "{{ params.student }}",
+        "waiter_delay": "{{ params.poll_seconds }}",
+        "retry_delay": timedelta(seconds=30),
+    },
+    params={
+        "workload": Param(
+            "support_tickets", type="string", description="also the request metadata to select by"
+        ),
+        "teacher": Param("amazon.nova-pro-v1:0", type="string"),
+        "student": Param("amazon.nova-micro-v1:0:128k", type="string"),
+        "metric": Param("label_accuracy", type="string", description="what decides; token_f1 for free text"),
+        "margin": Param(
+            0.05, type="number", description="how much worse than the teacher is still good enough"
+        ),
+        "hourly_price": Param(
+            18.4, type="number", description="USD an hour of one model unit, as on your bill"
+        ),
+        "days": Param(7, type="integer", description="days of logs to read, and of serving to buy"),
+        "poll_seconds": Param(60, type="number", description="how often to look at a job or host"),
+    },
+    tags=["bedrock", "distillation"],
+):
+    harvest = HarvestLogsOperator(
+        task_id="harvest",
+        logs=f"{{{{ {ACCOUNT}.logs }}}}",
+        model="{{ params.teacher }}",
+        metadata={"equals": {"workload": "{{ params.workload }}"}},
+        window_start="{{ dag_run.run_after - macros.timedelta(days=params.days) }}",
+        window_end="{{ dag_run.run_after }}",
+    ).output
+    curated = CurateDatasetOperator(task_id="curate", harvest=harvest).output
+    dataset = CheckDatasetOperator(task_id="check", dataset=curated).output
+
+    role_arn = f"{{{{ {ACCOUNT}.role_arn }}}}"
+    submit = BedrockDistillModelOperator(
+        task_id="submit", dataset=dataset, role_arn=role_arn, wait_for_completion=False
+    )
+    job = BedrockDistillationCompletedSensor(task_id="wait", job=submit.output).output
+
+    candidate = BedrockCreateHostOperator(task_id="candidate", job=job)
+    answers = CollectAnswersOperator(
+        task_id="answers", dataset=dataset, job=job, host=candidate.output
+    ).output
+    score = ScoreAnswersOperator(
+        task_id="score", answers=answers, dataset=dataset, metrics=["{{ params.metric }}"]
+    )
+    decide = DecidePromotionOperator(
+        task_id="decide",
+        evaluation=score.output,
+        job=job,
+        policy={"metrics": [{"metric": "{{ params.metric }}", "margin": "{{ params.margin }}"}]},
+    )
+    deploy = BedrockPromoteModelOperator(
+        task_id="deploy",
+        decision=decide.output,
+        job=job,
+        host_kind="provisioned-throughput",
+        units=1,
+        hourly_price="{{ params.hourly_price }}",
+        ends_at="{{ dag_run.run_after + macros.timedelta(days=params.days) }}",
+    )
+    smoke_test = SmokeTestOperator(task_id="smoke_test", deployment=deploy.output)
+    remove_candidate = BedrockDeleteHostOperator(task_id="remove_candidate", host=candidate.output)
+
+    chain(decide, remove_candidate.as_teardown(setups=candidate))
+    chain(deploy, smoke_test)
