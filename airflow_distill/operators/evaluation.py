@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -19,7 +18,7 @@ from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
-from airflow_distill.operators.base import DistillOperator
+from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.digest import canonical_json, sha256_hex
 from airflow_distill.stages.evaluation.collect import (
@@ -37,7 +36,9 @@ from airflow_distill.stages.evaluation.collect import (
     write_answers,
 )
 from airflow_distill.stages.evaluation.collect_pacing import Pacer
-from airflow_distill.stages.evaluation.records import Answer
+from airflow_distill.stages.evaluation.compare import score_answers
+from airflow_distill.stages.evaluation.records import Answer, Score, Scorecard
+from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 from airflow_distill.stages.jobs.models import base_model_id
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 
@@ -339,3 +340,103 @@ def load_answers(store: ObjectStore, receipt: Mapping[str, Any]) -> list[Answer]
         )
         answers += read_answers(data)
     return answers
+
+
+def load_scores(store: ObjectStore, receipts: Sequence[Mapping[str, Any]]) -> list[Score]:
+    """Read the scores that other tasks (a judge, a Bedrock evaluation job) have stored."""
+    scores: list[Score] = []
+    for receipt in receipts:
+        data = read_checked(store, receipt["scores_uri"], receipt.get("scores_sha256"), "file of scores")
+        scores += [Score.from_json(json.loads(line)) for line in data.split(b"\n") if line.strip()]
+    return scores
+
+
+class ScoreAnswersOperator(DistillOperator):
+    """Scores the collected answers and compares the student with every other role; returns an `evaluation` receipt.
+
+    The scorecard lies beside the answers. The same answers, dataset and settings give the same scores on every try.
+
+    :param answers: the `answers` receipt (templated).
+    :param dataset: the `dataset` receipt (templated).
+    :param metrics: scorers, by kind or as `{"kind": ..., ...}` (templated).
+    :param slices: keys of the request metadata to cut along; None takes those with few values (templated).
+    :param scores: `scores` receipts of other tasks, such as a judge's (templated).
+    :param alpha: the error rate of each bound in the scorecard.
+    :param min_items: below so many prompts no interval is given.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("answers", "dataset", "metrics", "slices", "scores")
+    ui_color = "#e6f0ff"
+
+    def __init__(
+        self,
+        *,
+        answers: Any,
+        dataset: Any,
+        metrics: Sequence[str | Mapping[str, Any]] = ("exact",),
+        slices: Sequence[str] | None = None,
+        scores: Any = (),
+        alpha: float = 0.05,
+        min_items: int = 30,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.answers = answers
+        self.dataset = dataset
+        self.metrics = metrics
+        self.slices = slices
+        self.scores = scores
+        self.alpha = alpha
+        self.min_items = min_items
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read, score, write the scorecard, return the receipt."""
+        answers = require(self.answers, "answers", "answers")
+        dataset = require(self.dataset, "dataset", "dataset")
+        if answers["dataset_id"] != dataset["dataset_id"]:
+            raise ConfigurationError(
+                "evaluation: the answers were given to another dataset's prompts.",
+                hint="Collect and score in one run, from one dataset receipt.",
+            )
+        store = store_for(self.gateways, answers["root"])
+        manifest = load_manifest(store, dataset)
+        extra = [require(receipt, "scores", "scores") for receipt in _listed(self.scores)]
+        scorecard = score_answers(
+            load_heldout(store, manifest),
+            load_answers(store, answers),
+            make_scorers(self.metrics),
+            workload=answers["workload"],
+            dataset_id=manifest.dataset_id,
+            heldout_sha256=manifest.heldout.sha256,
+            evaluation_id=answers["evaluation_id"],
+            teacher=manifest.teacher,
+            extra_scores=load_scores(store, extra),
+            alpha=self.alpha,
+            min_items=self.min_items,
+            slice_keys=self.slices,
+            answers_sha256={r: e["answers_sha256"] for r, e in sorted(answers["roles"].items())},
+            created_at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        folder = join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
+        return _write_scorecard(store, join_uri(folder, "scorecard.json"), scorecard, answers["model_arn"])
+
+
+def _listed(receipts: Any) -> Sequence[Any]:
+    return [receipts] if isinstance(receipts, Mapping) else list(receipts or ())
+
+
+def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_arn: str) -> dict[str, Any]:
+    data = canonical_json(scorecard.to_json())
+    store.write(uri, data)
+    return {
+        "kind": "evaluation",
+        "v": 1,
+        "workload": scorecard.workload,
+        "evaluation_id": scorecard.evaluation_id,
+        "dataset_id": scorecard.dataset_id,
+        "model_arn": model_arn,
+        "scorecard_uri": uri,
+        "scorecard_sha256": sha256_hex(data),
+        "n": scorecard.n,
+        "metrics": scorecard.means(),
+    }
