@@ -55,7 +55,7 @@ class LogBlocks:
         while True:
             try:
                 data = decoder.decompress(chunk, BLOCK)
-            except igzip_lib.IsalError:  # type: ignore[misc] (the stubs call it a value)
+            except igzip_lib.IsalError:  # type: ignore[misc]
                 self.damaged = True
                 return
             if data:

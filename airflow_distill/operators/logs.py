@@ -1,0 +1,323 @@
+"""Operators of the log stage: harvest a window of invocation logs, in one task or as mapped tasks.
+
+One `HarvestLogsOperator` alone is enough for most workloads. For large ones, `PlanHarvestOperator` cuts the window into
+shards of equal bytes, `HarvestLogsOperator.partial(...).expand(shard=plan.output)` reads them wherever Airflow's executor
+runs tasks, and `MergeHarvestOperator` puts the parts together. Both roads give the same dataset, to the byte. What is
+decided is decided in `stages/logs`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.stages.logs.harvest import (
+    DEFAULT_LIMIT,
+    Harvest,
+    ShardTask,
+    harvest_logs,
+    patience_for,
+    read_harvest,
+)
+from airflow_distill.stages.logs.metadata import MetadataFilter
+from airflow_distill.stages.logs.plan import HarvestPlan, read_plan, shard_of, window_folder, write_plan
+from airflow_distill.stages.logs.selection import Selection, Window
+from airflow_distill.stages.logs.source import cut_shards, iter_log_objects
+from airflow_distill.stages.storage import LocalStore, ObjectStore, join_uri
+
+WEEK_START = "{{ (dag_run.run_after - macros.timedelta(days=7, hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
+WEEK_END = "{{ (dag_run.run_after - macros.timedelta(hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
+"""The default window: seven days that end on the full hour at least an hour before the run.
+
+It works for runs without a logical date, and the hour lets late records arrive, so that weekly windows leave no gap.
+"""
+
+
+def metadata_filter(metadata: Any) -> MetadataFilter | None:
+    """Read the `metadata` argument: the service's own shape, or plain pairs that must all match."""
+    if not metadata:
+        return None
+    if isinstance(metadata, Mapping) and all(isinstance(value, str) for value in metadata.values()):
+        return MetadataFilter.from_pairs(metadata)
+    return MetadataFilter.from_json(metadata)
+
+
+class _LogsOperator(DistillOperator):
+    """What the operators of this stage share: the store that fits a URI."""
+
+    def store_for(self, uri: str) -> ObjectStore:
+        """The bucket's store, or folders when the URI is a path."""
+        return self.gateways.objects if str(uri).startswith("s3://") else LocalStore()
+
+
+class PlanHarvestOperator(_LogsOperator):
+    """Cuts the log objects of a window into shards of equal bytes; returns a ticket for each, to map over.
+
+    The plan lies in the window's folder. Run again, it is made again; the mapped tasks must then run again too.
+
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param logs: where Bedrock delivers invocation logs, at any level of their layout (templated).
+    :param window_start: the first moment of record time, inclusive; ISO 8601 or what a date prints as (templated).
+    :param window_end: the end of the window, exclusive (templated).
+    :param shards: the most shards (templated).
+    :param least_bytes: stored bytes below which a shard is not worth a task of its own (templated).
+    :param overlap_hours: how long after the window's end records may still be delivered (templated).
+    """
+
+    template_fields: Sequence[str] = (
+        *DistillOperator.template_fields,
+        "workload",
+        "root",
+        "logs",
+        "window_start",
+        "window_end",
+        "shards",
+        "least_bytes",
+        "overlap_hours",
+    )
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        root: str,
+        logs: str,
+        window_start: str = WEEK_START,
+        window_end: str = WEEK_END,
+        shards: Any = 16,
+        least_bytes: Any = 64_000_000,
+        overlap_hours: Any = 3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+        self.logs = logs
+        self.window_start = window_start
+        self.window_end = window_end
+        self.shards = shards
+        self.least_bytes = least_bytes
+        self.overlap_hours = overlap_hours
+
+    def work(self, context: Any) -> list[dict[str, Any]]:
+        """List the window's objects, cut them, write the plan."""
+        window = Window.parse(self.window_start, self.window_end)
+        overlap = timedelta(hours=float(self.overlap_hours))
+        objects = iter_log_objects(self.store_for(self.logs), self.logs, window, overlap)
+        plan = HarvestPlan(window, tuple(cut_shards(objects, int(self.shards), int(self.least_bytes))))
+        folder = window_folder(self.root, self.workload, window)
+        uri = write_plan(self.store_for(self.root), folder, plan)
+        self.log.info(
+            "Planned %s shards over %s log objects, %s bytes, in %s",
+            len(plan.shards),
+            sum(len(shard.objects) for shard in plan.shards),
+            sum(shard.size for shard in plan.shards),
+            uri,
+        )
+        return plan.tickets(uri)
+
+
+class HarvestLogsOperator(_LogsOperator):
+    """Reads the invocation logs of a window and keeps a uniform sample of distinct prompts; returns its receipt.
+
+    Every line is kept or counted under a reason; the same logs and arguments give the same file, to the byte. A record
+    lies in the window by its own time, `[window_start, window_end)`.
+
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param logs: where Bedrock delivers invocation logs: the bucket and key prefix, `.../AWSLogs`, one Region's folder, or
+        a folder of log files (templated).
+    :param model: the teacher; ids in the logs are resolved to it (templated).
+    :param window_start: the first moment of record time, inclusive; ISO 8601 or what a date prints as, such as
+        `{{ dag_run.run_after - macros.timedelta(days=7) }}` (templated).
+    :param window_end: the end of the window, exclusive, such as `{{ dag_run.run_after }}` (templated).
+    :param metadata: the request-metadata filter in the service's own shape, such as `{"equals": {"app": "support"}}`, or
+        plain pairs that must all match (templated).
+    :param operations: only these operations; all four when left out (templated).
+    :param identity: only callers whose ARN matches this pattern with `*` and `?`, for untagged traffic (templated).
+    :param system_digest: only this system prompt, by `system_fingerprint`, for untagged traffic (templated).
+    :param model_mapping: model behind application profile, provisioned throughput and deployment ARNs (templated).
+    :param salt: fixes which prompts are in the sample; never change it. The workload's name when left out (templated).
+    :param limit: the most distinct prompts to keep (templated).
+    :param answer_rule: which answer of a prompt asked more than once: `latest`, `first` or `most_frequent` (templated).
+    :param overlap_hours: how long after the window's end records may still be delivered (templated).
+    :param shard: one ticket of `PlanHarvestOperator`, for mapped tasks; the plan's window then counts (templated).
+    """
+
+    template_fields: Sequence[str] = (
+        *DistillOperator.template_fields,
+        "workload",
+        "root",
+        "logs",
+        "model",
+        "window_start",
+        "window_end",
+        "metadata",
+        "operations",
+        "identity",
+        "system_digest",
+        "model_mapping",
+        "salt",
+        "limit",
+        "answer_rule",
+        "overlap_hours",
+        "shard",
+    )
+    template_fields_renderers = {"metadata": "json", "model_mapping": "json"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        root: str,
+        logs: str,
+        model: str,
+        window_start: str = WEEK_START,
+        window_end: str = WEEK_END,
+        metadata: Any = None,
+        operations: Any = (),
+        identity: str = "",
+        system_digest: str = "",
+        model_mapping: Any = None,
+        salt: str = "",
+        limit: Any = DEFAULT_LIMIT,
+        answer_rule: str = "latest",
+        overlap_hours: Any = 3,
+        shard: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+        self.logs = logs
+        self.model = model
+        self.window_start = window_start
+        self.window_end = window_end
+        self.metadata = metadata
+        self.operations = operations
+        self.identity = identity
+        self.system_digest = system_digest
+        self.model_mapping = model_mapping
+        self.salt = salt
+        self.limit = limit
+        self.answer_rule = answer_rule
+        self.overlap_hours = overlap_hours
+        self.shard = shard
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read the window or one shard of it, write what was kept."""
+        window, name, harvest = self._harvest_shard() if self.shard else self._harvest_window()
+        folder = window_folder(self.root, self.workload, window)
+        return write_harvest(self, harvest, window, join_uri(folder, f"{name}.jsonl.gz"))
+
+    def selection(self, window: Window) -> Selection:
+        """Return what the arguments ask for."""
+        return Selection(
+            model=self.model,
+            window=window,
+            metadata=metadata_filter(self.metadata),
+            operations=tuple(self.operations or ()),
+            identity=self.identity,
+            system_digest=self.system_digest,
+            mapping=dict(self.model_mapping or {}),
+        )
+
+    def _harvest_window(self) -> tuple[Window, str, Harvest]:
+        window = Window.parse(self.window_start, self.window_end)
+        harvest = harvest_logs(
+            self.store_for(self.logs),
+            self.logs,
+            self.selection(window),
+            salt=self.salt or self.workload,
+            limit=int(self.limit),
+            answer_rule=self.answer_rule,
+            overlap=timedelta(hours=float(self.overlap_hours)),
+            now=wall_clock(),
+            pause=time.sleep,
+        )
+        return window, "harvest", harvest
+
+    def _harvest_shard(self) -> tuple[Window, str, Harvest]:
+        plan = read_plan(self.store_for(self.root), str(self.shard["plan"]))
+        shard = shard_of(plan, self.shard)
+        task = ShardTask(
+            self.selection(plan.window), self.salt or self.workload, int(self.limit), self.answer_rule
+        )
+        overlap = timedelta(hours=float(self.overlap_hours))
+        patience = patience_for(plan.window, overlap, wall_clock(), time.sleep)
+        return plan.window, shard.name, task.run(self.store_for(self.logs), shard, patience)
+
+
+class MergeHarvestOperator(_LogsOperator):
+    """Puts the parts of a mapped harvest together; returns the receipt of the whole.
+
+    :param harvests: the receipts of the mapped tasks (templated).
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    """
+
+    template_fields: Sequence[str] = (*DistillOperator.template_fields, "harvests", "workload", "root")
+
+    def __init__(self, *, harvests: Any, workload: str, root: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.harvests = harvests
+        self.workload = workload
+        self.root = root
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read the shard files, merge, write the merged one."""
+        receipts = list(_receipts(self.harvests))
+        windows = {tuple(receipt["window"]) for receipt in receipts}
+        if len(windows) != 1:
+            raise ConfigurationError(
+                f"logs: the {len(receipts)} parts to merge cover {len(windows)} windows.",
+                hint="Merge the receipts of one mapped HarvestLogsOperator.",
+            )
+        window = Window.parse(*windows.pop())
+        uris = [uri for receipt in receipts for uri in receipt["shards"]]
+        harvest = read_harvest(self.store_for(self.root), uris)
+        folder = window_folder(self.root, self.workload, window)
+        return write_harvest(self, harvest, window, join_uri(folder, "harvest.jsonl.gz"))
+
+
+def _receipts(harvests: Any) -> Iterable[dict[str, Any]]:
+    given = [harvests] if isinstance(harvests, Mapping) else list(harvests or ())
+    for receipt in given:
+        if not isinstance(receipt, Mapping) or receipt.get("kind") != "harvest":
+            raise ConfigurationError(
+                "logs: `harvests` holds what is no harvest receipt.", hint="Hand in the mapped task's output."
+            )
+        yield dict(receipt)
+
+
+def write_harvest(operator: Any, harvest: Harvest, window: Window, uri: str) -> dict[str, Any]:
+    """Write a harvest for an operator, say what came of it, and return the receipt."""
+    operator.store_for(uri).write(uri, harvest.to_bytes())
+    counts = harvest.counts
+    operator.log.info(
+        "Kept %s of %s lines in %s; skipped: %s", counts.kept, counts.lines, uri, counts.skipped
+    )
+    if not counts.objects:
+        operator.log.warning(
+            "No log objects in the window: check `logs`, the window and the logging configuration."
+        )
+    if counts.objects.get("damaged"):
+        operator.log.warning("%s log objects are cut off or corrupt.", counts.objects["damaged"])
+    return {
+        "kind": "harvest",
+        "v": 1,
+        "workload": operator.workload,
+        "window": [window.start, window.end],
+        "shards": [uri],
+        "lines": counts.lines,
+        "kept": counts.kept,
+        "skipped": dict(sorted(counts.skipped.items())),
+        "salt_digest": harvest.settings["salt_digest"],
+        "objects": counts.objects,
+        "bodies": counts.bodies,
+    }
