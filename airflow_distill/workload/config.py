@@ -174,25 +174,44 @@ class Dataset(Settings):
     source: Literal["curated", "curated-with-answers", "logs-prompts", "logs-pairs"] = Field(
         default="curated",
         description="curated: our checked prompts, the teacher answers anew; curated-with-answers: with the "
-        "logged answers as golden labels; logs-prompts, logs-pairs: the log prefix itself is handed to Bedrock",
+        "logged answers as golden labels; logs-prompts, logs-pairs: Bedrock reads `training_logs` itself, "
+        "the pairs with the logged answers as they are",
     )
-    prompts: S3Uri | None = Field(
-        default=None, description="a prompt file of your own, instead of logs or beside them"
+    training_logs: S3Uri | None = Field(
+        default=None,
+        description="logs-prompts and logs-pairs only: the folder handed to Bedrock, such as one past month; "
+        "judging prompts come from `logs.window`, which must not overlap it",
     )
-    size: Count = Field(default=15_000, ge=100, le=15_000, description="at most so many training records")
-    heldout: Count = Field(
-        default=400, ge=30, le=5_000, description="about so many prompts are kept for judging"
+    prompts: S3Uri | None = Field(default=None, description="a prompt file of your own, instead of logs")
+    golden: S3Uri | None = Field(default=None, description="examples that people answered, beside the logs")
+    size: Count = Field(default=15_000, ge=130, le=15_000, description="at most so many prompts, both sides")
+    heldout: float = Field(
+        default=0.1, gt=0, lt=1, strict=True, description="share of the prompts that is kept for judging"
     )
     redact: bool = Field(default=True, description="replace secrets and common identifiers by placeholders")
-    near_duplicates: Share = Field(
-        default=0.9, description="prompts at least so similar count as one; 1 turns it off"
+    near_duplicates: float = Field(
+        default=0.8, ge=0.3, le=1, strict=True, description="prompts at least so similar count as one"
     )
-    stratify_by: str | None = Field(
-        default=None, description="request metadata key whose values are sampled evenly"
+    balance_by: str | None = Field(
+        default=None,
+        pattern=r"^(answer|metadata:.+)$",
+        description="`answer` or `metadata:KEY`: no value of it may crowd out the others",
+    )
+    least_new: Count = Field(
+        default=100, ge=0, description="fewer new prompts than this, and no drift: a run buys nothing"
     )
     salt: str | None = Field(
         default=None, description="fixes which prompts are held out; the workload's name when left out"
     )
+
+    @model_validator(mode="after")
+    def _names_what_bedrock_reads(self) -> Dataset:
+        reads = self.source.startswith("logs-")
+        if reads and self.training_logs is None:
+            raise ValueError(f"source {self.source} needs training_logs, the folder handed to Bedrock")
+        if self.training_logs is not None and not reads:
+            raise ValueError("training_logs belongs to source: logs-prompts or logs-pairs")
+        return self
 
 
 class Vpc(Settings):
@@ -227,11 +246,13 @@ class Evaluation(Settings):
         min_length=1,
         description="scorers by name, or {kind: ..., settings}; the first one decides",
     )
-    prompts: Count = Field(default=400, ge=30, le=5_000, description="how many held-out prompts are asked")
-    max_tokens: Count = Field(default=1000, ge=1, description="longest answer asked of each model")
-    slices: tuple[str, ...] = Field(default=(), description="request metadata keys to report separately")
+    max_tokens: Count = Field(default=512, ge=1, description="longest answer asked of each model")
+    slices: tuple[str, ...] = Field(
+        default=(), description="request metadata keys to report separately; those with few values when empty"
+    )
     judge: str | None = Field(default=None, description="model id of a judge, not of the pair's family")
     untuned: bool = Field(default=True, description="ask the untuned student too")
+    threads: Count = Field(default=8, ge=1, le=64, description="most requests in flight at once")
 
 
 class Policy(Settings):
@@ -275,25 +296,26 @@ class Deployment(Settings):
     )
     model_units: Count = Field(default=1, ge=1, description="provisioned throughput only")
     hourly_price: Dollars | None = Field(
-        default=None, description="price of one model unit; required for provisioned throughput"
+        default=None, description="price of one model unit an hour; required for provisioned throughput"
     )
+    usd_per_day: Dollars | None = Field(default=None, description="the most the live host may cost a day")
     commitment: Literal["OneMonth", "SixMonths"] | None = Field(
-        default=None, description="provisioned throughput only"
+        default=None,
+        description="provisioned throughput only; naming it accepts a term that cannot be ended early",
     )
     days: Count | None = Field(
-        default=None, ge=1, description="provisioned throughput ends after so many days"
+        default=None,
+        ge=1,
+        description="provisioned throughput must be gone, or renewed by a run, after so many days",
     )
-    calls_per_day: Count | None = Field(
-        default=None, ge=1, description="forecast traffic; from the logs when left out"
-    )
-    pointer: str | None = Field(
-        default=None, description="SSM parameter naming the live model; /distill/<name> when left out"
-    )
+    input_tokens_per_day: Count | None = Field(default=None, ge=1, description="forecast traffic")
+    output_tokens_per_day: Count | None = Field(default=None, ge=1, description="forecast traffic")
     smoke_prompts: Count = Field(
         default=5, ge=1, le=50, description="held-out prompts asked before the pointer moves"
     )
     bake: Duration = Field(
-        default=timedelta(hours=1), description="watched after promotion; a bad hour goes back by itself"
+        default=timedelta(minutes=15),
+        description="watched after promotion; a bad quarter of an hour goes back by itself",
     )
 
     @model_validator(mode="after")
@@ -439,11 +461,6 @@ class Workload(Settings):
         if self.logs is None and self.schedule.fresh_prompts is not None:
             raise ValueError("schedule.fresh_prompts needs logs.location")
         return self
-
-    @property
-    def pointer(self) -> str:
-        """The SSM parameter that names the live model."""
-        return self.deployment.pointer or f"/distill/{self.name}"
 
     @property
     def salt(self) -> str:

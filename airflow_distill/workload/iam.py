@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_distill.remote.identity import TAG_WORKLOAD
+from airflow_distill.stages.deployment.records import pointer_name
 from airflow_distill.stages.jobs import models
 from airflow_distill.workload.config import Workload
 
@@ -153,9 +154,9 @@ def _customization_role(workload: Workload, place: _Place) -> Document:
         _allow("ReadDataset", ["s3:GetObject"], place.objects(f"{own}/datasets")),
         _allow("WriteOutput", ["s3:GetObject", "s3:PutObject"], place.objects(f"{own}/jobs")),
     ]
-    if workload.logs and workload.dataset.source.startswith("logs-"):
-        statements.append(_listing("ListLogs", workload.logs.location, place))
-        statements.append(_allow("ReadLogs", ["s3:GetObject"], place.objects(workload.logs.location)))
+    if workload.dataset.training_logs:
+        statements.append(_listing("ListLogs", workload.dataset.training_logs, place))
+        statements.append(_allow("ReadLogs", ["s3:GetObject"], place.objects(workload.dataset.training_logs)))
     if workload.dataset.source != "logs-pairs":
         statements.append(_invoke("AskTeacher", [workload.teacher], place))
     if workload.job.kms_key and workload.job.kms_key.startswith("arn:"):
@@ -267,12 +268,12 @@ def _airflow(workload: Workload, place: _Place) -> Document:
     if workload.logs:
         statements.append(_listing("ListLogs", workload.logs.location, place))
         statements.append(_allow("ReadLogs", ["s3:GetObject"], place.objects(workload.logs.location)))
-    if workload.dataset.prompts:
-        statements.append(
-            _allow("ReadPrompts", ["s3:GetObject"], _file_or_folder(workload.dataset.prompts, place))
-        )
+    own_files = [uri for uri in (workload.dataset.prompts, workload.dataset.golden) if uri]
+    if own_files:
+        resources = [arn for uri in own_files for arn in _file_or_folder(uri, place)]
+        statements.append(_allow("ReadOwnFiles", ["s3:GetObject"], resources))
     if workload.deployment.enabled:
-        name = workload.pointer.strip("/")
+        name = pointer_name(workload.name).strip("/")
         arn = f"arn:{place.partition}:ssm:{place.region}:{place.account}:parameter/{name}"
         actions = ["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter", "ssm:AddTagsToResource"]
         statements.append(_allow("MovePointer", actions, arn))

@@ -23,7 +23,7 @@ evaluation: {judge: us.meta.llama3-3-70b-instruct-v1:0}
 job:
   kms_key: arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012
   vpc: {subnets: [subnet-1], security_groups: [sg-1]}
-dataset: {source: logs-prompts}
+dataset: {source: logs-prompts, training_logs: s3://acme-logs/bedrock/2026/10}
 """
 
 NOT_OF_ONE_WORKLOAD = {
@@ -119,14 +119,17 @@ def test_a_teacher_behind_a_profile_is_allowed_in_every_region_it_may_answer_fro
 def test_the_role_reads_logs_and_asks_the_teacher_only_where_the_mode_needs_it(
     write: Write, source: str, reads_logs: bool, asks_teacher: bool
 ) -> None:
-    role = documents(read_workload(write(f"dataset: {{source: {source}}}\n")))["customization-role-policy"]
-    assert allows(role, "s3:GetObject", "arn:aws:s3:::acme-logs/bedrock/AWSLogs/x.json.gz") is reads_logs
+    more = ", training_logs: s3://acme-logs/bedrock/2026/10" if reads_logs else ""
+    path = write(f"dataset: {{source: {source}{more}}}\n")
+    role = documents(read_workload(path))["customization-role-policy"]
+    assert allows(role, "s3:GetObject", "arn:aws:s3:::acme-logs/bedrock/2026/10/x.json.gz") is reads_logs
+    assert not allows(role, "s3:GetObject", "arn:aws:s3:::acme-logs/bedrock/2026/11/x.json.gz")
     assert ("bedrock:InvokeModel" in actions(role)) is asks_teacher
 
 
 def test_the_pointer_is_the_only_parameter(write: Write) -> None:
     found = documents(read_workload(write()))["airflow-policy"]
-    arn = "arn:aws:ssm:us-east-1:111122223333:parameter/distill/{}"
+    arn = "arn:aws:ssm:us-east-1:111122223333:parameter/airflow-distill/{}/live"
     assert allows(found, "ssm:PutParameter", arn.format("support_tickets"))
     assert not allows(found, "ssm:PutParameter", arn.format("others"))
 

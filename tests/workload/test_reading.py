@@ -48,7 +48,7 @@ def test_a_key_of_another_group_is_pointed_to_its_group(write: Write) -> None:
 
 
 def test_problems_are_collected_and_told_in_the_order_of_the_file(write: Write) -> None:
-    path = write("deployment:\n  host: provisioned\nevaluation:\n  prompts: many\nextra: 1\n")
+    path = write("deployment:\n  host: provisioned\nevaluation:\n  threads: many\nextra: 1\n")
     assert [line.split(":")[0] for line in told(path)] == ["11", "13", "14"]
 
 
@@ -79,7 +79,7 @@ def test_an_item_of_a_list_is_told_at_its_own_line(write: Write) -> None:
         ("deployment: {host: provisioned-throughput, hourly_price: 20.0}\n", "needs an end"),
         ("deployment: {commitment: OneMonth}\n", "commitment belongs to"),
         ("tags: {'airflow-distill:owner': me}\n", "is a reserved tag"),
-        ("dataset: {size: 50}\n", "greater than or equal to 100"),
+        ("dataset: {size: 50}\n", "greater than or equal to 130"),
         ("dataset: {size: yes}\n", "should be a valid integer"),
         ("1: 2\n", "a key must be text, this one reads as int; write '1' in quotes"),
         ("name: Support Tickets\n", "a name has at most 40"),
