@@ -15,43 +15,43 @@ _CONSOLE = BASE_AWS_CONSOLE_LINK + "/bedrock/home?region={region_name}#/"
 
 
 class BedrockCustomizationJobLink(BaseAwsLink):
-    """The customization job's page."""
+    """The list of customization jobs; the console has no published address for a single one."""
 
-    name = "Bedrock customization job"
+    name = "Bedrock customization jobs"
     key = "bedrock_customization_job"
-    format_str = _CONSOLE + "custom-models/item/?arn={arn}"
+    format_str = _CONSOLE + "custom-models"
 
 
 class BedrockCustomModelLink(BaseAwsLink):
-    """The custom model's page."""
+    """The custom model's page, or the list while there is no model yet."""
 
     name = "Bedrock custom model"
     key = "bedrock_custom_model"
-    format_str = _CONSOLE + "custom-models/item/?arn={arn}"
+    format_str = _CONSOLE + "custom-models{page}"
 
 
 class BedrockHostLink(BaseAwsLink):
-    """The provisioned throughput's or deployment's list in the console."""
+    """The list of provisioned throughput and deployments."""
 
     name = "Bedrock host"
     key = "bedrock_host"
-    format_str = _CONSOLE + "provisioned-throughput?arn={arn}"
+    format_str = _CONSOLE + "provisioned-throughput"
 
 
 class BedrockEvaluationJobLink(BaseAwsLink):
-    """The evaluation job's page."""
+    """The list of evaluation jobs."""
 
     name = "Bedrock evaluation job"
     key = "bedrock_evaluation_job"
-    format_str = _CONSOLE + "eval/evaluation?arn={arn}"
+    format_str = _CONSOLE + "eval/evaluation"
 
 
 class BedrockBatchInferenceJobLink(BaseAwsLink):
-    """The batch inference job's page."""
+    """The list of batch inference jobs."""
 
     name = "Bedrock batch inference job"
     key = "bedrock_batch_inference_job"
-    format_str = _CONSOLE + "batch-inference/item?arn={arn}"
+    format_str = _CONSOLE + "batch-inference"
 
 
 class S3FolderLink(BaseAwsLink):
@@ -74,5 +74,6 @@ def persist_arn_link(link: type[BaseAwsLink], context: Any, operator: Any, arn: 
         operator=operator,
         region_name=parts[3],
         aws_partition=parts[1],
-        arn=quote(arn or "", safe=""),
+        arn=arn,
+        page=f"/item?arn={quote(arn or '', safe='')}" if ":custom-model/" in (arn or "") else "",
     )

@@ -202,7 +202,9 @@ class BedrockDistillModelOperator(WaitingOperator):
 
     def show(self, context: Any, snapshot: JobSnapshot) -> None:
         persist_arn_link(BedrockCustomizationJobLink, context, self, snapshot.arn)
-        persist_arn_link(BedrockCustomModelLink, context, self, snapshot.details.get("output_model_arn"))
+        persist_arn_link(
+            BedrockCustomModelLink, context, self, snapshot.details.get("output_model_arn") or snapshot.arn
+        )
 
 
 def job_receipt(snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
@@ -460,4 +462,6 @@ class BedrockCopyModelOperator(WaitingOperator):
         }
 
     def show(self, context: Any, snapshot: JobSnapshot) -> None:
-        persist_arn_link(BedrockCustomModelLink, context, self, snapshot.details.get("output_model_arn"))
+        persist_arn_link(
+            BedrockCustomModelLink, context, self, snapshot.details.get("output_model_arn") or snapshot.arn
+        )

@@ -52,7 +52,9 @@ class BedrockDistillationCompletedSensor(RemoteWorkSensor):
 
     def show(self, context: Any, snapshot: JobSnapshot) -> None:
         persist_arn_link(BedrockCustomizationJobLink, context, self, snapshot.arn)
-        persist_arn_link(BedrockCustomModelLink, context, self, snapshot.details.get("output_model_arn"))
+        persist_arn_link(
+            BedrockCustomModelLink, context, self, snapshot.details.get("output_model_arn") or snapshot.arn
+        )
 
 
 class BedrockModelCopyCompletedSensor(RemoteWorkSensor):
