@@ -269,6 +269,7 @@ class _Asking:
     answers: dict[tuple[str, int], Answer] = field(default_factory=dict)
     pending: list[Answer] = field(default_factory=list)
     stopped_by: DistillError | None = None
+    halted: bool = False
     failed_in_a_row: int = 0
     answered: int = 0
     cost_factor: float = 1.0
@@ -281,8 +282,12 @@ class _Asking:
         todo = iter(missing)
         with ThreadPoolExecutor(threads, thread_name_prefix="collect") as pool:
             workers = [pool.submit(self._work, todo, cache, keep_every) for _ in range(threads)]
-        for worker in workers:
-            worker.result()
+            try:
+                for worker in workers:
+                    worker.result()
+            except BaseException:
+                self.halted = True
+                raise
         cache.add(self.pending)
         if self.stopped_by is not None:
             raise self.stopped_by
@@ -291,7 +296,7 @@ class _Asking:
     def _work(self, todo: Iterator[tuple[Example, int]], cache: AnswerCache, keep_every: int) -> None:
         while True:
             with self.lock:
-                question = None if self.stopped_by else next(todo, None)
+                question = None if self.stopped_by or self.halted else next(todo, None)
             if question is None:
                 return
             try:
@@ -299,6 +304,9 @@ class _Asking:
             except DistillError as error:
                 self._stop(error)
                 return
+            except BaseException:
+                self.halted = True
+                raise
             if answer is None:
                 return
             self._keep(answer, cache, keep_every)
@@ -347,14 +355,16 @@ class _Asking:
                 return self._arrived(example, repeat, ticket, estimate, given)
 
     def _leave(self, estimate: float) -> Ticket | None:
-        with self.lock:
-            if self.stopped_by is not None:
-                return None
-            now = self.now()
-            ticket = self.pacer.reserve(now, estimate * self.cost_factor)
-        if ticket.at > now:
-            self.sleep(ticket.at - now)
-        return ticket
+        while True:
+            with self.lock:
+                if self.stopped_by is not None:
+                    return None
+                now = self.now()
+                ticket = self.pacer.reserve(now, estimate * self.cost_factor)
+            if ticket.at > now:
+                self.sleep(ticket.at - now)
+            if ticket.go:
+                return ticket
 
     def _give_back(self, ticket: Ticket) -> None:
         with self.lock:
@@ -363,10 +373,9 @@ class _Asking:
     def _throttled(self, ticket: Ticket, error: ServiceThrottledError) -> None:
         with self.lock:
             now = self.now()
-            again = self.pacer.throttled(now, ticket)
+            self.pacer.throttled(now, ticket)
             if now - self.last_progress > self.patience.stalled:
                 raise error
-        self.sleep(again - now)
 
     def _arrived(
         self, example: Example, repeat: int, ticket: Ticket, estimate: float, given: Given
