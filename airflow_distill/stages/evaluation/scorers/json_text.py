@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -17,7 +18,7 @@ def read_json(text: str, *, fenced: bool = True) -> Any:
     """Return the value an answer holds, or raise `NotJsonError`. NaN and Infinity are not JSON."""
     match = _FENCE.match(text) if fenced else None
     try:
-        return json.loads(match.group(1) if match else text, parse_constant=_refuse)
+        return json.loads(match.group(1) if match else text, parse_constant=_refuse, parse_float=_number)
     except (ValueError, RecursionError):
         raise NotJsonError("not JSON") from None
 
@@ -33,6 +34,14 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     return bool(left == right)
+
+
+def _number(digits: str) -> float:
+    """Read a number; one too large for a float would become infinite and is refused like the word Infinity."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(digits)
+    return value
 
 
 def _refuse(name: str) -> Any:
