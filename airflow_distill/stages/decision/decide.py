@@ -1,0 +1,346 @@
+"""A scorecard and a policy become a verdict: promote, hold, reject or inconclusive.
+
+The order is fixed. Evidence that cannot be trusted (missing, stale, failed answers) holds, whatever it says. Then
+evidence of being worse rejects. Then limits that more prompts cannot change (price, latency) hold. Then anything not
+shown is inconclusive, with the number of further prompts that would settle it. Only what is left promotes. Missing is
+never read as fine.
+
+Several conditions need no split of alpha: promotion asks for all of them, so a student that violates one is promoted
+at most as often as that one is passed by chance (the intersection-union principle). Rejection and guards ask for any
+of many, so there Holm's method keeps the chance of a false alarm at alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
+from airflow_distill.stages.decision.records import Check, Reason, Verdict
+from airflow_distill.stages.evaluation.records import Comparison, Costs, Scorecard
+
+STUDENT = "student"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What is true now, to hold the scorecard against: the dataset in force, the model on trial, the model now live.
+
+    `incumbent_model` is None when nothing is live.
+    """
+
+    dataset_id: str
+    heldout_sha256: str
+    student_model: str
+    incumbent_model: str | None = None
+
+
+def decide(
+    scorecard: Scorecard,
+    policy: PromotionPolicy,
+    *,
+    freshness: Freshness | None,
+    costs: Costs | None = None,
+    look: int = 1,
+    objections: Sequence[Reason] = (),
+) -> Verdict:
+    """Return the verdict.
+
+    `freshness` is what is true now; without it nothing shows that the evidence is about this dataset and model, so
+    the verdict is hold. `look` counts how often this student has been judged, this time included. `objections` are
+    reasons found elsewhere (a judge that cannot be trusted) and hold.
+    """
+    roles = _roles(scorecard, policy, freshness)
+    distrust = [*objections, *_distrust(scorecard, policy, freshness, look, roles)]
+    quality = _quality(scorecard, policy, roles)
+    limits = [*_cost_checks(policy, costs), *_latency_checks(scorecard, policy)]
+    verdict, reasons = _verdict(distrust, quality, limits)
+    return Verdict(
+        verdict=verdict,
+        reasons=tuple(reasons),
+        checks=(*quality, *limits),
+        needed=_needed(quality) if verdict == "inconclusive" else None,
+        alpha=policy.alpha,
+        look=look,
+        n=scorecard.n,
+        policy_digest=policy.digest,
+        dataset_id=scorecard.dataset_id,
+        student=scorecard.models.get(STUDENT, ""),
+        reference=scorecard.reference,
+        teacher_source=scorecard.teacher_source,
+    )
+
+
+def freshness_problems(scorecard: Scorecard, freshness: Freshness | None) -> list[Reason]:
+    """Return why the scorecard does not speak of what is true now; ask again after a person has approved."""
+    if freshness is None:
+        return [Reason("unverified", "Nothing says which dataset and model are in force now.")]
+    pairs = (
+        ("dataset", scorecard.dataset_id, freshness.dataset_id),
+        ("held-out file", scorecard.heldout_sha256, freshness.heldout_sha256),
+        ("student", scorecard.models.get(STUDENT, ""), freshness.student_model),
+        ("incumbent", scorecard.models.get("incumbent"), freshness.incumbent_model),
+    )
+    return [
+        Reason("stale", f"The {what} has changed since the answers were scored.")
+        for what, then, now in pairs
+        if then != now or then == ""
+    ]
+
+
+def _roles(scorecard: Scorecard, policy: PromotionPolicy, freshness: Freshness | None) -> tuple[str, ...]:
+    """Return whom the student must be compared with."""
+    live = "incumbent" in scorecard.models or (
+        freshness is not None and freshness.incumbent_model is not None
+    )
+    return (
+        "teacher",
+        *(("untuned",) if policy.beat_untuned else ()),
+        *(("incumbent",) if live else ()),
+    )
+
+
+def _distrust(
+    scorecard: Scorecard,
+    policy: PromotionPolicy,
+    freshness: Freshness | None,
+    look: int,
+    roles: tuple[str, ...],
+) -> Iterator[Reason]:
+    yield from freshness_problems(scorecard, freshness)
+    if not 1 <= look <= policy.looks:
+        yield Reason(
+            "looks-used", f"Look {look} at this student; the policy planned {policy.looks}. Judge a new one."
+        )
+    if policy.require_golden and scorecard.reference != "golden":
+        yield Reason("no-labels", "The policy asks for labels as the reference; not all items have one.")
+    for role in (STUDENT, *roles):
+        yield from _role_problems(scorecard, policy, role)
+    for rule in policy.metrics:
+        for role in roles:
+            yield from _metric_problems(scorecard, policy, rule, role)
+
+
+def _role_problems(scorecard: Scorecard, policy: PromotionPolicy, role: str) -> Iterator[Reason]:
+    summary = scorecard.summary(role)
+    if summary is None or not summary.answers:
+        yield Reason("missing-role", f"There are no answers of the {role}.")
+        return
+    share = summary.errors / summary.answers
+    if share > policy.max_error_share:
+        yield Reason(
+            "errors", f"{summary.errors} of {summary.answers} answers of the {role} failed ({share:.1%})."
+        )
+    if len(summary.parameters) > 1:
+        yield Reason("mixed-parameters", f"The {role} answered under different inference parameters.")
+
+
+def _metric_problems(
+    scorecard: Scorecard, policy: PromotionPolicy, rule: MetricRule, role: str
+) -> Iterator[Reason]:
+    comparison = scorecard.comparison(rule.name, role)
+    if comparison is None or comparison.estimate is None or not comparison.n:
+        yield Reason("missing-metric", f"{rule.name} is not compared with the {role}.")
+        return
+    items = comparison.n + comparison.missing
+    if comparison.missing / items > policy.max_missing_share:
+        yield Reason(
+            "missing-scores",
+            f"{rule.name}: {comparison.missing} of {items} items lack a score of the student or the {role}.",
+        )
+
+
+def _quality(scorecard: Scorecard, policy: PromotionPolicy, roles: tuple[str, ...]) -> list[Check]:
+    """Return a check for each primary metric and role, then one for each guard."""
+    primary = [
+        _primary_check(rule, comparison, policy)
+        for rule in policy.primary
+        for role in roles
+        if (comparison := _usable(scorecard, rule.name, role)) is not None
+    ]
+    guards = [_guard_check(rule, c, policy) for rule, c in _guarded(scorecard, policy, roles)]
+    return [*_alarms(primary, policy.look_alpha), *_alarms(guards, policy.look_alpha)]
+
+
+def _usable(scorecard: Scorecard, metric: str, role: str) -> Comparison | None:
+    comparison = scorecard.comparison(metric, role)
+    return comparison if comparison is not None and comparison.n else None
+
+
+def _guarded(
+    scorecard: Scorecard, policy: PromotionPolicy, roles: tuple[str, ...]
+) -> Iterator[tuple[MetricRule, Comparison]]:
+    """Yield the comparisons that can only stop: other metrics over all items, and every metric inside slices."""
+    rules = {rule.name: rule for rule in policy.metrics}
+    for c in scorecard.comparisons:
+        rule = rules.get(c.metric)
+        if rule is None or c.against not in roles or c.against == "untuned" or not c.n:
+            continue
+        if (c.slice and policy.guard_slices) or (not c.slice and not rule.primary):
+            yield rule, c
+
+
+def _primary_check(rule: MetricRule, c: Comparison, policy: PromotionPolicy) -> Check:
+    alpha, limit = policy.look_alpha, -rule.margin_to(c.against) + 0.0
+    worse_than = min(limit, 0.0)
+    if c.n < policy.min_items:
+        needed = max(policy.min_items - c.n, _further(c, limit, alpha, policy.power) or 0)
+        return _check("quality", "open", c, limit, needed=needed)
+    p_pass = c.p_at_most(limit)
+    return _check(
+        "quality",
+        "pass" if p_pass <= alpha else "open",
+        c,
+        limit,
+        bound=c.lower(alpha),
+        p_pass=p_pass,
+        p_worse=c.p_at_least(worse_than),
+        needed=None if p_pass <= alpha else _further(c, limit, alpha, policy.power),
+    )
+
+
+def _guard_check(rule: MetricRule, c: Comparison, policy: PromotionPolicy) -> Check:
+    limit = -rule.margin_to(c.against)
+    least = policy.min_slice_items if c.slice else policy.min_items
+    if c.n < least:
+        return _check("guard", "skipped", c, limit)
+    return _check("guard", "pass", c, limit, bound=c.upper(policy.look_alpha), p_worse=c.p_at_least(limit))
+
+
+def _check(
+    code: str,
+    outcome: str,
+    c: Comparison,
+    limit: float,
+    *,
+    bound: float | None = None,
+    p_pass: float | None = None,
+    p_worse: float | None = None,
+    needed: int | None = None,
+) -> Check:
+    return Check(
+        code=code,
+        outcome=outcome,
+        metric=c.metric,
+        against=c.against,
+        slice=c.slice,
+        n=c.n,
+        estimate=c.estimate,
+        bound=bound,
+        limit=limit,
+        p_pass=p_pass,
+        p_worse=p_worse,
+        needed=needed,
+    )
+
+
+def _further(c: Comparison, limit: float, alpha: float, power: float) -> int | None:
+    total = c.items_needed(limit, alpha, power)
+    return None if total is None else max(total - c.n, 1)
+
+
+def _alarms(checks: Sequence[Check], alpha: float) -> list[Check]:
+    """Mark as worse what Holm's method finds so among these checks."""
+    tested = sorted((check.p_worse, index) for index, check in enumerate(checks) if check.p_worse is not None)
+    worse: set[int] = set()
+    for rank, (p, index) in enumerate(tested):
+        if p > alpha / (len(tested) - rank):
+            break
+        worse.add(index)
+    return [replace(check, outcome="worse") if i in worse else check for i, check in enumerate(checks)]
+
+
+def _cost_checks(policy: PromotionPolicy, costs: Costs | None) -> Iterator[Check]:
+    known = costs or Costs()
+    yield from _limit("run-cost", known.run_usd, policy.max_run_usd)
+    yield from _limit("monthly-cost", known.student_monthly_usd, policy.max_monthly_usd)
+    if policy.require_break_even:
+        # the limit counts as reached only when the student is cheaper than staying with the teacher
+        yield from _limit("break-even", known.student_monthly_usd, known.teacher_monthly_usd, asked=True)
+    yield from _limit("payback", known.payback_days, policy.max_payback_days)
+
+
+def _latency_checks(scorecard: Scorecard, policy: PromotionPolicy) -> Iterator[Check]:
+    summary = scorecard.summary(STUDENT)
+    found = summary.latency_p95_ms if summary else None
+    yield from _limit("latency", found, policy.max_p95_latency_ms)
+
+
+def _limit(code: str, figure: float | None, limit: float | None, *, asked: bool = False) -> Iterator[Check]:
+    """Yield a check when a limit is set; an unknown figure does not pass it."""
+    if limit is None and not asked:
+        return
+    good = figure is not None and limit is not None and figure <= limit
+    yield Check(code=code, outcome="pass" if good else "fail", estimate=figure, limit=limit)
+
+
+def _verdict(
+    distrust: Sequence[Reason], quality: Sequence[Check], limits: Sequence[Check]
+) -> tuple[str, list[Reason]]:
+    worse = [_worse(check) for check in quality if check.outcome == "worse"]
+    crossed = [_crossed(check) for check in limits if check.outcome == "fail"]
+    unsettled = [_unsettled(check) for check in quality if check.outcome == "open"]
+    shown = [_shown(check) for check in quality if check.code == "quality" and check.outcome == "pass"]
+    for verdict, first in (
+        ("hold", list(distrust)),
+        ("reject", worse),
+        ("hold", crossed),
+        ("inconclusive", unsettled),
+    ):
+        if first:
+            rest = [r for group in (distrust, worse, crossed, unsettled) for r in group if r not in first]
+            return verdict, [*first, *rest]
+    if not shown:
+        return "hold", [Reason("no-evidence", "Nothing was compared.")]
+    return "promote", shown
+
+
+def _needed(quality: Iterable[Check]) -> int | None:
+    """Return the further prompts that settle every open check; None when one of them cannot be settled."""
+    numbers = [check.needed for check in quality if check.outcome == "open"]
+    known = [number for number in numbers if number is not None]
+    return max(known) if known and len(known) == len(numbers) else None
+
+
+def _worse(check: Check) -> Reason:
+    code = "worse-slice" if check.slice else "worse-guard" if check.code == "guard" else "worse"
+    return Reason(
+        code, f"{_what(check)}: {_signed(check.estimate)}, worse than {_signed(check.limit)} allows."
+    )
+
+
+def _unsettled(check: Check) -> Reason:
+    if check.bound is None:
+        return Reason("too-few", f"{_what(check)}: {check.n} prompts are too few to judge.")
+    leaning = "" if (check.estimate or 0.0) > (check.limit or 0.0) else ", leaning to worse"
+    more = (
+        f"{check.needed} further prompts would settle it" if check.needed else "no sensible number settles it"
+    )
+    return Reason(
+        "open",
+        f"{_what(check)}: {_signed(check.estimate)}, at least {_signed(check.bound)}, "
+        f"must exceed {_signed(check.limit)}{leaning}; {more}.",
+    )
+
+
+def _shown(check: Check) -> Reason:
+    return Reason(
+        "shown",
+        f"{_what(check)}: {_signed(check.estimate)}, at least {_signed(check.bound)}, "
+        f"above {_signed(check.limit)}.",
+    )
+
+
+def _crossed(check: Check) -> Reason:
+    if check.estimate is None or check.limit is None:
+        return Reason(f"{check.code}-unknown", f"{check.code} is asked for and not known.")
+    return Reason(check.code, f"{check.code} is {check.estimate:,.2f}; the limit is {check.limit:,.2f}.")
+
+
+def _what(check: Check) -> str:
+    where = f" where {check.slice}" if check.slice else ""
+    return f"{check.metric} against the {check.against}{where}"
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.4f}"

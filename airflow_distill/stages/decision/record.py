@@ -1,0 +1,77 @@
+"""The decision record: made from a verdict, written once, read back with its id checked."""
+
+from __future__ import annotations
+
+import json
+
+from airflow_distill.errors import StateError
+from airflow_distill.stages.decision.policy import PromotionPolicy
+from airflow_distill.stages.decision.records import Approval, DecisionRecord, Verdict
+from airflow_distill.stages.digest import canonical_json, sha256_hex
+from airflow_distill.stages.evaluation.records import Costs, Scorecard
+from airflow_distill.stages.storage import ObjectExistsError, ObjectStore
+
+
+def make_record(
+    scorecard: Scorecard,
+    policy: PromotionPolicy,
+    verdict: Verdict,
+    *,
+    approval: Approval,
+    scorecard_uri: str,
+    scorecard_sha256: str,
+    decided_at: str,
+    job_arn: str = "",
+    costs: Costs | None = None,
+) -> DecisionRecord:
+    """Return the record of a decision; `decided_at` is ISO 8601 UTC and passed in."""
+    if verdict.policy_digest != policy.digest or verdict.dataset_id != scorecard.dataset_id:
+        raise StateError("decision: the verdict was reached under another policy or dataset.")
+    return DecisionRecord(
+        workload=scorecard.workload,
+        verdict=verdict,
+        approval=approval,
+        policy=policy.to_json(),
+        evaluation_id=scorecard.evaluation_id,
+        dataset_id=scorecard.dataset_id,
+        heldout_sha256=scorecard.heldout_sha256,
+        model_arn=scorecard.models.get("student", ""),
+        scorecard_uri=scorecard_uri,
+        scorecard_sha256=scorecard_sha256,
+        decided_at=decided_at,
+        incumbent=scorecard.models.get("incumbent", ""),
+        job_arn=job_arn,
+        answers_sha256=dict(scorecard.answers_sha256),
+        costs=costs,
+    )
+
+
+def write_once(store: ObjectStore, uri: str, record: DecisionRecord) -> tuple[DecisionRecord, str]:
+    """Write the record unless one is there, and return the one that stands with its SHA-256.
+
+    A retry of the same decision finds its first record, with the first approver and time, and returns that. A record
+    of another decision in its place is an error: what was decided is never changed.
+    """
+    data = canonical_json(record.to_json())
+    try:
+        store.write(uri, data, if_absent=True)
+    except ObjectExistsError:
+        standing, sha256 = read_record(store, uri)
+        if standing.decision_id != record.decision_id:
+            raise StateError(
+                "decision: another decision is already recorded in this place.",
+                hint="Evidence or policy changed after a decision; evaluate again under a new evaluation id.",
+            ) from None
+        return standing, sha256
+    return record, sha256_hex(data)
+
+
+def read_record(store: ObjectStore, uri: str) -> tuple[DecisionRecord, str]:
+    """Return a stored record and the SHA-256 of its bytes; a record that does not fit its own id is refused."""
+    data = store.read(uri)
+    try:
+        return DecisionRecord.from_json(json.loads(data)), sha256_hex(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"decision: the record at its place cannot be read ({type(error).__name__})."
+        ) from None
