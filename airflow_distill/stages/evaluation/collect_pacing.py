@@ -6,8 +6,8 @@ nowhere and keeps no lock: the caller passes `now` and serialises the calls.
 The pace doubles every second until the service throttles. From then on every delivered request raises it a little and
 every throttled one lowers it more, in such a proportion that it settles where about one request in thirty is throttled:
 the limit is used up, and nobody else is pushed out of it. It never falls below what the last minute has delivered on
-average, since that much is proven. Bedrock's quotas count by the minute, so after a burst there may be nothing more for most
-of a minute; then one request at a time probes.
+average, since that much is proven. Bedrock's quotas count by the minute, so after a burst there may be nothing more for
+most of a minute; then one request at a time probes.
 """
 
 from __future__ import annotations
