@@ -17,12 +17,12 @@ from airflow_distill.errors import StateError
 from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
 from airflow_distill.stages.dataset.fingerprints import Candidates
 from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files, stored_ledger
-from airflow_distill.stages.dataset.manifest import Package, Source, ledger_files, package
+from airflow_distill.stages.dataset.manifest import FOLDER, Package, Source, ledger_files, package
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.dataset.worth import Worth, WorthPolicy, judge_worth
 from airflow_distill.stages.digest import canonical_json, digest
 from airflow_distill.stages.logs.records import Interaction
-from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,29 @@ def build_dataset(
     student: str,
     golden: Sequence[Example] = (),
     worth: WorthQuestion | None = None,
+    folder: str = FOLDER,
+    remember: bool = True,
 ) -> Built:
     """Curate, write and judge.
 
     :param place: where the workload's objects live, `<root>/<workload>`.
+    :param folder: where below it the dataset's files go; see `package`.
+    :param remember: keep to the ledger, and enter a dataset that goes on to a job. Without it the outcome depends on
+        the interactions and settings alone.
     """
     rows = list(interactions)
-    note = claim_note(store, place, input_digest(rows, source, settings, student, golden))
-    curated = curate(rows, settings, student=student, golden=golden, ledger=stored_ledger(store, place, note))
-    made = package(curated, settings, source, student=student, place=place)
+    ledger = None
+    if remember:
+        note = claim_note(store, place, input_digest(rows, source, settings, student, golden))
+        ledger = stored_ledger(store, place, note)
+    curated = curate(rows, settings, student=student, golden=golden, ledger=ledger)
+    made = package(curated, settings, source, student=student, place=place, folder=folder)
     verdict = _judge(store, place, curated, made, settings, worth or WorthQuestion())
-    if made.accepted and verdict.worth_it:
+    if remember and made.accepted and verdict.worth_it:
         for uri, data in ledger_files(curated, made.manifest.dataset_id, place).items():
             store.write(uri, data)
     for uri, data in made.files.items():
-        store.write(uri, data)
+        store.write(uri if folder else join_uri(place, uri), data)
     return Built(made, verdict, curated)
 
 

@@ -25,6 +25,7 @@ from airflow_distill.stages.digest import canonical_json, digest, sha256_hex
 from airflow_distill.stages.storage import join_uri
 
 ID_LENGTH = 16
+FOLDER = "datasets/{dataset_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,19 @@ class Package:
 
 
 def package(
-    curated: Curated, settings: CurateSettings, source: Source, *, student: str, place: str
+    curated: Curated,
+    settings: CurateSettings,
+    source: Source,
+    *,
+    student: str,
+    place: str,
+    folder: str = FOLDER,
 ) -> Package:
     """Return the dataset's files.
 
-    :param place: where the workload's objects live, `<root>/<workload>`; files go to `datasets/<dataset id>/` below
-        it.
+    :param place: where the workload's objects live, `<root>/<workload>`.
+    :param folder: where the files go below it. When it is empty they go to `place` itself, and the manifest names
+        them without a folder, so that the whole can be moved.
     """
     train, heldout = curated.train, curated.heldout
     train_bytes = b"".join(train_lines(train, with_answers=settings.with_answers))
@@ -112,9 +120,10 @@ def package(
     )
     report = _check(train_bytes, student)
     lines = list(_finding_lines(curated, report))
-    folder = join_uri(place, "datasets", dataset_id)
+    base = join_uri(place, folder.format(dataset_id=dataset_id)) if folder else ""
     train_uri, heldout_uri, findings_uri, manifest_uri = (
-        join_uri(folder, name) for name in ("train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json")
+        join_uri(base, name) if base else name
+        for name in ("train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json")
     )
     golden = sum(row.source == "golden" for row in curated.rows)
     manifest = DatasetManifest(

@@ -1,0 +1,472 @@
+"""`airflow-distill dataset check` and `airflow-distill dataset build`: the dataset stage at a terminal.
+
+Runs without Airflow; the AWS SDK is imported only for `s3://`. Exit status: 0 accepted, 1 rejected, 2 it could not
+be read. With `--json` the last line on standard output is one JSON object; progress goes to standard error, and
+only to a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from airflow_distill.errors import ConfigurationError, DistillError
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
+
+PROMPT_SUFFIXES = (".jsonl", ".jsonl.gz")
+DEFAULT_SALT = "airflow-distill"
+_CHECK_NOTES = """exit status:
+  0  accepted: the service will take the data
+  1  rejected: the findings say which line, what is wrong and what to do
+  2  it could not be read
+
+examples:
+  airflow-distill dataset check prompts.jsonl --student amazon.nova-micro-v1:0:128k
+  airflow-distill dataset check s3://bucket/prompts/ --json
+  airflow-distill dataset check s3://bucket/logs --kind logs --model amazon.nova-pro-v1:0 --metadata app=bank
+"""
+_BUILD_NOTES = """writes train.jsonl, heldout.jsonl, findings.jsonl and manifest.json to DIR; the same logs and
+options give the same bytes. With --remember, later builds into DIR keep training and held-out prompts apart for ever.
+
+exit status: 0 accepted, 1 built but the service would refuse it, 2 it could not be read
+
+example:
+  airflow-distill dataset build --logs s3://bucket/logs --model amazon.nova-pro-v1:0 --metadata app=bank --out bank/
+"""
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add both subcommands."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _register_check(commands)
+    _register_build(commands)
+
+
+def _register_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="check prompt files or logs before they are paid for",
+        description="Check prompt files (bedrock-conversation-2024) or invocation logs.",
+        epilog=_CHECK_NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("path", metavar="PATH", help="a file, a folder or s3://bucket/prefix")
+    check.add_argument("--kind", choices=("prompts", "logs"), default="prompts", help="what it is (prompts)")
+    check.add_argument(
+        "--student", metavar="MODEL", default="", help="check by the rules of this student's family"
+    )
+    check.add_argument("--model", metavar="ID", default="", help="logs only: the teacher whose records count")
+    _add_metadata(check)
+    _add_common(check)
+
+
+def _register_build(commands: Any) -> None:
+    build = commands.add_parser(
+        "build",
+        help="build a dataset from invocation logs",
+        description="Build a curated, checked and split dataset from invocation logs.",
+        epilog=_BUILD_NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    build.add_argument(
+        "--logs", required=True, metavar="PATH", help="logs: a file, a folder or s3://bucket/prefix"
+    )
+    build.add_argument("--model", required=True, metavar="ID", help="the teacher whose answers are taken")
+    build.add_argument(
+        "--out", required=True, metavar="DIR", help="where to write: a folder or s3://bucket/prefix"
+    )
+    _add_metadata(build)
+    build.add_argument("--start", metavar="T", help="first moment, such as 2026-11-16T00:00:00Z")
+    build.add_argument("--end", metavar="T", help="first moment no longer in the window")
+    build.add_argument("--limit", type=_count, default=15_000, metavar="N", help="most prompts (15000)")
+    build.add_argument("--heldout", type=_share, default=0.1, metavar="SHARE", help="share held out (0.1)")
+    build.add_argument(
+        "--salt", default=DEFAULT_SALT, metavar="S", help="fixes the split; keep it for a workload"
+    )
+    build.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that read logs (1)")
+    build.add_argument(
+        "--student", metavar="MODEL", default="", help="curate by the rules of this student's family"
+    )
+    build.add_argument("--with-answers", action="store_true", help="write the answers too, as golden labels")
+    build.add_argument("--golden", metavar="FILE", help="examples that people answered, merged in")
+    build.add_argument(
+        "--balance-by", default="", metavar="BY", help="even out by `answer` or `metadata:KEY`"
+    )
+    build.add_argument("--keep-near-duplicates", action="store_true", help="drop exact copies only")
+    build.add_argument("--no-redact", action="store_true", help="keep secrets and personal identifiers")
+    build.add_argument("--remember", action="store_true", help="keep a ledger in DIR/fingerprints")
+    build.add_argument("--workload", default="local", metavar="NAME", help="name in the manifest (local)")
+    _add_common(build)
+
+
+def _add_metadata(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metadata",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="request metadata that must match",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--region", metavar="NAME", help="AWS Region for s3://")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="service endpoint for s3://, such as the sandbox's"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("must be from 0 up to, not including, 1")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a subcommand and return its exit status."""
+    action = {"check": _check, "build": _build}[args.action]
+    try:
+        return action(args)
+    except (DistillError, OSError, ObjectMissingError) as error:
+        message = str(error) if isinstance(error, DistillError) else f"{type(error).__name__}: {error}"
+        if args.json:
+            empty = {"valid": False, "records": 0, "accepted": 0, "findings": [], "counts": {}}
+            print(json.dumps(empty | {"error": message}))
+        print(f"airflow-distill: {message}", file=sys.stderr)
+        return 2
+
+
+# check
+
+
+class _Report(Protocol):
+    """What both kinds of check report."""
+
+    @property
+    def valid(self) -> bool: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+class _Check(Protocol):
+    """What both kinds of check can do."""
+
+    def read(self, stream: Any, path: str = "") -> None: ...
+
+    def finish(self) -> Any: ...
+
+
+def _check(args: argparse.Namespace) -> int:
+    store = open_store(args.path, args)
+    objects = _prompt_objects(store, args.path) if args.kind == "prompts" else _log_objects(store, args.path)
+    if not objects:
+        what = "*.jsonl or *.jsonl.gz" if args.kind == "prompts" else "log"
+        raise ConfigurationError(
+            f"dataset: no {what} file at {args.path}.", hint="Name a file, a folder or a prefix."
+        )
+    with progress_bar("checking", sum(item.size for item in objects), quiet=args.json) as bar:
+        check = _make_check(args)
+        for item in objects:
+            with store.open(item.uri) as stream:
+                check.read(bar.counted(stream), item.uri if len(objects) > 1 else "")
+        report: _Report = check.finish()
+    if args.json:
+        print(json.dumps(report.to_json()))
+    else:
+        _show_check(report.to_json(), args)
+    return 0 if report.valid else 1
+
+
+def _make_check(args: argparse.Namespace) -> _Check:
+    if args.kind == "logs":
+        from airflow_distill.stages.logs.preflight import LogCheck
+        from airflow_distill.stages.logs.selection import Selection
+
+        return LogCheck(Selection(model=args.model, metadata=_metadata_filter(args.metadata)))
+    from airflow_distill.stages.dataset.checks import PromptCheck
+    from airflow_distill.stages.dataset.families import family_of, is_known
+
+    if args.student and not is_known(args.student):
+        raise ConfigurationError(
+            f"dataset: the family of the student {args.student!r} is not known.",
+            hint="Name it as Bedrock does, such as amazon.nova-micro-v1:0:128k.",
+        )
+    return PromptCheck(family_of(args.student))
+
+
+def _prompt_objects(store: ObjectStore, path: str) -> list[StoredObject]:
+    """The files the service would read: one, or all .jsonl of a folder; of a dataset of ours only the training
+    file."""
+    found = list(store.iter_objects(path))
+    exact = [item for item in found if item.uri == path]
+    if exact:
+        return exact
+    folder = path.rstrip("/") + "/"
+    below = [item for item in store.iter_objects(folder) if item.uri.endswith(PROMPT_SUFFIXES)]
+    if store.exists(join_uri(path, "manifest.json")):
+        ours = [item for item in below if item.uri == join_uri(path, "train.jsonl")]
+        return ours or below
+    return below
+
+
+def _log_objects(store: ObjectStore, path: str) -> list[StoredObject]:
+    from airflow_distill.stages.logs.source import iter_log_objects
+
+    exact = [item for item in store.iter_objects(path) if item.uri == path]
+    return exact or list(iter_log_objects(store, path))
+
+
+def _show_check(report: Mapping[str, Any], args: argparse.Namespace) -> None:
+    verdict = "accepted" if report["valid"] else "rejected"
+    print(f"{verdict}: {report['accepted']:,} of {report['records']:,} records can be used")
+    if report.get("unsure"):
+        print(f"{report['unsure']:,} more may be used; the service does not say")
+    severities = {item["code"]: item["severity"] for item in report["findings"]}
+    rows = []
+    for code, count in sorted(report["counts"].items(), key=lambda pair: (-pair[1], pair[0])):
+        first = next((item for item in report["findings"] if item["code"] == code), None)
+        where = _where(first) if first else ""
+        rows.append(
+            (code, f"{count:,}", severities.get(code, "not counted"), where, first["fix"] if first else "")
+        )
+    if rows:
+        print_table(("code", "count", "kind", "first", "what to do"), rows)
+    if report["valid"] and args.kind == "prompts":
+        print(
+            "next: upload it and hand its URI to the job, or build a dataset with `airflow-distill dataset build`"
+        )
+    elif report["valid"]:
+        print(
+            "next: hand the prefix to the job as invocation logs, or curate it with `airflow-distill dataset build`"
+        )
+    else:
+        print("next: mend the errors and check again; --json lists the first 100 findings line by line")
+
+
+def _where(item: Mapping[str, Any]) -> str:
+    name = item.get("path", "").rsplit("/", 1)[-1]
+    line = f"line {item['line']}" if item["line"] else "file"
+    return f"{name} {line}".strip()
+
+
+# build
+
+
+def _build(args: argparse.Namespace) -> int:
+    from airflow_distill.stages.dataset.build import build_dataset
+    from airflow_distill.stages.dataset.curate import CurateSettings
+    from airflow_distill.stages.dataset.manifest import Source
+    from airflow_distill.stages.logs.harvest import harvest_logs
+    from airflow_distill.stages.logs.selection import Selection
+
+    logs_store, out_store = open_store(args.logs, args), open_store(args.out, args)
+    if not _log_objects(logs_store, args.logs):
+        raise ConfigurationError(
+            f"dataset: no log object at {args.logs}.", hint="Name a file, a folder or a prefix."
+        )
+    window = _window(args)
+    settings = CurateSettings(
+        salt=args.salt,
+        limit=args.limit,
+        heldout=args.heldout,
+        with_answers=args.with_answers,
+        redact=not args.no_redact,
+        balance_by=args.balance_by,
+        near_duplicates=None if args.keep_near_duplicates else CurateSettings(salt="").near_duplicates,
+    )
+    with progress_bar("reading logs", None, quiet=args.json) as bar:
+        harvest = harvest_logs(
+            logs_store,
+            args.logs,
+            Selection(model=args.model, window=window, metadata=_metadata_filter(args.metadata)),
+            salt=args.salt,
+            limit=args.limit + max(args.limit // 3, 1000),
+            workers=args.workers,
+            open_store=_StoreOpener(args.logs, args.region, args.endpoint_url),
+            progress=bar.at,
+        )
+    built = build_dataset(
+        out_store,
+        args.out,
+        harvest.interactions(),
+        Source(
+            workload=args.workload,
+            teacher=args.model,
+            window=(window.start, window.end) if window else ("", ""),
+            lines=harvest.counts.lines,
+            kept=harvest.counts.kept,
+            skipped=harvest.counts.skipped,
+        ),
+        settings,
+        student=args.student,
+        golden=_golden(args),
+        folder="",
+        remember=args.remember,
+    )
+    receipt = built.package.receipt(built.worth)
+    outcome = {
+        "valid": built.package.accepted,
+        "out": args.out,
+        **{key: value for key, value in receipt.items() if key not in ("kind", "v")},
+        "counts": dict(sorted(built.package.report.counts.items())),
+        "redacted": dict(sorted(built.curated.redacted.items())),
+    }
+    if args.json:
+        print(json.dumps(outcome))
+    else:
+        _show_build(outcome)
+    return 0 if built.package.accepted else 1
+
+
+def _golden(args: argparse.Namespace) -> list[Any]:
+    if not args.golden:
+        return []
+    from airflow_distill.stages.dataset.golden import read_golden
+
+    examples, findings = read_golden(open_store(args.golden, args).read(args.golden).split(b"\n"))
+    for item in findings[:20]:
+        print(f"{args.golden}:{item.line}: {item.code}: {item.message} {item.fix}", file=sys.stderr)
+    return examples
+
+
+def _window(args: argparse.Namespace) -> Any:
+    from airflow_distill.stages.logs.selection import Window
+
+    if not args.start and not args.end:
+        return None
+    return Window.parse(args.start or "1970-01-01T00:00:00Z", args.end or "9999-12-30T00:00:00Z")
+
+
+def _metadata_filter(pairs: list[str]) -> Any:
+    if not pairs:
+        return None
+    from airflow_distill.stages.logs.metadata import MetadataFilter
+
+    known: dict[str, str] = {}
+    for pair in pairs:
+        key, found, value = pair.partition("=")
+        if not found or not key:
+            raise ConfigurationError(
+                f"dataset: {pair!r} is not a key and a value.", hint="Write --metadata app=bank."
+            )
+        known[key] = value
+    return MetadataFilter.from_pairs(known)
+
+
+def _show_build(outcome: Mapping[str, Any]) -> None:
+    print(f"dataset {outcome['dataset_id']} in {outcome['out']}")
+    rows = [("log lines read", "", f"{outcome['lines']:,}")]
+    rows += [("  skipped", reason, f"{count:,}") for reason, count in outcome["skipped"].items() if count]
+    rows += [("prompts kept", "", f"{outcome['kept']:,}")]
+    rows += [("  dropped", reason, f"{count:,}") for reason, count in outcome["dropped"].items()]
+    rows += [("train.jsonl", "", f"{outcome['train_records']:,}")]
+    rows += [("heldout.jsonl", "", f"{outcome['heldout_records']:,}")]
+    print_table(("", "reason", "count"), rows)
+    if outcome["redacted"]:
+        print("redacted: " + ", ".join(f"{count:,} {kind}" for kind, count in outcome["redacted"].items()))
+    if outcome["valid"]:
+        print("next: upload train.jsonl and hand its URI to the job; keep heldout.jsonl for the evaluation")
+        return
+    print(
+        "the service would refuse it: " + ", ".join(f"{code} {n:,}" for code, n in outcome["counts"].items())
+    )
+    print("next: widen the window or the filter, or look at findings.jsonl for what was dropped")
+
+
+# stores, progress, tables
+
+
+def open_store(uri: str, args: argparse.Namespace) -> ObjectStore:
+    """Return the store a URI lives in; only `s3://` loads the AWS SDK."""
+    return _StoreOpener(uri, args.region, args.endpoint_url)()
+
+
+@dataclass(frozen=True, slots=True)
+class _StoreOpener:
+    """Opens a store, also in another process."""
+
+    uri: str
+    region: str | None
+    endpoint_url: str | None
+
+    def __call__(self) -> ObjectStore:
+        if not self.uri.startswith("s3://"):
+            return LocalStore()
+        from airflow_distill.aws.gateways import gateways_from_session
+
+        return gateways_from_session(region_name=self.region, endpoint_url=self.endpoint_url).objects
+
+
+class Bar:
+    """A progress bar on a terminal; nothing elsewhere."""
+
+    def __init__(self, bar: Any = None, task: Any = None) -> None:
+        self._bar = bar
+        self._task = task
+
+    def at(self, done: int, whole: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=whole)
+
+    def counted(self, stream: Any) -> Any:
+        """Return the stream, moving the bar as it is read."""
+        return stream if self._bar is None else _Counted(stream, lambda n: self._bar.advance(self._task, n))
+
+
+class _Counted:
+    """A stream that tells how much of it was read."""
+
+    def __init__(self, stream: Any, tell: Any) -> None:
+        self._stream = stream
+        self._tell = tell
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self._tell(len(data))
+        return data
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None, *, quiet: bool) -> Iterator[Bar]:
+    """Show a progress bar on standard error while the block runs, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield Bar()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Bar(bar, bar.add_task(what, total=total))
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a small table: rich on a terminal, aligned text elsewhere."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*head, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
