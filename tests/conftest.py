@@ -1,0 +1,67 @@
+"""What every test may use: the sandbox's fixtures, and an Airflow home of its own.
+
+Airflow reads its environment when it is first imported, so the variables are set here, before any test module is. The
+metadata database is made only for tests that ask for `airflow_home` or `run_dag`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["airflow_distill.sandbox.pytest_plugin"]
+
+_HOME = Path(tempfile.mkdtemp(prefix="airflow-distill-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+(_HOME / "dags").mkdir()
+os.environ.update(
+    AIRFLOW_HOME=str(_HOME),
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db",
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__DAGS_FOLDER=str(_HOME / "dags"),
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AWS_EC2_METADATA_DISABLED="true",
+)
+_COUNT = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """A temporary Airflow home with a metadata database and an empty Dag folder."""
+    from airflow.utils.db import initdb
+
+    initdb()
+    return _HOME
+
+
+@pytest.fixture
+def run_dag(airflow_home: Path) -> Callable[..., Any]:
+    """Write a Dag file that defines `dag`, run it to its end in this process with `dag.test()`, return the Dag run.
+
+    Task states are `{ti.task_id: ti.state for ti in run.get_task_instances()}`; what a task returned is
+    `ti.xcom_pull(task_ids=ti.task_id)`.
+    """
+
+    def run(text: str, **arguments: Any) -> Any:
+        path = airflow_home / "dags" / f"dag_{next(_COUNT)}.py"
+        path.write_text(text)
+        try:
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module.dag.test(**arguments)
+        finally:
+            path.unlink()
+
+    return run
