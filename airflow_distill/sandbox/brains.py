@@ -20,9 +20,12 @@ from airflow_distill.sandbox.traffic import Pair, canonical, known_answers, supp
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _LABEL = re.compile(r"[A-Za-z][\w?-]*(?:_[\w?-]+)+|\"[^\"\n]{2,40}\"|'[^'\n]{2,40}'")
 _COMMON = frozenset(
-    "a an and any are as at be been but by can did do does for from get got had has have how i if in is it its just "
-    "me my no not of on or our out please so that the their them there they this to up us was we were what when "
-    "where which who why will with would you your".split()
+    re.findall(
+        r"\w+",
+        "a an and any are as at be been but by can did do does for from get got had has have how i if in is it its just "
+        "me my no not of on or our out please so that the their them there they this to up us was we were what when "
+        "where which who why will with would you your",
+    )
 )
 
 

@@ -20,11 +20,11 @@ class Clock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._offset = 0.0
+        self.offset = 0.0
 
     def now(self) -> datetime:
         """The present moment, in UTC."""
-        return datetime.fromtimestamp(time.time() + self._offset, tz=UTC)
+        return datetime.fromtimestamp(time.time() + self.offset, tz=UTC)
 
     def advance(self, seconds: float) -> datetime:
         """Jump by so many seconds (backwards when negative) and say what time it is then."""
@@ -36,13 +36,13 @@ class Clock:
         if not _FLOOR <= moment <= _CEILING:
             raise SandboxUsageError("the clock can be set to the years 2000 to 2199 only")
         with self._lock:
-            self._offset = moment.timestamp() - time.time()
+            self.offset = moment.timestamp() - time.time()
         return self.now()
 
     def reset(self) -> None:
         """Back to real time."""
         with self._lock:
-            self._offset = 0.0
+            self.offset = 0.0
 
 
 def moment_of(moment: datetime | str) -> datetime:

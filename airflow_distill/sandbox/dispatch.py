@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from airflow_distill.sandbox import moto_door
 from airflow_distill.sandbox.failures import SandboxUsageError, ServiceError, unsupported
 from airflow_distill.sandbox.faults import Fault
 from airflow_distill.sandbox.http_server import Connection, HangUp
@@ -33,7 +34,6 @@ from airflow_distill.sandbox.protocol import (
 )
 from airflow_distill.sandbox.world import Call, StillWorking, World
 
-NEIGHBOUR_SERVICES = ("s3", "iam", "sts", "ssm", "kms", "logs")
 ADMIN_PREFIX = "/_sandbox"
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
@@ -50,7 +50,6 @@ class Dispatcher:
         self.world = world
         self.wire = Wire()
         self._admin = admin
-        self._moto: Any = None
 
     def respond(self, request: WireRequest, connection: Connection) -> WireReply:
         if request.raw_path == ADMIN_PREFIX or request.raw_path.startswith(ADMIN_PREFIX + "/"):
@@ -66,7 +65,7 @@ class Dispatcher:
         access_key, region, service = scope
         if service in ("bedrock", "bedrock-runtime"):
             return self._bedrock(request, access_key, region)
-        if service not in NEIGHBOUR_SERVICES:
+        if service not in moto_door.SERVICES:
             return render_error(unsupported(f"The sandbox does not serve {service}."))
         return self._neighbour(service, request, connection)
 
@@ -103,7 +102,7 @@ class Dispatcher:
             caller=self.world.neighbours.caller_arn(access_key),
             request_id=request_id,
             parameters=parameters,
-            headers=request.headers,
+            body=request.body,
         )
         fault = self.world.faults.strike(route.name, subject_of(parameters or path_values))
         try:
@@ -180,12 +179,14 @@ class Dispatcher:
             if error is not None:
                 return neighbour_error(service, error)
         reply = self._ask_moto(connection.environ())
+        if request.method not in ("GET", "HEAD"):
+            self.world.neighbours.changes += 1
         if fault is not None and fault.kind == "lost-answer":
             raise HangUp
         return reply
 
     def _ask_moto(self, environ: dict[str, Any]) -> WireReply:
-        moto = self.moto()
+        moto = moto_door.application()
         answer: dict[str, Any] = {}
 
         def start_response(
@@ -202,14 +203,6 @@ class Dispatcher:
             if close is not None:
                 close()
         return WireReply(answer["status"], tuple(answer["headers"]), body)
-
-    def moto(self) -> Any:
-        """moto's own dispatching application, imported on first use."""
-        if self._moto is None:
-            from moto.server import DomainDispatcherApplication, create_backend_app
-
-            self._moto = DomainDispatcherApplication(create_backend_app)
-        return self._moto
 
 
 def signing_scope(request: WireRequest) -> tuple[str, str, str] | None:
@@ -269,7 +262,10 @@ def neighbour_error(service: str, error: ServiceError) -> WireReply:
     """An error in the neighbour's own form."""
     if service in ("ssm", "kms", "logs"):
         return render_error(error)
-    body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>"
+    body = (
+        f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{error.code}</Code>"
+        f"<Message>{error.message}</Message></Error>"
+    )
     if service in ("iam", "sts"):
         body = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.code}</Code>"

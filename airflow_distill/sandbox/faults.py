@@ -39,6 +39,7 @@ _ERRORS: Mapping[str, tuple[str, int, str]] = {
     ),
     "model-error": ("ModelErrorException", 424, "The model has encountered an unexpected error."),
     "validation": ("ValidationException", 400, "The request is not valid."),
+    "not-found": ("ResourceNotFoundException", 404, "The provided identifier could not be found."),
     "conflict": ("ConflictException", 400, "The resource is in a conflicting state."),
     "slow-down": ("SlowDown", 503, "Please reduce your request rate."),
 }

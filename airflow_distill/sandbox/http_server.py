@@ -17,13 +17,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+from airflow_distill.sandbox import moto_door
 from airflow_distill.sandbox.protocol import WireReply, WireRequest
 
 _IDLE_SECONDS = 300
 _BODY_LIMIT = 1 << 31
 
 
-class HangUp(Exception):  # noqa: N818 - a wish, not an error
+class HangUp(Exception):
     """The connection shall be dropped without an answer."""
 
 
@@ -102,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _read_chunks(self) -> bytes | None:
-        parts = []
+        parts: list[bytes] = []
         while True:
             line = self.rfile.readline(1024).split(b";")[0].strip()
             try:
@@ -137,12 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _environ(self, request: WireRequest) -> dict[str, Any]:
         """The WSGI environment of a request, with S3 metadata names kept as they were spelt."""
-        from moto.core.request import (
-            PRESERVED_HEADER_NAMES_ENVIRON_KEY,
-            environ_key_for_header,
-            should_preserve_original_header_name,
-        )
-
+        names = moto_door.request_names()
         environ: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -169,13 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             if name.lower() == "transfer-encoding":
                 continue
-            key = environ_key_for_header(name)
-            if should_preserve_original_header_name(name):
+            key = names.environ_key_for_header(name)
+            if names.should_preserve_original_header_name(name):
                 spelt.setdefault(key, name)
             elif "_" in name:
                 continue
             environ[key] = f"{environ[key]},{value}" if key in environ else value
-        environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = spelt
+        environ[names.PRESERVED_HEADER_NAMES_ENVIRON_KEY] = spelt
         environ["CONTENT_TYPE"] = self.headers.get("Content-Type", "")
         environ["CONTENT_LENGTH"] = str(len(request.body))
         environ.pop("HTTP_CONTENT_TYPE", None)
@@ -200,7 +196,7 @@ class _Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no news."""

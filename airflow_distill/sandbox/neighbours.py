@@ -1,6 +1,6 @@
 """S3 and IAM as Bedrock itself sees them: straight into moto's backends, without a detour over HTTP.
 
-moto is imported on first use because it takes a second; the server warms it up in the background.
+`changes` counts what was written, so that a state folder knows when to save.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_distill.sandbox import moto_door
 from airflow_distill.sandbox.store import ACCOUNT
 
 
@@ -36,20 +37,14 @@ class Location:
 class Neighbours:
     """What Bedrock asks of S3 and IAM in this account."""
 
-    def _s3(self) -> Any:
-        from moto.s3.models import s3_backends
+    def __init__(self) -> None:
+        self.changes = 0
 
-        return s3_backends[ACCOUNT]["aws"]
+    def _s3(self) -> Any:
+        return moto_door.backend("s3", ACCOUNT)
 
     def _iam(self) -> Any:
-        from moto.iam.models import iam_backends
-
-        return iam_backends[ACCOUNT]["aws"]
-
-    def warm_up(self) -> None:
-        """Import what the first request would otherwise wait for."""
-        self._s3()
-        self._iam()
+        return moto_door.backend("iam", ACCOUNT)
 
     # --- S3 ---
 
@@ -82,6 +77,7 @@ class Neighbours:
         if location.bucket not in backend.buckets:
             return False
         backend.put_object(location.bucket, location.key, body)
+        self.changes += 1
         return True
 
     # --- IAM ---
@@ -135,9 +131,7 @@ class Neighbours:
         for user in list(iam.users.values()):
             if any(key.access_key_id == access_key for key in user.access_keys):
                 return str(user.arn)
-        from moto.sts.models import sts_backends
-
-        session = sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key)
+        session = moto_door.backend("sts", ACCOUNT).get_assumed_role_from_access_key(access_key)
         if session is not None:
             return str(session.arn)
         return f"arn:aws:iam::{ACCOUNT}:user/sandbox"
@@ -146,9 +140,7 @@ class Neighbours:
 
     def clear(self) -> None:
         """Empty every moto backend."""
-        from moto.core.base_backend import BackendDict
-
-        BackendDict.reset()
+        moto_door.reset()
 
 
 def _document(text: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Keeping a sandbox over a restart: its resources, bill and students, and what lies in the neighbours' S3, IAM and SSM.
+"""Keeping a sandbox over a restart: its resources, bill and students, and what lies in S3, IAM and SSM beside it.
 
 Files are written whole and renamed, so a kill leaves the last good state. They are pickles of this very version and
-meant for this machine only; never load a state folder that came from somebody else.
+meant for this machine only; never load a state folder that came from somebody else. KMS keys and SSM tags are not kept.
 """
 
 from __future__ import annotations
@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
-from airflow_distill.sandbox.store import JOB
+from airflow_distill.sandbox import moto_door
+from airflow_distill.sandbox.failures import SandboxUsageError
+from airflow_distill.sandbox.operations import batch_inference, customization_jobs, evaluation_jobs
+from airflow_distill.sandbox.store import ACCOUNT, BATCH, EVALUATION, JOB
 from airflow_distill.sandbox.world import World
 
 _VERSION = 1
@@ -24,38 +29,77 @@ class StateFolder:
     def __init__(self, folder: Path, world: World) -> None:
         self._folder = folder
         self._world = world
+        self._lock = threading.Lock()
+        self._saved = (-1, -1)
+        self._not_before = 0.0
 
-    def neighbours_changed(self) -> bool:
-        return False
+    def save_if_changed(self) -> None:
+        """Save when something changed, but never spend more than a tenth of the time on it."""
+        if time.monotonic() >= self._not_before and self._saved != self._changes():
+            self.save()
+
+    def _changes(self) -> tuple[int, int]:
+        return self._world.store.changes, self._world.neighbours.changes
 
     def save(self) -> None:
+        """Write everything."""
+        with self._lock:
+            began = time.monotonic()
+            changes = self._changes()
+            self._write("bedrock.pickle", self._bedrock())
+            if changes[1] != self._saved[1]:
+                self._write("neighbours.pickle", _neighbours())
+            self._saved = changes
+            self._not_before = time.monotonic() + 10 * (time.monotonic() - began)
+
+    def _bedrock(self) -> bytes:
         world = self._world
         with world.store.lock:
-            body = pickle.dumps(
+            return pickle.dumps(
                 {
                     "version": _VERSION,
                     "store": world.store.dump(),
                     "meter": world.meter.dump(),
                     "students": world.students,
+                    "clock": world.clock.offset,
                 }
             )
-        self._write("bedrock.pickle", body)
 
     def load(self) -> None:
-        path = self._folder / "bedrock.pickle"
-        if not path.exists():
+        """Read what an earlier sandbox left, and take its unfinished work up again."""
+        neighbours = self._read("neighbours.pickle")
+        if neighbours is not None:
+            _restore_neighbours(neighbours)
+        saved = self._read("bedrock.pickle")
+        if saved is None:
             return
-        saved: dict[str, Any] = pickle.loads(path.read_bytes())
         world = self._world
         world.store.load(saved["store"])
         world.meter.load(saved["meter"])
         world.students.update(saved["students"])
-        from airflow_distill.sandbox.operations.customization_jobs import start
-
+        world.clock.offset = saved["clock"]
         for _, state in world.store.each():
             for job in state.of_kind(JOB):
+                if job.record["status"] in ("InProgress", "Stopping"):
+                    customization_jobs.start(world, job)
+            for job in state.of_kind(EVALUATION):
                 if job.record["status"] == "InProgress":
-                    start(world, job)
+                    evaluation_jobs.restart(world, state, job)
+            for job in state.of_kind(BATCH):
+                if job.record["status"] in batch_inference.RUNNING:
+                    batch_inference.start(world, state, job)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self._folder / name
+        if not path.exists():
+            return None
+        try:
+            saved: dict[str, Any] = pickle.loads(path.read_bytes())
+        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            raise SandboxUsageError(f"cannot read {path}: {error}; remove it to start afresh") from None
+        if saved.get("version") != _VERSION:
+            raise SandboxUsageError(f"{path} was written by another version; remove it to start afresh")
+        return saved
 
     def _write(self, name: str, body: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -63,3 +107,33 @@ class StateFolder:
         with os.fdopen(handle, "wb") as file:
             file.write(body)
         os.replace(path, self._folder / name)
+
+
+def _neighbours() -> bytes:
+    parameters: dict[str, dict[str, Any]] = {}
+    whole: dict[str, dict[str, Any]] = {}
+    for service, account, region, backend in moto_door.every_backend(("s3", "iam", "ssm")):
+        if account != ACCOUNT:
+            continue
+        if service == "ssm":
+            parameters[region] = {
+                k: v for k, v in list(backend._parameters.items()) if not k.startswith("/aws/")
+            }
+        elif region == "aws":
+            whole[service] = backend.__dict__
+    for _ in range(5):
+        try:
+            return pickle.dumps({"version": _VERSION, "whole": whole, "parameters": parameters})
+        except RuntimeError:
+            # A client wrote while the backend was being walked; moto has no lock to hold.
+            time.sleep(0.02)
+    return pickle.dumps({"version": _VERSION, "whole": whole, "parameters": parameters})
+
+
+def _restore_neighbours(saved: dict[str, Any]) -> None:
+    for service, state in saved["whole"].items():
+        moto_door.backend(service, ACCOUNT).__dict__.update(state)
+    for region, parameters in saved["parameters"].items():
+        backend = moto_door.backend("ssm", ACCOUNT, region)
+        for name, versions in parameters.items():
+            backend._parameters[name] = versions

@@ -30,7 +30,11 @@ SERVICES = ("bedrock", "bedrock-runtime")
 UNLISTED_ENUM_VALUES: Mapping[str, frozenset[str]] = {"EvaluationTaskType": frozenset({"General"})}
 
 # Patterns of the model that a backtracking matcher can be stuck in for ever, and an equal form without that fault.
-_EQUAL_PATTERNS = {r"[a-zA-Z0-9](-*[a-zA-Z0-9\+\-\.])*": r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*"}
+_EQUAL_PATTERNS = {
+    r"[a-zA-Z0-9](-*[a-zA-Z0-9\+\-\.])*": r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*",
+    r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}": r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*",
+    r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}": r"[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*",
+}
 
 _SHOWN_VALUE = 120
 
@@ -191,7 +195,7 @@ def _from_text(shape: Shape, text: str) -> Any:
 
 def _timestamp(value: Any) -> datetime:
     try:
-        parsed = parse_timestamp(value)
+        parsed: datetime = parse_timestamp(value)
     except (ValueError, TypeError, OverflowError):
         raise _serialization(f"{str(value)[:_SHOWN_VALUE]!r} is not a timestamp") from None
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 
 from airflow_distill.sandbox.failures import throttled
@@ -19,6 +19,7 @@ class RateLimiter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._windows: dict[tuple[str, str], deque[tuple[float, int]]] = {}
+        self._used: Counter[tuple[str, str]] = Counter()
 
     def model_call(self, quotas: Mapping[str, float], key: str, tokens: int, *, deployment: bool) -> None:
         """Raise a throttling error when a model's tokens or a deployment's requests are used up."""
@@ -39,12 +40,14 @@ class RateLimiter:
         with self._lock:
             window = self._windows.setdefault((kind, key), deque())
             while window and now - window[0][0] >= seconds:
-                window.popleft()
-            if sum(used for _, used in window) + amount > limit:
+                self._used[(kind, key)] -= window.popleft()[1]
+            if self._used[(kind, key)] + amount > limit:
                 return False
             window.append((now, amount))
+            self._used[(kind, key)] += amount
             return True
 
     def clear(self) -> None:
         with self._lock:
             self._windows.clear()
+            self._used.clear()

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from airflow_distill.sandbox import moto_door
 from airflow_distill.sandbox.admin import Admin
 from airflow_distill.sandbox.clock import Clock
 from airflow_distill.sandbox.dispatch import Dispatcher
@@ -30,7 +33,6 @@ from airflow_distill.sandbox.world import World
 CREDENTIALS = ("AKIAIOSFODNN7EXAMPLE", "sandbox-secret")
 SERVICES = ("bedrock", "bedrock-runtime", "s3", "sts", "iam", "ssm", "kms")
 _TICK_SECONDS = 0.05
-_SAVE_SECONDS = 0.5
 
 
 class Sandbox:
@@ -81,7 +83,7 @@ class Sandbox:
         self._running = True
         self._http.start()
         self._ticker.start()
-        threading.Thread(target=self._dispatcher.moto, name="sandbox-warm-up", daemon=True).start()
+        threading.Thread(target=moto_door.warm_up, name="sandbox-warm-up", daemon=True).start()
         return self
 
     def stop(self) -> None:
@@ -106,16 +108,15 @@ class Sandbox:
         self.stop()
 
     def _tick(self) -> None:
-        saved, waited = self.world.store.changes, 0.0
         while not self._ending.wait(_TICK_SECONDS):
-            self.world.tick()
-            self.world.logbook.tick()
-            waited += _TICK_SECONDS
-            if self._folder is not None and waited >= _SAVE_SECONDS:
-                waited = 0.0
-                if self.world.store.changes != saved or self._folder.neighbours_changed():
-                    saved = self.world.store.changes
-                    self._folder.save()
+            try:
+                self.world.tick()
+                self.world.logbook.tick()
+                if self._folder is not None:
+                    self._folder.save_if_changed()
+            except Exception:
+                # Time must go on; what went wrong is for whoever reads the sandbox's own error output.
+                traceback.print_exc(file=sys.stderr)
 
     # --- where it is ---
 

@@ -8,14 +8,15 @@ scikit-learn is imported only when something is fitted.
 
 from __future__ import annotations
 
+import math
 import random
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_distill.sandbox.brains import Brain, PromptIndex, words
+from airflow_distill.sandbox.words import word_f1
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _CONTEXT_LIMIT = 60_000
@@ -123,14 +124,7 @@ def _question(prompt: str) -> str:
 
 
 def _overlap(question: set[str], sentence: set[str]) -> float:
-    return len(question & sentence) / (len(sentence) ** 0.5 + 1.0)
-
-
-def word_f1(said: str, wanted: str) -> float:
-    """How much two answers share, as the harmonic mean of precision and recall over words."""
-    a, b = Counter(said.casefold().split()), Counter(wanted.casefold().split())
-    shared = sum((a & b).values())
-    return 2 * shared / (sum(a.values()) + sum(b.values())) if shared else 0.0
+    return len(question & sentence) / (math.sqrt(len(sentence)) + 1.0)
 
 
 def is_closed_set(answers: Sequence[str]) -> bool:

@@ -305,8 +305,7 @@ def _base_passes(base: Mapping[str, Any], metadata: Mapping[str, str]) -> bool:
     for key, value in (base.get("equals") or {}).items():
         if metadata.get(key) != value:
             return False
-    for key, value in (base.get("notEquals") or {}).items():
-        # Whether a record without the key passes is not documented; taken strictly, it says nothing and is left out.
-        if key not in metadata or metadata[key] == value:
-            return False
-    return True
+    # Whether a record without the key passes is not documented; taken strictly, it says nothing and is left out.
+    return all(
+        key in metadata and metadata[key] != value for key, value in (base.get("notEquals") or {}).items()
+    )

@@ -7,6 +7,8 @@ own threads; an operation that needs a result that is not there yet raises `Stil
 from __future__ import annotations
 
 import hashlib
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -45,7 +47,10 @@ DEFAULT_QUOTAS: Mapping[str, float] = {
 }
 
 
-class StillWorking(Exception):  # noqa: N818 - a signal, not an error
+UNEXPECTED = "Encountered an unexpected error when processing the request, please try again"
+
+
+class StillWorking(Exception):
     """An operation needs a result that is still being made."""
 
     def __init__(self, future: Future[Any]) -> None:
@@ -63,7 +68,7 @@ class Call:
     caller: str
     request_id: str
     parameters: dict[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.parameters.get(name, default)
@@ -116,7 +121,7 @@ class World:
         self.logbook = Logbook(self.neighbours, LogSettings())
         self.teacher = Teacher()
         self.untaught = Untaught()
-        self.judge = Judge()
+        self.judge = Judge(self.teacher)
         self.teacher_or_judge = WithJudge(self.judge, self.teacher)
         self.judge_or_untaught = WithJudge(self.judge, self.untaught)
         self.rates = RateLimiter()
@@ -184,9 +189,7 @@ class World:
             if fault.kind == "stuck":
                 life.stuck = True
             else:
-                life.broken = fault.message or (
-                    "Encountered an unexpected error when processing the request, please try again"
-                )
+                life.broken = fault.message or UNEXPECTED
         return life
 
     def ending_life(self, kind: str) -> Life:
@@ -227,8 +230,17 @@ class World:
 
     # --- work ---
 
-    def start_work(self, key: str, work: Callable[[], Any]) -> None:
-        self._works[key] = self._pool.submit(work)
+    def start_work(self, key: str, work: Callable[[], Any], outcome: Callable[..., Any]) -> None:
+        """Run work in the background; a fault of the sandbox itself becomes a failed outcome, never a hanging job."""
+
+        def guarded() -> Any:
+            try:
+                return work()
+            except Exception:
+                traceback.print_exc(file=sys.stderr)
+                return outcome(failure=UNEXPECTED)
+
+        self._works[key] = self._pool.submit(guarded)
 
     def has_work(self, key: str) -> bool:
         return key in self._works

@@ -19,12 +19,16 @@ HANDLERS: dict[str, Handler] = {}
 ADVANCERS: dict[str, Advance] = {}
 
 _MODULES = (
+    "batch_inference",
     "custom_models",
     "customization_jobs",
     "deployments",
+    "evaluation_jobs",
     "foundation_models",
     "invocation_logging",
+    "model_copies",
     "provisioned_throughput",
+    "resource_policies",
     "runtime",
     "tags",
 )

@@ -219,7 +219,7 @@ def _check_model_name(state: RegionState, name: str) -> None:
 
 
 def _first_details(now: datetime) -> dict[str, dict[str, Any]]:
-    details = {phase: {"status": "NotStarted"} for phase, _ in _PHASES}
+    details: dict[str, dict[str, Any]] = {phase: {"status": "NotStarted"} for phase, _ in _PHASES}
     details["validationDetails"] = {"status": "InProgress", "creationTime": now, "lastModifiedTime": now}
     return details
 
@@ -412,7 +412,11 @@ def _metrics_csv(column: str, first: float, last: float, *, steps: int) -> bytes
 def start(world: World, job: Resource) -> None:
     """Begin the background work of a job that has not ended."""
     record, base, region = dict(job.record), job.hidden["base"], job.region
-    world.start_work(job.arn, lambda: learn(world, region, record, base))
+    world.start_work(
+        job.arn,
+        lambda: learn(world, region, record, base),
+        lambda failure: Outcome(failed_in="trainingDetails", failure=failure),
+    )
 
 
 def learn(world: World, region: str, record: Mapping[str, Any], base: str) -> Outcome:

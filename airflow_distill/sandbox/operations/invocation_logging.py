@@ -8,8 +8,8 @@ from airflow_distill.sandbox.failures import validation
 from airflow_distill.sandbox.invocation_logs import PERMISSION_CHECK, destination
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import operation
-from airflow_distill.sandbox.operations.checks import bucket_problem, role_is_trusted
-from airflow_distill.sandbox.store import RegionState
+from airflow_distill.sandbox.operations.checks import bucket_problem, may, role_is_trusted
+from airflow_distill.sandbox.store import ACCOUNT, RegionState
 from airflow_distill.sandbox.world import Call, World
 
 _SWITCHES = ("textDataDeliveryEnabled", "imageDataDeliveryEnabled", "embeddingDataDeliveryEnabled",
@@ -24,6 +24,9 @@ def put_configuration(world: World, state: RegionState, call: Call) -> dict[str,
         raise validation("At least one of s3Config and cloudWatchConfig must be set.")
     if cloudwatch is not None:
         role_is_trusted(world, call, cloudwatch["roleArn"])
+        group = f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group:{cloudwatch['logGroupName']}:log-stream:aws/bedrock"
+        if not may(world, cloudwatch["roleArn"], "logs:PutLogEvents", f"{group}/modelinvocations"):
+            raise validation(f"Failed to validate permissions for log group: {cloudwatch['logGroupName']}")
     targets = [destination(config)]
     large = (cloudwatch or {}).get("largeDataDeliveryS3Config")
     if large:

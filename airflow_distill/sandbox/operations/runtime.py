@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from airflow_distill.sandbox.brains import Brain
 from airflow_distill.sandbox.catalogue import BaseModel, catalogue
 from airflow_distill.sandbox.clock import moment_of
-from airflow_distill.sandbox.failures import ServiceError, not_found, throttled, validation
+from airflow_distill.sandbox.failures import ServiceError, not_found, validation
 from airflow_distill.sandbox.invocation_logs import Entry, destination, log_record
 from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.operations.deployments import advance as advance_deployment
@@ -59,6 +60,11 @@ class Said:
 
 def host_of(world: World, state: RegionState, region: str, identifier: str) -> Host:
     """The model behind an identifier of the runtime."""
+    with world.store.lock:
+        return _host_of(world, state, region, identifier)
+
+
+def _host_of(world: World, state: RegionState, region: str, identifier: str) -> Host:
     if ":provisioned-model/" in identifier:
         return _throughput_host(world, state, identifier)
     if ":custom-model-deployment/" in identifier:
@@ -206,13 +212,12 @@ def log_failure(world: World, state: RegionState, call: Call, error_code: str) -
     """The record of a call that was refused."""
     if call.operation not in LOGGED_OPERATIONS or state.logging_config is None:
         return
-    if "messages" in call.parameters:
-        body: Any = _converse_input(call)
-    else:
-        try:
-            body = json.loads(call.get("body") or b"{}")
-        except ValueError:
-            body = None
+    try:
+        body = json.loads(call.body or b"{}")
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        body.pop("requestMetadata", None)
     log_call(world, state, call, input_body=body, error_code=error_code)
 
 
@@ -238,8 +243,10 @@ def metadata_of(call: Call) -> dict[str, str] | None:
 
 
 def _converse_input(call: Call) -> dict[str, Any]:
-    left_out = {"modelId", "requestMetadata"}
-    return {name: value for name, value in call.parameters.items() if name not in left_out}
+    """The request body as it came, without the metadata, which the record carries by itself."""
+    body: dict[str, Any] = json.loads(call.body or b"{}")
+    body.pop("requestMetadata", None)
+    return body
 
 
 def _converse(world: World, state: RegionState, call: Call) -> tuple[Host, Said]:
@@ -253,14 +260,15 @@ def _converse(world: World, state: RegionState, call: Call) -> tuple[Host, Said]
                          "with a user message.")  # fmt: skip
     if messages[-1]["role"] != "user":
         raise validation("The conversation must end with a user message.")
-    for before, after in zip(messages, messages[1:], strict=False):
+    for before, after in pairwise(messages):
         if before["role"] == after["role"]:
             raise validation("Roles must alternate between user and assistant.")
     asked = ["\n".join(_block_texts(m["content"])) for m in messages if m["role"] == "user"]
     if not any(text.strip() for text in asked):
         raise validation("The text field in a content block is blank. Add text and try again.")
     system = "\n".join(block["text"] for block in call.get("system") or [] if "text" in block)
-    prompt = asked[-1] if host.base.brain != "student" or len(asked) == 1 else "\n".join(asked)
+    # The teacher knows single questions; a student was taught on whole conversations.
+    prompt = asked[-1] if host.billing == "on-demand" else "\n".join(asked)
     limit = (call.get("inferenceConfig") or {}).get("maxTokens")
     said = say(world, host, prompt, system, limit)
     _check_rate(world, host, said)
@@ -339,7 +347,7 @@ def converse_stream(world: World, state: RegionState, call: Call) -> dict[str, A
 # --- InvokeModel --------------------------------------------------------------------------------------------------
 
 
-def _family(model: BaseModel) -> str:
+def family_of(model: BaseModel) -> str:
     for start, family in (("anthropic.", "anthropic"), ("meta.", "llama"), ("mistral.", "mistral")):
         if model.id.startswith(start):
             return family
@@ -440,7 +448,10 @@ def invoke_chunks(family: str, said: Said, legacy: bool) -> list[dict[str, Any]]
         ]
     elif family == "anthropic":
         chunks = [
-            {"type": "message_start", "message": {"role": "assistant", "content": [], "usage": {"input_tokens": said.tokens_in}}},
+            {
+                "type": "message_start",
+                "message": {"role": "assistant", "content": [], "usage": {"input_tokens": said.tokens_in}},
+            },
             {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
             *(
                 {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
@@ -478,7 +489,7 @@ def _invoke(world: World, state: RegionState, call: Call) -> tuple[Host, Said, A
         body = json.loads(call.get("body") or b"")
     except ValueError:
         raise validation("Malformed input request, please reformat your input and try again.") from None
-    family = _family(host.base)
+    family = family_of(host.base)
     system, prompt, limit = invoke_input(family, body)
     said = say(world, host, prompt, system, limit)
     _check_rate(world, host, said)
@@ -533,7 +544,7 @@ def count(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             body = json.loads(given["invokeModel"]["body"])
         except ValueError:
             raise validation("Malformed input request, please reformat your input and try again.") from None
-        system, prompt, _ = invoke_input(_family(host.base), body)
+        system, prompt, _ = invoke_input(family_of(host.base), body)
         texts = [system, prompt]
     return {"inputTokens": sum(map(count_tokens, texts))}
 
@@ -563,7 +574,7 @@ def play(world: World, item: Mapping[str, Any], defaults: Mapping[str, Any], num
         count_tokens(prompt) + count_tokens(system),
         count_tokens(answer),
     )
-    family = _family(host.base)
+    family = family_of(host.base)
     input_body = native_request(operation_name, family, prompt, system)
     output: Any
     if operation_name == "ConverseStream" and world.options.streams_logged_as == "list":

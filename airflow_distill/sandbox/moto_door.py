@@ -1,0 +1,83 @@
+"""The one door to moto. Everything of moto is imported here, under one lock, on first use.
+
+moto's modules import each other in circles; two threads that import them at the same time can meet a half-made
+module. moto also takes a second or two to import, which no start should wait for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+SERVICES = ("s3", "iam", "sts", "ssm", "kms", "logs")
+
+_lock = threading.RLock()
+_loaded: dict[str, Any] = {}
+
+
+def _once(name: str, load: Callable[[], Any]) -> Any:
+    found = _loaded.get(name)
+    if found is None:
+        with _lock:
+            found = _loaded.get(name)
+            if found is None:
+                found = _loaded[name] = load()
+    return found
+
+
+def backends(service: str) -> Any:
+    """moto's backends of a service, by account and Region."""
+    return _once(
+        f"{service} backends", lambda: getattr(import_module(f"moto.{service}.models"), f"{service}_backends")
+    )
+
+
+def application() -> Any:
+    """moto's WSGI application that serves every service."""
+
+    def load() -> Any:
+        module = import_module("moto.moto_server.werkzeug_app")
+
+        def create(service: Any) -> Any:
+            with _lock:
+                return module.create_backend_app(service)
+
+        return module.DomainDispatcherApplication(create)
+
+    return _once("application", load)
+
+
+def request_names() -> Any:
+    """moto's module about header names."""
+    return _once("moto.core.request", lambda: import_module("moto.core.request"))
+
+
+def warm_up() -> None:
+    """Import what requests would otherwise wait for, the most wanted first."""
+    application()
+    for service in ("s3", "iam", "sts"):
+        backends(service)
+
+
+def reset() -> None:
+    """Empty every backend that was ever used."""
+    module = _once("moto.core.base_backend", lambda: import_module("moto.core.base_backend"))
+    module.BackendDict.reset()
+
+
+def backend(service: str, account: str, region: str = "aws") -> Any:
+    """One backend."""
+    return backends(service)[account][region]
+
+
+def every_backend(services: Iterable[str] = ("s3", "iam", "ssm", "kms")) -> list[tuple[str, str, str, Any]]:
+    """Service, account, Region and backend of all that exist, for saving."""
+    return [
+        (service, account, region, one)
+        for service in services
+        if f"{service} backends" in _loaded
+        for account, regions in list(backends(service).items())
+        for region, one in list(regions.items())
+    ]
