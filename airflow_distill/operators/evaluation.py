@@ -165,10 +165,12 @@ class CollectAnswersOperator(DistillOperator):
     :param repeats: answers asked for each prompt; above 1 only makes sense with a temperature.
     :param threads: most requests in flight at once.
     :param token_rate: most tokens a second to use, when quota must be left to others.
+    :param evaluation_key: any text that tells a further evaluation of the same answers from the first, for instance
+        to decide under another policy: what was decided is never overwritten (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "dataset", "workload", "root", "student", "job", "host", "incumbent"
+        "dataset", "workload", "root", "student", "job", "host", "incumbent", "evaluation_key"
     )
     ui_color = "#e6f0ff"
 
@@ -188,6 +190,7 @@ class CollectAnswersOperator(DistillOperator):
         repeats: int = 1,
         threads: int = 8,
         token_rate: float | None = None,
+        evaluation_key: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -204,6 +207,7 @@ class CollectAnswersOperator(DistillOperator):
         self.repeats = repeats
         self.threads = threads
         self.token_rate = token_rate
+        self.evaluation_key = evaluation_key
 
     def work(self, context: Any) -> dict[str, Any]:
         """Collect role by role and return the receipt."""
@@ -213,14 +217,25 @@ class CollectAnswersOperator(DistillOperator):
         examples = load_heldout(store, manifest)
         parameters = Parameters(self.max_tokens, self.temperature)
         contestants = self._contestants(manifest)
-        key = evaluation_id(manifest.dataset_id, [c.subject for c in contestants], parameters, self.repeats)
         folder = join_uri(self.root, self.workload, "evaluations")
+        found: dict[str, Collected] = {}
+        for one in contestants:
+            role = one.subject.role
+            found[role] = self._collect(one, examples, parameters, store, join_uri(folder, "cache"))
+            self._refuse_swap(one)
+        files = {role: write_answers(collected.answers) for role, collected in found.items()}
+        key = evaluation_id(
+            manifest.dataset_id,
+            [c.subject for c in contestants],
+            {role: sha256_hex(data) for role, data in files.items()},
+            self.evaluation_key,
+        )
         roles: dict[str, Any] = {"teacher": _teacher(manifest, examples)}
         for one in contestants:
-            collected = self._collect(one, examples, parameters, store, join_uri(folder, "cache"))
-            self._refuse_swap(one)
-            uri = join_uri(folder, key, "answers", f"{one.subject.role}.jsonl")
-            roles[one.subject.role] = _write_role(store, uri, one, collected)
+            role = one.subject.role
+            uri = join_uri(folder, key, "answers", f"{role}.jsonl")
+            store.write(uri, files[role])
+            roles[role] = _role(uri, files[role], one, found[role])
         student = next(c for c in contestants if c.subject.role == "student")
         return {
             "kind": "answers",
@@ -317,9 +332,7 @@ def _teacher(manifest: DatasetManifest, examples: Sequence[Example]) -> dict[str
     }
 
 
-def _write_role(store: ObjectStore, uri: str, one: Contestant, collected: Collected) -> dict[str, Any]:
-    data = write_answers(collected.answers)
-    store.write(uri, data)
+def _role(uri: str, data: bytes, one: Contestant, collected: Collected) -> dict[str, Any]:
     return {
         "model": one.subject.model,
         "answers_uri": uri,
@@ -427,7 +440,16 @@ def _listed(receipts: Any) -> Sequence[Any]:
 
 def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_arn: str) -> dict[str, Any]:
     data = canonical_json(scorecard.to_json())
-    store.write(uri, data)
+    standing = _standing(store, uri)
+    if standing is not None and _untimed(json.loads(standing)) == _untimed(scorecard.to_json()):
+        data = standing
+    elif standing is not None and store.exists(uri.rsplit("/", 1)[0] + "/decision.json"):
+        raise ConfigurationError(
+            "evaluation: these answers were scored otherwise and a decision rests on it.",
+            hint="Collect under another evaluation_key to score them again.",
+        )
+    else:
+        store.write(uri, data)
     return {
         "kind": "evaluation",
         "v": 1,
@@ -440,3 +462,15 @@ def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_a
         "n": scorecard.n,
         "metrics": scorecard.means(),
     }
+
+
+def _standing(store: ObjectStore, uri: str) -> bytes | None:
+    try:
+        return store.read(uri)
+    except ObjectMissingError:
+        return None
+
+
+def _untimed(scorecard: Mapping[str, Any]) -> bytes:
+    """Everything but the time: a retry that finds the same figures keeps the first scorecard."""
+    return canonical_json({key: value for key, value in scorecard.items() if key != "created_at"})

@@ -160,15 +160,20 @@ def read_answers(data: bytes) -> Iterator[Answer]:
 
 
 def evaluation_id(
-    dataset_id: str, subjects: Sequence[Subject], parameters: Parameters, repeats: int = 1
+    dataset_id: str, subjects: Sequence[Subject], answers_sha256: Mapping[str, str], key: str = ""
 ) -> str:
-    """Return the id of an evaluation: the same models on the same dataset asked in the same way have one id."""
+    """Return the id of an evaluation: the same models' same answers to the same dataset have one id.
+
+    Kept answers do not change, so a retry finds its own evaluation; answers that had to be asked again make a new one.
+
+    :param key: tells a further evaluation of the same answers from the first.
+    """
     return digest(
         {
             "dataset": dataset_id,
             "models": {s.role: s.identity for s in subjects},
-            "parameters": parameters.digest,
-            "repeats": repeats,
+            "answers": dict(answers_sha256),
+            "key": key,
         },
         20,
     )

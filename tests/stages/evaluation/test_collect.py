@@ -287,15 +287,15 @@ def test_a_broken_answers_file_names_the_line_and_not_its_text() -> None:
     assert "prompt text" not in str(caught.value)
 
 
-def test_the_evaluation_id_follows_models_dataset_and_parameters() -> None:
-    base = evaluation_id("d1", [STUDENT], Parameters())
+def test_the_evaluation_id_follows_models_dataset_and_answers() -> None:
+    base = evaluation_id("d1", [STUDENT], {"student": "aa"})
     other = Subject("student", STUDENT.model, "custom-model-deployment|arn:custom-model/b")
-    assert base == evaluation_id("d1", [STUDENT], Parameters())
+    assert base == evaluation_id("d1", [STUDENT], {"student": "aa"})
     assert base not in {
-        evaluation_id("d2", [STUDENT], Parameters()),
-        evaluation_id("d1", [other], Parameters()),
-        evaluation_id("d1", [STUDENT], Parameters(max_tokens=1)),
-        evaluation_id("d1", [STUDENT], Parameters(), repeats=2),
+        evaluation_id("d2", [STUDENT], {"student": "aa"}),
+        evaluation_id("d1", [other], {"student": "aa"}),
+        evaluation_id("d1", [STUDENT], {"student": "bb"}),
+        evaluation_id("d1", [STUDENT], {"student": "aa"}, key="again"),
     }
 
 
