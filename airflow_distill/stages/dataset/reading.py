@@ -20,7 +20,7 @@ from isal import isal_zlib
 _DAMAGE: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 
 BLOCK = 1 << 18
-MAX_LINE = 16 << 20
+MAX_LINE = 8 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 
 
