@@ -182,6 +182,10 @@ class WaitingOperator(DistillOperator):
     def fault(self, point: str) -> None:
         """Do nothing at a named point of submitting; tests kill the process there."""
 
+    def pause(self, seconds: float) -> None:
+        """Sleep between looks of the blocking path and of submitting."""
+        time.sleep(seconds)
+
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Return the receipt for the last look; `carry` is what the task knew before it deferred."""
         raise NotImplementedError(type(self).__name__)
@@ -196,7 +200,7 @@ class WaitingOperator(DistillOperator):
         submission = find_adopt_or_submit(
             wish,
             now=wall_clock,
-            sleep=time.sleep,
+            sleep=self.pause,
             max_generations=max_generations,
             first_generation=first_generation,
             memo=read_memo(context, self.memo_key, self.log),
@@ -274,7 +278,7 @@ class WaitingOperator(DistillOperator):
             lambda: aimed_at(work.look(bedrock, snapshot.arn), expect_model_arn),
             policy=WaitPolicy(deadline=deadline),
             now=wall_clock,
-            sleep=time.sleep,
+            sleep=self.pause,
             period=float(self.poll_interval),
             jitter=random,
             progress=self.log.info,

@@ -1,0 +1,357 @@
+"""The job operators against the sandbox: bought once, told honestly, stopped on purpose."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+
+from airflow_distill.errors import JobFailedError, JobTimeoutError, StateError
+from airflow_distill.operators.jobs import (
+    BedrockCopyModelOperator,
+    BedrockDeleteCustomModelOperator,
+    BedrockDistillModelOperator,
+    BedrockGetInvocationLoggingOperator,
+    BedrockPutInvocationLoggingOperator,
+    BedrockStopCustomizationJobOperator,
+)
+from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.traffic import support_tickets
+
+pytestmark = pytest.mark.airflow
+
+TEACHER, STUDENT = "amazon.nova-pro-v1:0", "amazon.nova-lite-v1:0:300k"
+MODEL = "arn:aws:bedrock:us-east-1:1:custom-model/m/y"
+ROOT = "s3://distill-sandbox/loop"
+
+
+class Store(dict[str, Any]):
+    """Airflow's task state store, in memory."""
+
+    def set(self, key: str, value: Any, retention: Any = None) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
+class BrokenStore:
+    def get(self, key: str, default: Any = None) -> Any:
+        raise RuntimeError("the store is away")
+
+    def set(self, key: str, value: Any, retention: Any = None) -> None:
+        raise RuntimeError("the store is away")
+
+
+class Instance:
+    """What an operator asks of a task instance."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def context(store: Any = None) -> dict[str, Any]:
+    return {"ti": Instance(), "run_id": "manual__2026-11-24T00:00:00+00:00", "task_state_store": store}
+
+
+@pytest.fixture
+def dataset(bedrock_environment: Sandbox, bedrock_role: str) -> dict[str, Any]:
+    """A receipt of 120 prompts that lie in the sandbox's bucket."""
+    records = [
+        {
+            "schemaVersion": "bedrock-conversation-2024",
+            "system": [{"text": pair.system}],
+            "messages": [{"role": "user", "content": [{"text": pair.prompt}]}],
+        }
+        for pair in support_tickets(120)
+    ]
+    body = "\n".join(json.dumps(record) for record in records)
+    bedrock_environment.client("s3").put_object(
+        Bucket="distill-sandbox", Key="loop/w/datasets/d1/train.jsonl", Body=body.encode()
+    )
+    return {
+        "kind": "dataset", "v": 1, "workload": "w", "dataset_id": "d1", "train_uri": f"{ROOT}/w/datasets/d1/train.jsonl",
+        "train_records": 120, "with_answers": False, "teacher": TEACHER, "student": STUDENT, "accepted": True,
+    }  # fmt: skip
+
+
+class Quick(BedrockDistillModelOperator):
+    """The operator, with pauses too short to wait for."""
+
+    def pause(self, seconds: float) -> None:
+        super().pause(min(seconds, 0.02))
+
+
+def operator(dataset: Mapping[str, Any] | None, **kwargs: Any) -> BedrockDistillModelOperator:
+    arguments: dict[str, Any] = {
+        "task_id": "distill", "workload": "w", "root": ROOT, "role_arn": "arn:aws:iam::123456789012:role/distill-sandbox",
+        "dataset": dataset, "poll_interval": 0.05, **kwargs,
+    }  # fmt: skip
+    return Quick(**arguments)
+
+
+def creates(sandbox: Sandbox) -> int:
+    return sandbox.calls("CreateModelCustomizationJob")
+
+
+def test_a_blocking_task_returns_the_receipt_with_the_model(bedrock_environment, dataset):
+    receipt = operator(dataset, deferrable=False).execute(context())
+    assert (receipt["kind"], receipt["status"], receipt["generation"]) == ("job", "Completed", 1)
+    assert receipt["custom_model_arn"].startswith("arn:aws:bedrock:us-east-1:123456789012:custom-model/")
+    assert len(json.dumps(receipt)) < 2000
+
+
+def test_a_second_task_with_the_same_wish_adopts_what_the_first_has_bought(bedrock_environment, dataset):
+    first = operator(dataset, deferrable=False).execute(context())
+    second = operator(dataset, deferrable=False, task_id="other").execute(context())
+    assert (second["job_arn"], second["adopted"]) == (first["job_arn"], True)
+    assert creates(bedrock_environment) == 1
+
+
+def test_a_deferrable_task_defers_with_its_own_connection_and_an_absolute_deadline(
+    bedrock_environment, dataset
+):
+    bedrock_environment.world.set_pace("reads:50")
+    task = operator(
+        dataset, region_name="us-east-1", verify=False, botocore_config={"retries": {"max_attempts": 2}}
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context())
+    trigger = deferred.value.trigger
+    assert (trigger.region_name, trigger.verify, trigger.botocore_config) == (
+        "us-east-1", False, {"retries": {"max_attempts": 2}},
+    )  # fmt: skip
+    assert trigger.cancel_on_kill
+    assert trigger.deadline > trigger.created_at
+    with pytest.raises(TaskDeferred) as again:
+        task.execute(context())
+    assert again.value.trigger.deadline == trigger.deadline, "a retry does not move the deadline"
+
+
+def test_fire_and_forget_returns_at_once_and_buys_once(bedrock_environment, dataset):
+    bedrock_environment.world.set_pace("reads:50")
+    for _ in range(3):
+        receipt = operator(dataset, wait_for_completion=False).execute(context())
+    assert (receipt["status"], receipt["custom_model_arn"]) == ("InProgress", None)
+    assert creates(bedrock_environment) == 1
+
+
+def test_a_remote_failure_is_told_in_the_services_words_and_the_retry_buys_exactly_one_more(
+    bedrock_environment, dataset
+):
+    bedrock_environment.faults.add(
+        "fail", operation="CreateModelCustomizationJob", message="internal trouble", count=1
+    )
+    with pytest.raises(JobFailedError, match="internal trouble"):
+        operator(dataset, deferrable=False).execute(context())
+    receipt = operator(dataset, deferrable=False).execute(context())
+    assert (receipt["generation"], receipt["submissions"], receipt["adopted"]) == (2, 2, False)
+    assert operator(dataset, deferrable=False).execute(context())["adopted"]
+    assert creates(bedrock_environment) == 2
+
+
+def test_when_all_generations_are_used_up_the_task_fails_for_good(bedrock_environment, dataset):
+    bedrock_environment.faults.add("fail", operation="CreateModelCustomizationJob", message="trouble")
+    for _ in range(2):
+        with pytest.raises(JobFailedError):
+            operator(dataset, deferrable=False).execute(context())
+    with pytest.raises(AirflowFailException, match="max_generations"):
+        operator(dataset, deferrable=False).execute(context())
+    assert creates(bedrock_environment) == 2
+
+
+@pytest.mark.parametrize("kind", ["lost-answer", "drop", "internal", "throttle", "unavailable"])
+def test_a_create_whose_answer_is_lost_or_refused_for_now_still_makes_one_job(
+    bedrock_environment, dataset, kind
+):
+    bedrock_environment.faults.add(kind, operation="CreateModelCustomizationJob", count=1)
+    receipt = operator(
+        dataset, deferrable=False, botocore_config={"retries": {"total_max_attempts": 1}}
+    ).execute(context())
+    assert receipt["status"] == "Completed"
+    jobs = bedrock_environment.client("bedrock").list_model_customization_jobs()[
+        "modelCustomizationJobSummaries"
+    ]
+    assert len(jobs) == 1
+
+
+def test_the_state_store_is_a_shortcut_and_its_failure_costs_nothing(bedrock_environment, dataset):
+    store = Store()
+    operator(dataset, deferrable=False).execute(context(store))
+    assert store["distill_submission"]["generation"] == 1
+    assert operator(dataset, deferrable=False).execute(context(BrokenStore()))["adopted"]
+    assert operator(dataset, deferrable=False).execute(context(store))["adopted"]
+    assert creates(bedrock_environment) == 1
+
+
+def test_a_passed_deadline_fails_the_task_and_leaves_the_job_or_stops_it(bedrock_environment, dataset):
+    bedrock_environment.world.set_pace("reads:500")
+    task = operator(dataset, deferrable=False, wait_timeout=timedelta(seconds=0))
+    with pytest.raises(AirflowFailException, match="deadline"):
+        task.execute(context())
+    assert bedrock_environment.calls("StopModelCustomizationJob") == 0
+    stopping = operator(dataset, deferrable=False, wait_timeout=timedelta(seconds=0), on_deadline="stop")
+    with pytest.raises(AirflowFailException, match="asked to stop"):
+        stopping.execute(context())
+    assert bedrock_environment.calls("StopModelCustomizationJob") == 1
+    assert creates(bedrock_environment) == 1
+    assert not JobTimeoutError.retryable
+
+
+@pytest.mark.parametrize("event", [None, {}, {"status": "success"}, {"status": "error"}])
+def test_a_resume_without_a_readable_event_is_never_a_success(dataset, event):
+    with pytest.raises(StateError):
+        operator(dataset).execute_complete(context(), event)
+
+
+def test_the_resumed_task_needs_no_further_call(bedrock_environment, dataset):
+    snapshot = {
+        "kind": "customization-job", "arn": "arn:aws:bedrock:us-east-1:1:model-customization-job/m/x", "name": "n",
+        "state": "succeeded", "status": "Completed", "details": {"output_model_arn": MODEL},
+    }  # fmt: skip
+    carry = {
+        "workload": "w",
+        "dataset_id": "d1",
+        "teacher": TEACHER,
+        "student": STUDENT,
+        "generation": 2,
+        "submissions": 2,
+    }
+    here = context()
+    receipt = operator(dataset).execute_complete(
+        here, {"status": "success", "snapshot": snapshot, "carry": carry}
+    )
+    assert (receipt["custom_model_arn"], receipt["generation"]) == (
+        "arn:aws:bedrock:us-east-1:1:custom-model/m/y",
+        2,
+    )
+    assert bedrock_environment.meter()["calls"] == {}
+    assert "/item?arn=" in here["ti"].pushed["bedrock_custom_model"]["page"]
+
+
+def test_what_would_be_refused_is_named_before_anything_is_sent(bedrock_environment, dataset):
+    with pytest.raises(AirflowFailException, match="not a listed student"):
+        operator(dataset, student="amazon.nova-lite-v1:0").execute(context())
+    with pytest.raises(AirflowFailException, match="rejected"):
+        operator({**dataset, "accepted": False}).execute(context())
+    with pytest.raises(AirflowFailException, match="either a dataset"):
+        operator(None).execute(context())
+    assert bedrock_environment.meter()["calls"] == {}
+
+
+def test_a_refused_request_fails_at_once_with_the_services_words(bedrock_environment, dataset):
+    with pytest.raises(AirflowFailException, match="ValidationException"):
+        operator(dataset, role_arn="arn:aws:iam::123456789012:role/nobody").execute(context())
+
+
+def test_job_and_model_carry_our_tags_and_the_users(bedrock_environment, dataset):
+    receipt = operator(dataset, deferrable=False, tags={"team": "search"}, owner="support").execute(context())
+    client = bedrock_environment.client("bedrock")
+    for arn in (receipt["job_arn"], receipt["custom_model_arn"]):
+        tags = {t["key"]: t["value"] for t in client.list_tags_for_resource(resourceARN=arn)["tags"]}
+        assert tags["airflow-distill:workload"] == "w"
+        assert tags["airflow-distill:owner"] == "support"
+        assert tags["airflow-distill:expires-at"].endswith("Z")
+        assert tags["team"] == "search"
+
+
+def test_invocation_logs_can_be_the_data_with_filter_and_answers(bedrock_environment, bedrock_role):
+    bedrock_environment.enable_logging("distill-sandbox", "logs")
+    bedrock_environment.play(
+        [
+            {"prompt": p.prompt, "system": p.system, "completion": p.completion, "metadata": {"app": "desk"}}
+            for p in support_tickets(130)
+        ],
+        model_id=TEACHER,
+    )
+    logs = {
+        "uri": "s3://distill-sandbox/logs",
+        "use_prompt_response": True,
+        "filters": {"equals": {"app": "desk"}},
+    }
+    receipt = operator(
+        None, invocation_logs=logs, teacher=TEACHER, student=STUDENT, deferrable=False
+    ).execute(context())
+    assert receipt["status"] == "Completed"
+    job = bedrock_environment.client("bedrock").get_model_customization_job(jobIdentifier=receipt["job_arn"])
+    config = job["trainingDataConfig"]["invocationLogsConfig"]
+    assert config["usePromptResponse"] is True
+    assert config["requestMetadataFilters"] == {"equals": {"app": "desk"}}
+
+
+def test_stopping_is_asked_once_and_an_ended_job_is_left_as_it_is(bedrock_environment, dataset):
+    bedrock_environment.world.set_pace("reads:50")
+    job = operator(dataset, wait_for_completion=False).execute(context())
+    told = BedrockStopCustomizationJobOperator(task_id="stop", job=job).execute(context())
+    assert (told["asked"], told["status"]) == (True, "Stopping")
+    bedrock_environment.world.set_pace("instant")
+    told = BedrockStopCustomizationJobOperator(task_id="stop", job=job["job_name"]).execute(context())
+    assert not told["asked"]
+    assert bedrock_environment.calls("StopModelCustomizationJob") == 1
+
+
+def test_a_model_is_deleted_once_and_its_absence_is_no_error(bedrock_environment, dataset):
+    job = operator(dataset, deferrable=False).execute(context())
+    delete = BedrockDeleteCustomModelOperator(task_id="delete", model=job)
+    assert delete.execute(context())["deleted"]
+    assert not delete.execute(context())["deleted"]
+    with pytest.raises(AirflowFailException, match="no custom model"):
+        BedrockDeleteCustomModelOperator(task_id="delete", model={}).execute(context())
+
+
+def test_logging_is_written_only_when_it_differs(bedrock_environment, bedrock_role):
+    get = BedrockGetInvocationLoggingOperator(task_id="get", require_s3=True)
+    with pytest.raises(AirflowFailException, match="not delivered"):
+        get.execute(context())
+    bedrock_environment.enable_logging("distill-sandbox", "logs")
+    put = BedrockPutInvocationLoggingOperator(task_id="put", bucket="distill-sandbox", prefix="other")
+    assert put.execute(context())["changed"]
+    assert not put.execute(context())["changed"]
+    configuration = get.execute(context())["configuration"]
+    assert configuration["s3Config"] == {"bucketName": "distill-sandbox", "keyPrefix": "other"}
+
+
+def test_a_model_is_copied_once(bedrock_environment, dataset):
+    job = operator(dataset, deferrable=False).execute(context())
+    for _ in range(2):
+        copy = BedrockCopyModelOperator(
+            task_id="copy",
+            model=job,
+            workload="w",
+            region_name="us-west-2",
+            deferrable=False,
+            poll_interval=0.05,
+        ).execute(context())
+    assert copy["status"] == "Completed"
+    assert ":us-west-2:" in copy["model_arn"]
+    assert bedrock_environment.calls("CreateModelCopyJob") == 1
+
+
+OPERATORS = (
+    BedrockDistillModelOperator, BedrockStopCustomizationJobOperator, BedrockDeleteCustomModelOperator,
+    BedrockPutInvocationLoggingOperator, BedrockGetInvocationLoggingOperator, BedrockCopyModelOperator,
+)  # fmt: skip
+
+
+def own_arguments(cls: type) -> set[str]:
+    """Return the arguments that a class and its bases in this package add to Airflow's and the provider's."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if base.__module__.startswith("airflow_distill.") and "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            names |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return names
+
+
+@pytest.mark.parametrize("cls", OPERATORS)
+def test_every_argument_is_a_template_field_assigned_unchanged(cls):
+    values = {name: object() for name in own_arguments(cls)}
+    built = cls(task_id="t", **values)
+    assert own_arguments(cls) <= set(cls.template_fields)
+    assert {name: getattr(built, name) for name in values} == values
+    assert {"aws_conn_id", "region_name", "verify"} <= set(cls.template_fields)
