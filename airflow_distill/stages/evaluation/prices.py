@@ -18,6 +18,7 @@ from typing import Any
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.evaluation.records import Costs, ModelSummary
+from airflow_distill.stages.jobs.models import base_model_id
 
 SCHEMA = 1
 HOURS_A_MONTH = 730.0
@@ -38,7 +39,6 @@ UNITS: dict[str, tuple[str, float]] = {
 
 PROVISIONED = "provisioned-throughput"
 ON_DEMAND = "custom-model-deployment"
-_PROFILES = ("us.", "eu.", "apac.", "global.", "us-gov.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class PriceTable:
 
     def row(self, item: str, model: str, region: str = "") -> Price | None:
         """Return the row that prices an item for a model, or None when nobody knows."""
-        wanted = model_name(model)
+        wanted = base_model_id(model)
         fits = [
             row
             for row in self.rows
@@ -125,18 +125,6 @@ class PriceTable:
                 times(self.price("inference-output", model), output_tokens),
             ]
         )
-
-
-def model_name(model: str) -> str:
-    """Return the base model id inside an ARN, a Region's profile or an id with a context suffix.
-
-    >>> model_name("us.amazon.nova-micro-v1:0:128k")
-    'amazon.nova-micro-v1:0'
-    """
-    name = model.rpartition("/")[2]
-    name = next((name[len(prefix) :] for prefix in _PROFILES if name.startswith(prefix)), name)
-    parts = name.split(":")
-    return ":".join(parts[:2]) if len(parts) > 2 and parts[2].endswith("k") else name
 
 
 def total(amounts: Iterable[float | None]) -> float | None:
