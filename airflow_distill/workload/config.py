@@ -9,7 +9,9 @@ imports neither Airflow nor the AWS SDK: parsing a folder of files stays cheap.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -26,6 +28,8 @@ from pydantic import (
     model_validator,
 )
 
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorer
 from airflow_distill.stages.jobs import models
 from airflow_distill.stages.jobs.request import ROLE_ARN, S3_URI, WORKLOAD
 
@@ -62,6 +66,29 @@ Duration = Annotated[
 ]
 
 
+def _check_scorer(spec: Any) -> Any:
+    """Refuse a scorer that cannot be made. A user's own function is not imported here: reading a file stays cheap."""
+    kind = spec.get("kind") if isinstance(spec, dict) else spec
+    if kind == "function" and isinstance(spec, dict) and ":" in str(spec.get("path", "")):
+        return spec
+    if kind not in SCORERS:
+        close = difflib.get_close_matches(str(kind), SCORERS, 1, 0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(SCORERS)}"
+        raise ValueError(f"there is no scorer {kind!r}; {hint}")
+    try:
+        make_scorer(spec)
+    except ConfigurationError as error:
+        raise ValueError(f"{error.message} {error.hint}".strip()) from None
+    return spec
+
+
+def metric_of(spec: str | Mapping[str, Any]) -> str:
+    """Return the metric a scorer gives."""
+    if isinstance(spec, Mapping) and spec.get("kind") == "function":
+        return str(spec.get("name") or spec["path"].rpartition(":")[2])
+    return make_scorer(spec).name
+
+
 def _check_s3_uri(value: str) -> str:
     if not S3_URI.fullmatch(value):
         raise ValueError(
@@ -83,6 +110,16 @@ RoleArn = Annotated[
 Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 Dollars = Annotated[float, Field(gt=0, strict=True)]
 Count = Annotated[int, Field(strict=True)]
+PriceItem = Literal[
+    "inference-input",
+    "inference-output",
+    "training",
+    "deployment-input",
+    "deployment-output",
+    "model-storage",
+    "provisioned-throughput",
+]
+ScorerSpec = Annotated[str | dict[str, Any], AfterValidator(_check_scorer)]
 
 
 class Settings(BaseModel):
@@ -241,7 +278,7 @@ class Job(Settings):
 class Evaluation(Settings):
     """How the student is compared with the teacher, the untuned student and the model now live."""
 
-    scorers: tuple[str | dict[str, Any], ...] = Field(
+    scorers: tuple[ScorerSpec, ...] = Field(
         default=("exact",),
         min_length=1,
         description="scorers by name, or {kind: ..., settings}; the first one decides",
@@ -255,35 +292,81 @@ class Evaluation(Settings):
     threads: Count = Field(default=8, ge=1, le=64, description="most requests in flight at once")
 
 
+class MetricPolicy(Settings):
+    """What one metric must show."""
+
+    margin: float = Field(gt=0, lt=1, strict=True, description="how far below the teacher it may be")
+    incumbent_margin: Share | None = Field(
+        default=None, description="how far below the model now live; the same as `margin` when left out"
+    )
+    gain: Share = Field(default=0.0, description="how much better than the untuned student it must be")
+    primary: bool = Field(
+        default=True, description="false: it cannot promote, but evidence that it is worse stops a promotion"
+    )
+
+
 class Policy(Settings):
     """What a student must show to be promoted."""
 
-    margin: Share = Field(default=0.03, description="how far below the teacher the student may be")
-    confidence: float = Field(
-        default=0.95, gt=0.5, lt=1.0, description="of the interval that must clear the margin"
+    margin: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        strict=True,
+        description="how far below the teacher the student may be, on the first scorer's metric",
     )
-    min_prompts: Count = Field(
-        default=100, ge=30, description="fewer paired answers than this decide nothing"
+    metrics: dict[str, MetricPolicy] = Field(
+        default_factory=dict,
+        description="rules by metric, instead of `margin` on the first and guards on the others",
     )
-    min_gain: Share = Field(default=0.0, description="how much better than the untuned student it must be")
-    max_cost_ratio: float | None = Field(
-        default=None, gt=0, description="student's price over the teacher's, at most"
+    alpha: float = Field(
+        default=0.05,
+        gt=0,
+        lt=0.5,
+        strict=True,
+        description="chance of promoting a student that violates a condition",
     )
-    max_payback: Duration | None = Field(default=None, description="break-even must come within this time")
+    looks: Count = Field(default=1, ge=1, description="how often one student may be judged on a growing set")
+    min_items: Count = Field(default=100, ge=30, description="fewer judged prompts than this promote nothing")
+    beat_untuned: bool = Field(default=True, description="it must be better than the untuned student")
+    guard_slices: bool = Field(default=True, description="evidence that one slice is worse stops a promotion")
+    max_p95_latency_ms: Dollars | None = Field(
+        default=None, description="95th percentile of its answers, at most"
+    )
+    max_run_usd: Dollars | None = Field(default=None, description="what the run may have cost")
+    max_monthly_usd: Dollars | None = Field(default=None, description="what a month of the student may cost")
+    max_payback_days: Dollars | None = Field(
+        default=None, description="break-even must come within so many days"
+    )
 
 
 class Approval(Settings):
     """When a person must say yes. No answer means no."""
 
-    when: Literal["never", "always", "doubtful"] = Field(
-        default="always",
-        description="doubtful: the verdict is not a clear promote, or the price crosses `above_usd_per_month`",
+    mode: Literal["never", "always", "when"] = Field(
+        default="always", description="when: if one of the lines below is crossed"
     )
-    above_usd_per_month: Dollars | None = Field(
-        default=None, description="hosting dearer than this needs approval"
+    approvers: tuple[str, ...] = Field(
+        default=(), description="whose yes counts; anybody with access when empty"
     )
-    users: tuple[str, ...] = Field(default=(), description="who may answer; anybody with access when empty")
+    above_run_usd: Dollars | None = Field(default=None, description="ask when the run cost more")
+    above_monthly_usd: Dollars | None = Field(
+        default=None, description="ask when a month of the student costs more"
+    )
+    below_slack: Share | None = Field(
+        default=None, description="ask when the tightest bound clears its limit by less"
+    )
+    first_release: bool = Field(default=False, description="ask when nothing is live yet")
     wait: Duration = Field(default=timedelta(days=3), description="how long an answer is awaited")
+
+    @model_validator(mode="after")
+    def _has_a_line(self) -> Approval:
+        lines = (self.above_run_usd, self.above_monthly_usd, self.below_slack)
+        if self.mode == "when" and not self.first_release and all(line is None for line in lines):
+            raise ValueError(
+                "mode: when needs a line: above_monthly_usd, above_run_usd, below_slack or first_release"
+            )
+        return self
 
 
 class Deployment(Settings):
@@ -362,10 +445,23 @@ class Schedule(Settings):
 
 
 class Budget(Settings):
-    """Caps in US dollars, checked before each paid step. An unknown price stops the run, it never counts as zero."""
+    """Caps in US dollars, checked before the job is bought. An unknown price stops the run, it never counts as zero."""
 
-    usd_per_run: Dollars = Field(description="one run may spend so much")
+    usd_per_run: Dollars = Field(description="what one run may cost up to its verdict")
     usd_per_month: Dollars | None = Field(default=None, description="all runs of a calendar month together")
+    student_prices: dict[PriceItem, float] = Field(
+        default_factory=dict,
+        description="prices of the student that the table lacks, in its units: USD per 1,000 tokens; training, "
+        "deployment-input, deployment-output",
+    )
+    prices: str | None = Field(
+        default=None, description="URI or path of a price table that replaces the packaged one"
+    )
+    epochs: Count = Field(
+        default=3,
+        ge=1,
+        description="passes over the data that an estimate assumes; the service chooses by itself",
+    )
 
 
 class Notifier(Settings):

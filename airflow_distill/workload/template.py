@@ -19,13 +19,14 @@ logs:
 evaluation:
   scorers: [exact]        # the first one decides
 policy:
-  margin: 0.03                  # how far below the teacher the student may be
+  margin: 0.05                  # how far below the teacher the student may be
 
 schedule:
   fresh_prompts: 2000           # or cron: "0 3 * * 1"
 budget:
   usd_per_run: 50
   usd_per_month: 200
+  student_prices: {{deployment-input: 0.000035, deployment-output: 0.00014}}  # look them up: USD per 1,000 tokens
 """
 
 

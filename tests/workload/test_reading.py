@@ -34,7 +34,7 @@ def test_nine_lines_make_a_workload_named_after_the_file(write: Write) -> None:
     assert (workload.name, workload.logs.window, workload.policy.margin) == (
         "support_tickets",
         timedelta(days=7),
-        0.03,
+        0.05,
     )
 
 
@@ -58,8 +58,8 @@ def test_a_missing_setting_is_told_with_what_it_means(write: Write) -> None:
 
 
 def test_a_wrong_choice_lists_the_choices_and_the_nearest(write: Write) -> None:
-    (line,) = told(write("approval:\n  when: allways\n"))
-    assert line == "11:9: approval.when: must be one of never, always, doubtful; did you mean 'always'?"
+    (line,) = told(write("approval:\n  mode: allways\n"))
+    assert line == "11:9: approval.mode: must be one of never, always, when; did you mean 'always'?"
 
 
 def test_an_item_of_a_list_is_told_at_its_own_line(write: Write) -> None:

@@ -1,0 +1,1 @@
+"""Tells people about verdicts, failures, spend and expiry, through whichever Airflow notifiers they use."""

@@ -1,0 +1,562 @@
+"""Tasks that a workload needs around its stages: what is live, is there money left, own prompts, models that grow old.
+
+Each keeps its arguments, reads the bucket or the account, and hands on a receipt. What a price is, is decided in
+`stages/evaluation/prices`; what is live, in the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_distill.aws.account import iter_hosts
+from airflow_distill.aws.promotion import store_for
+from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSmallError, ServiceNotFoundError
+from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.operators.logs import write_harvest
+from airflow_distill.stages.dataset.golden import read_golden
+from airflow_distill.stages.deployment.ledger import Ledger
+from airflow_distill.stages.digest import keyed_hash, prompt_digest
+from airflow_distill.stages.evaluation.prices import (
+    UNITS,
+    Bill,
+    Price,
+    PriceTable,
+    RunPlan,
+    Traffic,
+    costs,
+    estimate,
+    serving,
+)
+from airflow_distill.stages.jobs.models import base_model_id
+from airflow_distill.stages.logs.harvest import DEFAULT_LIMIT, salt_digest
+from airflow_distill.stages.logs.parse import Reading
+from airflow_distill.stages.logs.sample import Sample
+from airflow_distill.stages.logs.selection import Selection, Window
+from airflow_distill.stages.logs.shard_file import Harvest
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+
+MOST_PAIRS = 15_000
+"""To so many the service may grow a training set by synthesis, at the author's expense."""
+
+
+class FindLiveModelOperator(DistillOperator):
+    """Return what the ledger says is live: host, model, release, and the manifest of the dataset behind it.
+
+    Nothing live is not an error: the members are empty. `host_arn` and `manifest_uri` are also pushed by their own keys.
+
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("workload", "root")
+
+    def __init__(self, *, workload: str, root: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read the ledger."""
+        store = store_for(self.gateways, self.root)
+        history = Ledger(store, self.root, self.workload).read()
+        live = history.live()
+        entry = history.entry(live.release) if live else None
+        found = {
+            "kind": "live",
+            "v": 1,
+            "workload": self.workload,
+            "release": live.release if live else None,
+            "host_kind": live.host_kind if live else "",
+            "host_arn": live.host_arn if live else "",
+            "model_arn": live.target.model_arn if live else "",
+            "manifest_uri": entry.release.evidence.manifest_uri if entry else "",
+        }
+        for key in ("host_arn", "manifest_uri"):
+            context["ti"].xcom_push(key=key, value=found[key])
+        self.log.info(
+            "Live: %s", f"release {live.release}, {live.target.model_arn}" if live else "nothing yet"
+        )
+        return found
+
+
+class ReadPromptsOperator(DistillOperator):
+    """Read a prompt file of your own in place of invocation logs; returns a `harvest` receipt.
+
+    Lines are `bedrock-conversation-2024` records with an assistant turn, or our examples. A line without an answer cannot
+    judge anybody; it is counted as skipped.
+
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param prompts: URI or path of the file, or of a folder of `.jsonl` files (templated).
+    :param teacher: the model the answers are to be judged as (templated).
+    :param window_end: the time the file counts for; names the folder (templated).
+    :param salt: fixes which prompts are in the sample; the workload's name when left out (templated).
+    :param limit: the most distinct prompts to keep (templated).
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "workload", "root", "prompts", "teacher", "window_end", "salt", "limit"
+    )
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        root: str,
+        prompts: str,
+        teacher: str,
+        window_end: str = "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
+        salt: str = "",
+        limit: Any = DEFAULT_LIMIT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+        self.prompts = prompts
+        self.teacher = teacher
+        self.window_end = window_end
+        self.salt = salt
+        self.limit = limit
+
+    def store_for(self, uri: str) -> ObjectStore:
+        """The bucket's store, or folders when the URI is a path."""
+        return store_for(self.gateways, uri)
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read, sample, write the shard file."""
+        end = Window.parse("1970-01-01T00:00:00Z", self.window_end).end
+        start = (datetime.fromisoformat(end) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        window = Window.parse(start, end)
+        salt = self.salt or self.workload
+        selection = Selection(model=base_model_id(self.teacher), window=window)
+        harvest = Harvest(
+            Sample(int(self.limit)), {"selection": selection.to_json(), "salt_digest": salt_digest(salt)}
+        )
+        for number, line in enumerate(_lines_of(self.store_for(self.prompts), self.prompts), 1):
+            harvest.lines += 1
+            self._take(harvest, line, number, f"sample:{salt}", start)
+        if not len(harvest):
+            raise DatasetTooSmallError(
+                f"dataset: {self.prompts} holds no prompt with an answer.",
+                usable=0,
+                needed=100,
+                hint="`airflow-distill dataset check` says what is wrong with each line.",
+            )
+        folder = join_uri(self.root, self.workload, "windows", window.key)
+        return write_harvest(self, harvest, window, join_uri(folder, "prompts.jsonl.gz"))
+
+    def _take(self, harvest: Harvest, line: bytes, number: int, salt: str, timestamp: str) -> None:
+        if not line.strip():
+            harvest.skips["blank"] += 1
+            return
+        examples, findings = read_golden([line])
+        if not examples:
+            code = findings[0].code if findings else "not_a_record"
+            harvest.skips["empty_answer" if code == "no_answer" else "not_a_record"] += 1
+            return
+        example = examples[0]
+        turns = tuple((turn.role, turn.text) for turn in example.turns)
+        reading = Reading(
+            request_id=f"line-{number}",
+            timestamp=timestamp,
+            operation="Converse",
+            model_id=self.teacher,
+            model=base_model_id(self.teacher),
+            turns=turns,
+            answer=example.answer or "",
+            system=example.system,
+            stop_reason="",
+            metadata=dict(example.metadata) or None,
+            identity="",
+            input_tokens=example.input_tokens,
+            output_tokens=example.output_tokens,
+            latency_ms=None,
+        )
+        prompt = prompt_digest(example.system, turns)
+        harvest.sample.offer(prompt, keyed_hash(salt, prompt), reading)
+
+
+def _lines_of(store: ObjectStore, uri: str) -> Iterable[bytes]:
+    found = [item.uri for item in store.iter_objects(uri) if item.uri == uri or item.uri.endswith(".jsonl")]
+    if not found:
+        raise ConfigurationError(
+            f"dataset: there is no prompt file at {uri}.", hint="Give its URI or folder."
+        )
+    for each in found:
+        with store.open(each) as stream:
+            yield from stream.read().splitlines()
+
+
+class CheckBudgetOperator(DistillOperator):
+    """Stop before the job is bought when its estimate crosses a cap, or when a price is unknown.
+
+    The estimate reckons with the most the service may make of the dataset. What a run was allowed to spend is noted in the
+    bucket under its dataset, so a retry does not count twice; the month's notes are what `usd_per_month` is held against.
+    Returns a `budget` receipt; `costs` is also pushed by its own key, for the decision.
+
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param dataset: the `dataset` receipt (templated).
+    :param usd_per_run: what one run may cost up to its verdict (templated).
+    :param usd_per_month: what the runs of a calendar month may cost together (templated).
+    :param epochs: passes over the data the estimate assumes (templated).
+    :param teacher_called: the job asks the teacher; not so when it learns logged answers (templated).
+    :param untuned_asked: the evaluation asks the untuned student too (templated).
+    :param host_kind: the kind of host the student is judged on (templated).
+    :param candidate_hours: how long that host lives, where it is paid by the hour (templated).
+    :param hourly_price: quoted price of one model unit (templated).
+    :param student_prices: prices the table lacks, by item, in the table's units (templated).
+    :param prices: URI or path of a price table that replaces the packaged one (templated).
+    :param input_tokens_per_day: forecast traffic, for the monthly figures (templated).
+    :param output_tokens_per_day: forecast traffic, for the monthly figures (templated).
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "workload",
+        "root",
+        "dataset",
+        "usd_per_run",
+        "usd_per_month",
+        "epochs",
+        "teacher_called",
+        "untuned_asked",
+        "host_kind",
+        "candidate_hours",
+        "hourly_price",
+        "student_prices",
+        "prices",
+        "input_tokens_per_day",
+        "output_tokens_per_day",
+    )
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        root: str,
+        dataset: Any,
+        usd_per_run: Any,
+        usd_per_month: Any = None,
+        epochs: Any = 3,
+        teacher_called: bool = True,
+        untuned_asked: bool = True,
+        host_kind: str = "custom-model-deployment",
+        candidate_hours: Any = 3,
+        hourly_price: Any = None,
+        student_prices: Mapping[str, float] | None = None,
+        prices: str | None = None,
+        input_tokens_per_day: Any = None,
+        output_tokens_per_day: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+        self.dataset = dataset
+        self.usd_per_run = usd_per_run
+        self.usd_per_month = usd_per_month
+        self.epochs = epochs
+        self.teacher_called = teacher_called
+        self.untuned_asked = untuned_asked
+        self.host_kind = host_kind
+        self.candidate_hours = candidate_hours
+        self.hourly_price = hourly_price
+        self.student_prices = student_prices
+        self.prices = prices
+        self.input_tokens_per_day = input_tokens_per_day
+        self.output_tokens_per_day = output_tokens_per_day
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Estimate, hold against the caps, note down."""
+        store = store_for(self.gateways, self.root)
+        dataset = dict(self.dataset)
+        manifest = json.loads(store.read(dataset["manifest_uri"]))
+        table = price_table(store_for(self.gateways, str(self.prices or "")), self.prices)
+        table = with_prices(table, dataset["student"], self.student_prices)
+        region = self.gateways.bedrock.region
+        plan = self._plan(dataset, manifest)
+        most = estimate(table, plan, region)
+        month = f"{context['dag_run'].run_after:%Y%m}"
+        folder = join_uri(self.root, self.workload, "spend", month) + "/"
+        note = f"{folder}{dataset['dataset_id']}.json"
+        others = _spent(store, folder, but=note)
+        receipt = {
+            "kind": "budget",
+            "v": 1,
+            "workload": self.workload,
+            "dataset_id": dataset["dataset_id"],
+            "estimate_usd": most.total_usd,
+            "known_usd": round(most.known_usd, 6),
+            "unknown": list(most.unknown),
+            "spent_this_month_usd": round(others, 6),
+            "priced_at": table.date,
+        }
+        context["ti"].xcom_push(key="costs", value=self._costs(table, most, plan, region))
+        self.log.info("Estimate: %s, this month before: %.2f USD", _money(most.total_usd), others)
+        allowed = self._hold_against_caps(most, others)
+        store.write(note, json.dumps({"v": 1, "usd": allowed, "dataset_id": dataset["dataset_id"]}).encode())
+        return receipt
+
+    def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
+        tokens_in, tokens_out = mean_tokens((manifest.get("profile") or {}).get("train") or {})
+        train = int(dataset["train_records"])
+        on_demand = self.host_kind == "custom-model-deployment"
+        return RunPlan(
+            teacher=dataset["teacher"],
+            student=dataset["student"],
+            train_records=train,
+            heldout_records=int(dataset["heldout_records"]),
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            teacher_called=bool(self.teacher_called),
+            epochs=int(self.epochs),
+            pairs=MOST_PAIRS if self.teacher_called else train,
+            asked=("untuned", "student", "incumbent") if self.untuned_asked else ("student", "incumbent"),
+            host_kind=self.host_kind,
+            hourly_usd=None if self.hourly_price in (None, "") else float(self.hourly_price),
+            candidate_hours=None if on_demand else float(self.candidate_hours),
+        )
+
+    def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any] | None:
+        if not self.input_tokens_per_day or not self.output_tokens_per_day:
+            return None
+        tokens_in, tokens_out = float(self.input_tokens_per_day), float(self.output_tokens_per_day)
+        traffic = Traffic(tokens_in + tokens_out, tokens_in / (tokens_in + tokens_out))
+        ways = serving(table, plan.teacher, plan.student, traffic, region=region, hourly_usd=plan.hourly_usd)
+        return costs(most, ways, traffic, plan.host_kind, table).to_json()
+
+    def _hold_against_caps(self, most: Bill, others: float) -> float:
+        if most.total_usd is None:
+            raise BudgetError(
+                f"jobs: {self.workload} has no price for {', '.join(most.unknown)}; nothing was bought.",
+                hint="Look the prices up and give them under budget.student_prices, or a whole table under budget.prices.",
+            )
+        if most.total_usd > float(self.usd_per_run):
+            raise BudgetError(
+                f"jobs: a run of {self.workload} may cost {_money(most.total_usd)}, the cap is "
+                f"{_money(float(self.usd_per_run))}; nothing was bought.",
+                hint="Lower dataset.size, or raise budget.usd_per_run.",
+            )
+        if self.usd_per_month not in (None, "") and others + most.total_usd > float(self.usd_per_month):
+            raise BudgetError(
+                f"jobs: {self.workload} was allowed {_money(others)} this month and this run may cost "
+                f"{_money(most.total_usd)}; the cap is {_money(float(self.usd_per_month))}; nothing was bought.",
+                hint="Wait for next month, or raise budget.usd_per_month.",
+            )
+        return most.total_usd
+
+
+def price_table(store: ObjectStore, uri: str | None) -> PriceTable:
+    """Return the packaged price table, or the one at a URI or path."""
+    if not uri:
+        return PriceTable.load()
+    try:
+        data = LocalStore().read(uri) if Path(uri).is_file() else store.read(uri)
+        return PriceTable.from_json(json.loads(data))
+    except (ObjectMissingError, ValueError) as error:
+        raise ConfigurationError(
+            f"prices: there is no price table at {uri} ({type(error).__name__}).",
+            hint="Give its URI or path.",
+        ) from error
+
+
+def with_prices(table: PriceTable, student: str, given: Mapping[str, float] | None) -> PriceTable:
+    """Return the table with the author's own prices of the student before all others."""
+    rows = [
+        Price(
+            item,
+            base_model_id(student),
+            UNITS[item][0],
+            float(usd),
+            "the workload's file",
+            table.date,
+            "stated",
+        )
+        for item, usd in (given or {}).items()
+    ]
+    return replace(table, rows=(*rows, *table.rows))
+
+
+def mean_tokens(profile: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return mean tokens in and out of a profiled example.
+
+    Logs count tokens; a file of one's own does not, so the 90th percentile of characters stands in, three to a token.
+    """
+    count = int(profile.get("examples") or 0)
+    if not count:
+        return None, None
+    tokens_in, tokens_out = int(profile.get("input_tokens") or 0), int(profile.get("output_tokens") or 0)
+    if tokens_in and tokens_out:
+        return tokens_in / count, tokens_out / count
+    long = [(profile.get(f"{side}_characters") or {}).get("p90") for side in ("prompt", "answer")]
+    return (long[0] / 3 if long[0] else None), (long[1] / 3 if long[1] else None)
+
+
+def _spent(store: ObjectStore, folder: str, *, but: str) -> float:
+    return sum(
+        float(json.loads(store.read(item.uri))["usd"])
+        for item in store.iter_objects(folder)
+        if item.uri != but
+    )
+
+
+def _money(usd: float | None) -> str:
+    return "an unknown sum" if usd is None else f"{usd:,.2f} USD"
+
+
+class CheckLifecycleOperator(DistillOperator):
+    """Look at the base models a workload depends on, and say in time when one turns Legacy or ends.
+
+    Returns `{"kind": "lifecycle", "models", "warnings"}`; with warnings the task fails when asked to, so that alerts fire.
+
+    :param workload: the workload's name (templated).
+    :param teacher: the teacher model (templated).
+    :param student: the student model (templated).
+    :param ahead: how long before a model's end to warn.
+    :param fail_on_warning: end as failed when there is something to tell.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("workload", "teacher", "student")
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        teacher: str,
+        student: str,
+        ahead: timedelta = timedelta(days=90),
+        fail_on_warning: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.teacher = teacher
+        self.student = student
+        self.ahead = ahead
+        self.fail_on_warning = fail_on_warning
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Ask for both models."""
+        models = {
+            role: self._look(model) for role, model in (("teacher", self.teacher), ("student", self.student))
+        }
+        warnings = [
+            line for role, found in models.items() for line in self._warnings(role, found, wall_clock())
+        ]
+        receipt = {
+            "kind": "lifecycle",
+            "v": 1,
+            "workload": self.workload,
+            "models": models,
+            "warnings": warnings,
+        }
+        return told(self, context, receipt, warnings)
+
+    def _look(self, model: str) -> dict[str, Any]:
+        name = base_model_id(model)
+        try:
+            lifecycle = self.gateways.bedrock.get_foundation_model(name).get("modelLifecycle") or {}
+        except ServiceNotFoundError:
+            return {"model": name, "status": "GONE", "legacy_at": None, "ends_at": None}
+        return {
+            "model": name,
+            "status": str(lifecycle.get("status", "")),
+            "legacy_at": _iso(lifecycle.get("legacyTime")),
+            "ends_at": _iso(lifecycle.get("endOfLifeTime")),
+        }
+
+    def _warnings(self, role: str, found: Mapping[str, Any], now: datetime) -> Iterable[str]:
+        name, status = found["model"], found["status"]
+        if status == "GONE":
+            yield f"the {role} {name} does not exist any more"
+        elif status == "LEGACY":
+            yield f"the {role} {name} is Legacy: no new jobs and no new provisioned throughput on it"
+        for word, key in (("turns Legacy", "legacy_at"), ("ends", "ends_at")):
+            moment = found[key]
+            if moment and now < datetime.fromisoformat(moment) <= now + self.ahead:
+                yield f"the {role} {name} {word} on {moment[:10]}: distil onto another model before that"
+
+
+class CheckCommitmentsOperator(DistillOperator):
+    """Tell about hosts of a workload whose committed term or end date comes near.
+
+    Returns `{"kind": "commitments", "hosts", "warnings"}`.
+
+    :param workload: the workload's name (templated).
+    :param ahead: how long before the end to warn.
+    :param fail_on_warning: end as failed when there is something to tell.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("workload")
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        ahead: timedelta = timedelta(days=7),
+        fail_on_warning: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.ahead = ahead
+        self.fail_on_warning = fail_on_warning
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """List the workload's hosts."""
+        now = wall_clock()
+        hosts, warnings = [], []
+        for host in iter_hosts(self.gateways.bedrock, self.workload):
+            ends = host.commitment_ends_at
+            hosts.append({"host_arn": host.arn, "host_kind": host.kind, "commitment_ends_at": ends})
+            if ends and now < datetime.fromisoformat(ends) <= now + self.ahead:
+                warnings.append(f"the commitment of {host.name} renews by itself on {ends[:10]}")
+        receipt = {
+            "kind": "commitments",
+            "v": 1,
+            "workload": self.workload,
+            "hosts": hosts,
+            "warnings": warnings,
+        }
+        return told(self, context, receipt, warnings)
+
+
+def told(operator: Any, context: Any, receipt: dict[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+    """Log warnings; fail the task with them when its author wants that, the receipt pushed first."""
+    for line in warnings:
+        operator.log.warning("%s: %s", operator.workload, line)
+    if warnings and operator.fail_on_warning:
+        context["ti"].xcom_push(key="return_value", value=receipt)
+        raise ConfigurationError(f"workload {operator.workload}: {'; '.join(warnings)}.")
+    return receipt
+
+
+class ReportProblemsOperator(DistillOperator):
+    """Stand in for a workload whose file is wrong: fails, and says what to mend.
+
+    :param problems: one line a problem, with file, line and column.
+    """
+
+    def __init__(self, *, problems: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "retries": 0})
+        self.problems = problems
+
+    def work(self, context: Any) -> None:
+        """Fail."""
+        raise ConfigurationError("The workload file is wrong:\n" + "\n".join(self.problems))
+
+
+def _iso(value: Any) -> str | None:
+    """Return a service's time as ISO text in UTC."""
+    if value is None or value == "":
+        return None
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

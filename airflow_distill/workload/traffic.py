@@ -1,0 +1,218 @@
+"""What traffic is in the logs: each call told as its kind, whether it could be learnt from, and what it used.
+
+Takes opened log objects, hands on `Call` records that hold digests and numbers, never text. The scout ranks by them,
+the fresh-log watcher counts them. Bodies stored beside the log are not fetched: such a call counts as usable, its
+prompt is unknown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from airflow_distill.stages.digest import digest, prompt_digest
+from airflow_distill.stages.logs.blocks import LogBlocks
+from airflow_distill.stages.logs.parse import LogReader
+from airflow_distill.stages.logs.selection import Selection, Selector, normal_time, system_fingerprint
+from airflow_distill.stages.logs.shapes import Record, decode_record
+from airflow_distill.stages.logs.unusable import Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What tells one workload's calls from another's. `system` is empty where the prompt could not be read."""
+
+    model_id: str
+    operation: str
+    metadata: tuple[tuple[str, str], ...] = ()
+    identity: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One logged call. `skipped` names why it cannot be learnt from, empty when it can."""
+
+    kind: Kind
+    timestamp: str
+    prompt: str = ""
+    answer: str = ""
+    turns: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_ms: int | None = None
+    skipped: str = ""
+
+
+class _Stored(Exception):
+    """A body lies beside the log and is not fetched."""
+
+
+def _leave(uri: str) -> bytes | None:
+    raise _Stored(uri)
+
+
+class CallReader:
+    """Reads the calls of log objects; remembers the fingerprints of system prompts, of which there are few."""
+
+    def __init__(self) -> None:
+        self._reader = LogReader(Selection())
+        self._systems: dict[str | None, str] = {}
+
+    def iter_calls(self, stream: BinaryIO) -> Iterator[Call]:
+        """Yield the calls of one log object; a line that is no record of a call is passed over."""
+        for block, end in LogBlocks(stream):
+            for line in block[:end].split(b"\n"):
+                if line and not line.isspace():
+                    call = self._call(line)
+                    if call is not None:
+                        yield call
+
+    def _call(self, line: bytes) -> Call | None:
+        try:
+            reading = self._reader.read(line, _leave)
+        except _Stored:
+            return _from_envelope(line, "")
+        except Unusable as unusable:
+            return _from_envelope(line, unusable.reason.value)
+        return Call(
+            Kind(
+                reading.model_id,
+                reading.operation,
+                _pairs(reading.metadata),
+                reading.identity,
+                self._system(reading.system),
+            ),
+            reading.timestamp,
+            prompt_digest(reading.system, reading.turns),
+            digest(reading.answer, 16),
+            len(reading.turns),
+            reading.input_tokens,
+            reading.output_tokens,
+            reading.latency_ms,
+        )
+
+    def _system(self, system: str | None) -> str:
+        found = self._systems.get(system)
+        if found is None:
+            found = system_fingerprint(system)
+            if len(self._systems) < 1_000:
+                self._systems[system] = found
+        return found
+
+
+def _from_envelope(line: bytes, skipped: str) -> Call | None:
+    """Tell a call by what stands around its bodies; None when the line is no record at all."""
+    try:
+        record: Record = decode_record(line)
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        return None
+    if not record.modelId or not record.operation:
+        return None
+    identity = (record.identity.arn if record.identity else None) or ""
+    kind = Kind(record.modelId, record.operation, _pairs(record.requestMetadata), identity)
+    tokens = [
+        part and _whole(tokens)
+        for part, tokens in (
+            (record.input, record.input.inputTokenCount if record.input else None),
+            (record.output, record.output.outputTokenCount if record.output else None),
+        )
+    ]
+    return Call(
+        kind,
+        normal_time(record.timestamp or ""),
+        input_tokens=tokens[0] if isinstance(tokens[0], int) else None,
+        output_tokens=tokens[1] if isinstance(tokens[1], int) else None,
+        skipped=skipped,
+    )
+
+
+def _whole(number: Any) -> int | None:
+    return int(number) if isinstance(number, int | float) else None
+
+
+def _pairs(metadata: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(metadata.items())) if metadata else ()
+
+
+# Counting fresh logs.
+
+Hours = dict[str, int]
+"""Hour of record time, `2026-11-24T05`, -> usable prompts."""
+
+Snapshot = dict[Kind, Hours]
+"""What a log prefix holds now: usable prompts by kind and hour."""
+
+
+def count_object(stream: BinaryIO, reader: CallReader) -> Snapshot:
+    """Count the usable prompts of one log object; a prompt repeated in it counts once."""
+    seen: set[tuple[Kind, str, str]] = set()
+    counted: dict[Kind, Counter[str]] = {}
+    for call in reader.iter_calls(stream):
+        if call.skipped or not call.timestamp:
+            continue
+        hour = call.timestamp[:13]
+        if call.prompt:
+            if (call.kind, hour, call.prompt) in seen:
+                continue
+            seen.add((call.kind, hour, call.prompt))
+        counted.setdefault(call.kind, Counter())[hour] += 1
+    return {kind: dict(hours) for kind, hours in counted.items()}
+
+
+def add(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Add what several log objects hold."""
+    whole: dict[Kind, Counter[str]] = {}
+    for snapshot in snapshots:
+        for kind, hours in snapshot.items():
+            whole.setdefault(kind, Counter()).update(hours)
+    return {kind: dict(hours) for kind, hours in whole.items()}
+
+
+def hours_of(snapshot: Snapshot, selection: Selection) -> Hours:
+    """Return the usable prompts by hour that a workload's selection asks for."""
+    selector = Selector(selection)
+    found: Counter[str] = Counter()
+    for kind, hours in snapshot.items():
+        model = selector.resolve(kind.model_id)
+        rejected = selector.reject_envelope(kind.operation, model, "", dict(kind.metadata), kind.identity)
+        other_system = selection.system_digest and kind.system and kind.system != selection.system_digest
+        if rejected is None and not other_system:
+            found.update(hours)
+    return dict(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far a workload's counting has come: what each hour held when last looked at, and what waits for the threshold.
+
+    Counts per hour, not a time: a log that arrives late makes its hour's count grow, and is seen.
+    """
+
+    seen: tuple[tuple[str, int], ...] = ()
+    waiting: int = 0
+
+    def look(self, hours: Mapping[str, int]) -> Watermark:
+        """Return the watermark after a look at the hours that a snapshot covers; older hours are forgotten."""
+        before = dict(self.seen)
+        fresh = sum(max(0, count - before.get(hour, 0)) for hour, count in hours.items())
+        kept = {hour: max(count, before.get(hour, 0)) for hour, count in hours.items()}
+        return Watermark(tuple(sorted(kept.items())), self.waiting + fresh)
+
+    def fired(self) -> Watermark:
+        """Return the watermark after the threshold was reached and told."""
+        return Watermark(self.seen, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": 1, "seen": dict(self.seen), "waiting": self.waiting}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Watermark:
+        """Read a stored watermark; what cannot be read counts as none: the worst that follows is one run too many."""
+        try:
+            seen = tuple(sorted((str(hour), int(count)) for hour, count in data["seen"].items()))
+            return cls(seen, int(data["waiting"]))
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return cls()
