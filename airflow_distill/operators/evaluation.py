@@ -111,6 +111,11 @@ def host_kind(address: str) -> str:
     return "custom-model-deployment" if ":custom-model-deployment/" in address else "on-demand"
 
 
+def batch_identity(model: str) -> str:
+    """Return what batch answers of a model are kept under; they have no latency, so they stand apart."""
+    return f"batch|{model}"
+
+
 def asker(runtime: RuntimeGateway, address: str) -> Ask:
     """Return a function that asks the model at an address through Converse."""
 
@@ -278,7 +283,9 @@ class CollectAnswersOperator(DistillOperator):
             one.subject,
             parameters,
             ask=asker(self.gateways.runtime, one.address),
-            cache=AnswerCache(store, folder, one.subject.identity, parameters),
+            cache=AnswerCache(
+                store, folder, one.subject.identity, parameters, also=(batch_identity(one.subject.model),)
+            ),
             pacer=Pacer(most=self.token_rate) if self.token_rate else Pacer(),
             now=time.monotonic,
             sleep=time.sleep,
@@ -362,6 +369,29 @@ def load_scores(store: ObjectStore, receipts: Sequence[Mapping[str, Any]]) -> li
         data = read_checked(store, receipt["scores_uri"], receipt.get("scores_sha256"), "file of scores")
         scores += [Score.from_json(json.loads(line)) for line in data.split(b"\n") if line.strip()]
     return scores
+
+
+def write_scores(
+    store: ObjectStore,
+    uri: str,
+    scores: Sequence[Score],
+    answers: Mapping[str, Any],
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Store scores of a judge or a job and return their receipt; `more` says where they come from and what they may do."""
+    data = b"".join(canonical_json(score.to_json()) + b"\n" for score in scores)
+    store.write(uri, data)
+    return {
+        "kind": "scores",
+        "v": 1,
+        "workload": answers["workload"],
+        "evaluation_id": answers["evaluation_id"],
+        "scores_uri": uri,
+        "scores_sha256": sha256_hex(data),
+        "count": len(scores),
+        "missing": sum(1 for score in scores if score.value is None),
+        **more,
+    }
 
 
 class ScoreAnswersOperator(DistillOperator):

@@ -115,18 +115,28 @@ class AnswerCache:
     """Answers of one model under one set of parameters, as small objects that are only ever added.
 
     :param folder: the folder of all caches; the model's own one below it is named by a digest.
+    :param also: identities under which answers of the same model came by another road; read, never written.
     """
 
-    def __init__(self, store: ObjectStore, folder: str, identity: str, parameters: Parameters) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        folder: str,
+        identity: str,
+        parameters: Parameters,
+        also: Sequence[str] = (),
+    ) -> None:
         self.store = store
-        self.prefix = join_uri(folder, digest({"model": identity, "parameters": parameters.digest}, 24)) + "/"
+        names = [digest({"model": i, "parameters": parameters.digest}, 24) for i in (identity, *also)]
+        self.prefix, *self.others = [join_uri(folder, name) + "/" for name in names]
 
     def load(self) -> dict[tuple[str, int], Answer]:
         """Return every kept answer by prompt digest and repeat."""
         kept: dict[tuple[str, int], Answer] = {}
-        for item in self.store.iter_objects(self.prefix):
-            for answer in read_answers(self.store.read(item.uri)):
-                kept[(answer.example_id, answer.repeat)] = answer
+        for prefix in (*self.others, self.prefix):
+            for item in self.store.iter_objects(prefix):
+                for answer in read_answers(self.store.read(item.uri)):
+                    kept[(answer.example_id, answer.repeat)] = answer
         return kept
 
     def add(self, answers: Iterable[Answer]) -> None:
@@ -240,7 +250,7 @@ def collect(
     :param keep_every: answers after which another object is kept, so a killed task loses little.
     :raises ServiceError: the caller may not ask, or the service is down.
     """
-    wanted = [(example, repeat) for example in _distinct(examples) for repeat in range(repeats)]
+    wanted = questions_of(examples, repeats)
     kept = cache.load()
     missing = [(e, r) for e, r in wanted if (e.id, r) not in kept]
     asking = _Asking(subject, parameters, ask, pacer, now, sleep, patience or Patience(), len(missing))
@@ -249,8 +259,10 @@ def collect(
     return Collected(tuple(answers), len(missing), len(wanted) - len(missing), pacer.throttled_count)
 
 
-def _distinct(examples: Iterable[Example]) -> list[Example]:
-    return list({example.id: example for example in examples}.values())
+def questions_of(examples: Iterable[Example], repeats: int = 1) -> list[tuple[Example, int]]:
+    """Return what is to be asked: every distinct prompt, `repeats` times."""
+    distinct = {example.id: example for example in examples}
+    return [(example, repeat) for example in distinct.values() for repeat in range(repeats)]
 
 
 def _as_role(answer: Answer, subject: Subject) -> Answer:

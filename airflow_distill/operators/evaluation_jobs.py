@@ -1,0 +1,435 @@
+"""Bedrock's own jobs as tasks of the evaluation: judging stored answers, and answering by batch inference.
+
+Both are bought once and waited for like every other remote work (`WaitingOperator`). What the job is about is a function
+of the receipts, so the half of the task that runs after the wait reads the same answers again and needs nothing from
+memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_distill.aws.remote_work import WORK
+from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.operators.base import WaitingOperator
+from airflow_distill.operators.evaluation import (
+    batch_identity,
+    load_answers,
+    load_heldout,
+    load_manifest,
+    require,
+    store_for,
+    write_scores,
+)
+from airflow_distill.operators.jobs import run_tags
+from airflow_distill.remote.polling import Outcome
+from airflow_distill.remote.records import JobSnapshot
+from airflow_distill.remote.submit import Wish
+from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.evaluation.batch import (
+    MIN_RECORDS,
+    BatchSpec,
+    batch_input,
+    build_batch_request,
+    read_batch_output,
+)
+from airflow_distill.stages.evaluation.batch import is_output as is_batch_output
+from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, questions_of
+from airflow_distill.stages.evaluation.jobs import (
+    EvaluationDataset,
+    EvaluationJobSpec,
+    Kind,
+    build_evaluation_request,
+    evaluation_dataset,
+    is_output,
+    metric_name,
+    read_job_scores,
+)
+from airflow_distill.stages.evaluation.records import Answer
+from airflow_distill.stages.jobs.models import family
+from airflow_distill.stages.storage import ObjectStore, join_uri
+from airflow_distill.triggers.evaluation import (
+    BedrockBatchInferenceCompletedTrigger,
+    BedrockEvaluationJobCompletedTrigger,
+)
+
+WAITING_FIELDS = (
+    "wait_for_completion",
+    "deferrable",
+    "poll_interval",
+    "wait_timeout",
+    "on_deadline",
+    "cancel_on_kill",
+)
+
+
+def teacher_answers(examples: Sequence[Example], model: str) -> list[Answer]:
+    """Return the logged answers of the held-out examples as the teacher's."""
+    return [Answer(e.id, "teacher", model, e.answer) for e in examples if e.answer is not None]
+
+
+class BedrockEvaluateAnswersOperator(WaitingOperator):
+    """Has one model's stored answers judged by a Bedrock evaluation job; returns a `scores` receipt.
+
+    One job judges the answers of one role. Map the operator over the roles that are to be compared and hand the receipts
+    to `ScoreAnswersOperator(scores=...)`. A judge of the student's or teacher's family may not gate unless accepted.
+
+    :param answers: the `answers` receipt (templated).
+    :param dataset: the `dataset` receipt (templated).
+    :param role_arn: the service role that Bedrock assumes (templated).
+    :param role: whose answers: `student`, `teacher`, `untuned` or `incumbent` (templated).
+    :param metrics: the service's metrics without the prefix `Builtin.` (templated).
+    :param evaluator: model id of the judge; leave it out for a programmatic job (templated).
+    :param job_task_type: the service's task type; `General` for judges (templated).
+    :param accept_same_family: let a judge gate although it is of the student's or teacher's family.
+    :param kms_key_id: key for the job (templated).
+    :param tags: your own tags, beside ours (templated).
+    :param max_generations: how many jobs these inputs may buy: one more after each that failed.
+    """
+
+    kind = "evaluation-job"
+    trigger_class = BedrockEvaluationJobCompletedTrigger
+    template_fields: Sequence[str] = aws_template_fields(
+        *WAITING_FIELDS,
+        "answers",
+        "dataset",
+        "role_arn",
+        "role",
+        "metrics",
+        "evaluator",
+        "job_task_type",
+        "kms_key_id",
+        "tags",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "answers": "json",
+        "dataset": "json",
+        "tags": "json",
+    }
+    ui_color = "#e6f0ff"
+
+    def __init__(
+        self,
+        *,
+        answers: Any,
+        dataset: Any,
+        role_arn: str,
+        role: str = "student",
+        metrics: Sequence[str] = ("Correctness", "Completeness"),
+        evaluator: str = "",
+        job_task_type: str = "General",
+        accept_same_family: bool = False,
+        kms_key_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        max_generations: int = 2,
+        wait_timeout: timedelta | None = timedelta(days=2),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(wait_timeout=wait_timeout, **kwargs)
+        self.answers = answers
+        self.dataset = dataset
+        self.role_arn = role_arn
+        self.role = role
+        self.metrics = metrics
+        self.evaluator = evaluator
+        self.job_task_type = job_task_type
+        self.accept_same_family = accept_same_family
+        self.kms_key_id = kms_key_id
+        self.tags = tags
+        self.max_generations = max_generations
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Write the dataset file, buy the job once, wait for it."""
+        store, spec, judged = self._prepare()
+        folder = self._folder()
+        uri = join_uri(folder, "jobs", f"{spec.content[:32]}.jsonl")
+        store.write(uri, judged.data)
+        tags = run_tags(context, self, spec.workload, None, self.tags)
+        bedrock = self.gateways.bedrock
+
+        def create(generation: int) -> str:
+            return bedrock.create_evaluation_job(
+                build_evaluation_request(
+                    spec,
+                    generation,
+                    dataset_uri=uri,
+                    output_uri=join_uri(folder, "jobs"),
+                    role_arn=self.role_arn,
+                    tags=tags,
+                    kms_key_id=self.kms_key_id,
+                )
+            )
+
+        work = WORK["evaluation-job"]
+        wish = Wish("evaluation-job", spec.job_name, lambda name: work.find(bedrock, name), create)
+        submission = self.buy_once(context, wish, max_generations=self.max_generations)
+        return self.wait_for(context, submission.snapshot, {})
+
+    def _folder(self) -> str:
+        answers = require(self.answers, "answers", "answers")
+        return join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
+
+    def _prepare(self) -> tuple[ObjectStore, EvaluationJobSpec, EvaluationDataset]:
+        answers = require(self.answers, "answers", "answers")
+        store = store_for(self.gateways, answers["root"])
+        manifest = load_manifest(store, require(self.dataset, "dataset", "dataset"))
+        examples = load_heldout(store, manifest)
+        if self.role not in answers["roles"]:
+            raise ConfigurationError(f"evaluation: there are no answers of the {self.role}.")
+        found = (
+            teacher_answers(examples, manifest.teacher)
+            if self.role == "teacher"
+            else [a for a in load_answers(store, answers) if a.role == self.role]
+        )
+        kind: Kind = "judge" if self.evaluator else "programmatic"
+        draft = EvaluationJobSpec(
+            answers["workload"],
+            manifest.dataset_id,
+            self.role,
+            answers["roles"][self.role]["model"],
+            "",
+            tuple(self.metrics),
+            kind,
+            self.evaluator or "",
+            self.job_task_type,
+        )
+        judged = evaluation_dataset(examples, found, draft.source)
+        if not judged.records:
+            raise EvaluationError(f"evaluation: the {self.role} gave no answer that a job could judge.")
+        spec = EvaluationJobSpec(
+            draft.workload,
+            draft.dataset_id,
+            draft.role,
+            draft.model,
+            sha256_hex(judged.data),
+            draft.metrics,
+            kind,
+            draft.evaluator,
+            draft.task_type,
+        )
+        return store, spec, judged
+
+    def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the job's output and return the `scores` receipt; before the end it names only the job."""
+        store, spec, judged = self._prepare()
+        if not snapshot.ended:
+            return {
+                "kind": "scores",
+                "v": 1,
+                "workload": spec.workload,
+                "job_arn": snapshot.arn,
+                "status": snapshot.status,
+            }
+        prefix = join_uri(self._folder(), "jobs", snapshot.name, snapshot.arn.rsplit("/", 1)[-1]) + "/"
+        files = [store.read(o.uri) for o in store.iter_objects(prefix) if is_output(o.uri)]
+        found = read_job_scores(files, judged, self.role, spec.metrics)
+        why = self._why(spec)
+        self.log.info(
+            "%s: %d records judged, missing %s, %d output lines of other records",
+            self.role,
+            judged.records,
+            found.missing() or "none",
+            found.strays,
+        )
+        return write_scores(
+            store,
+            join_uri(self._folder(), "scores", f"{snapshot.name}.jsonl"),
+            found.scores,
+            require(self.answers, "answers", "answers"),
+            {
+                "source": "evaluation-job",
+                "job_arn": snapshot.arn,
+                "may_gate": not why,
+                "why": why,
+                "would_gate": [metric_name(m) for m in spec.metrics],
+            },
+        )
+
+    def _why(self, spec: EvaluationJobSpec) -> list[str]:
+        if not spec.evaluator or self.accept_same_family:
+            return []
+        dataset = require(self.dataset, "dataset", "dataset")
+        related = {family(str(dataset["teacher"])), family(str(dataset["student"]))}
+        return ["same-family"] if family(spec.evaluator) in related else []
+
+
+class BedrockBatchAnswersOperator(WaitingOperator):
+    """Has a base model or custom model answer the held-out prompts by batch inference; no host is needed.
+
+    The answers are kept where `CollectAnswersOperator` looks before it asks, so put this task before it. What a partly
+    completed, expired or stopped job has left out is then asked at runtime. Returns a `batch` receipt.
+
+    :param dataset: the `dataset` receipt (templated).
+    :param workload: the workload's name (templated).
+    :param root: where the workload's objects live (templated).
+    :param role_arn: the service role that Bedrock assumes (templated).
+    :param model: a base model id or a custom model's ARN; a host cannot be asked this way (templated).
+    :param job: the `job` receipt, whose custom model is asked when no model is named (templated).
+    :param max_tokens: most tokens an answer may have; as in `CollectAnswersOperator`, or its answers do not count.
+    :param temperature: sampling temperature; as in `CollectAnswersOperator`.
+    :param repeats: answers asked for each prompt; as in `CollectAnswersOperator`.
+    :param hours: after which the service ends the job, 24 to 168.
+    :param too_few: `return` without a job when fewer records than the service takes are missing, or `fail`.
+    :param kms_key_id: key for the output (templated).
+    :param tags: your own tags, beside ours (templated).
+    :param max_generations: how many jobs these inputs may buy: one more after each that failed.
+    """
+
+    kind = "batch-inference-job"
+    trigger_class = BedrockBatchInferenceCompletedTrigger
+    template_fields: Sequence[str] = aws_template_fields(
+        *WAITING_FIELDS, "dataset", "workload", "root", "role_arn", "model", "job", "kms_key_id", "tags"
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"dataset": "json", "tags": "json"}
+    ui_color = "#e6f0ff"
+
+    def __init__(
+        self,
+        *,
+        dataset: Any,
+        workload: str,
+        root: str,
+        role_arn: str,
+        model: str = "",
+        job: Any = None,
+        max_tokens: int = 512,
+        temperature: float | None = 0.0,
+        repeats: int = 1,
+        hours: int = 24,
+        too_few: str = "return",
+        kms_key_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        max_generations: int = 2,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if too_few not in ("return", "fail"):
+            raise ConfigurationError("batch: too_few is `return` or `fail`.")
+        self.dataset = dataset
+        self.workload = workload
+        self.root = root
+        self.role_arn = role_arn
+        self.model = model
+        self.job = job
+        self.max_tokens = max_tokens
+        self.temperature = temperature
+        self.repeats = repeats
+        self.hours = hours
+        self.too_few = too_few
+        self.kms_key_id = kms_key_id
+        self.tags = tags
+        self.max_generations = max_generations
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Write the input file of what is missing, buy the job once, wait for it."""
+        store, cache, asked = self._prepare()
+        kept = cache.load()
+        missing = [(e, r) for e, r in asked if (e.id, r) not in kept]
+        if len(missing) < MIN_RECORDS:
+            return self._nothing_to_buy(len(asked), len(missing))
+        data = batch_input(asked, self._parameters)
+        spec = BatchSpec(self.workload, self._dataset_id, self._model, sha256_hex(data), int(self.hours))
+        folder = join_uri(self.root, self.workload, "evaluations", "batch")
+        uri = join_uri(folder, "input", f"{spec.content[:32]}.jsonl")
+        store.write(uri, data)
+        tags = run_tags(context, self, self.workload, None, self.tags)
+        bedrock = self.gateways.bedrock
+
+        def create(generation: int) -> str:
+            return bedrock.create_batch_job(
+                build_batch_request(
+                    spec,
+                    generation,
+                    input_uri=uri,
+                    output_uri=join_uri(folder, "output"),
+                    role_arn=self.role_arn,
+                    tags=tags,
+                    kms_key_id=self.kms_key_id,
+                )
+            )
+
+        work = WORK["batch-inference-job"]
+        wish = Wish("batch-inference-job", spec.job_name, lambda name: work.find(bedrock, name), create)
+        submission = self.buy_once(context, wish, max_generations=self.max_generations)
+        return self.wait_for(context, submission.snapshot, {})
+
+    @property
+    def _parameters(self) -> Parameters:
+        return Parameters(self.max_tokens, self.temperature)
+
+    @property
+    def _dataset_id(self) -> str:
+        return str(require(self.dataset, "dataset", "dataset")["dataset_id"])
+
+    @property
+    def _model(self) -> str:
+        named = self.model or (self.job.get("custom_model_arn") if isinstance(self.job, Mapping) else "")
+        if not named:
+            raise ConfigurationError(
+                "batch: no model is named.", hint="Pass `model`, or the receipt of a job."
+            )
+        return str(named)
+
+    def _prepare(self) -> tuple[ObjectStore, AnswerCache, list[tuple[Example, int]]]:
+        store = store_for(self.gateways, self.root)
+        manifest = load_manifest(store, require(self.dataset, "dataset", "dataset"))
+        folder = join_uri(self.root, self.workload, "evaluations", "cache")
+        cache = AnswerCache(store, folder, batch_identity(self._model), self._parameters)
+        return store, cache, questions_of(load_heldout(store, manifest), self.repeats)
+
+    def _nothing_to_buy(self, asked: int, missing: int) -> dict[str, Any]:
+        if missing and self.too_few == "fail":
+            raise ConfigurationError(
+                f"batch: {missing} prompts are fewer than the {MIN_RECORDS} that a batch job takes.",
+                hint="Leave them to runtime calls.",
+            )
+        self.log.info(
+            "%d of %d prompts are missing: too few for a batch job, left to runtime calls", missing, asked
+        )
+        return self._receipt("", "NotNeeded", asked - missing, 0, missing)
+
+    def _receipt(self, arn: str, status: str, answered: int, errors: int, missing: int) -> dict[str, Any]:
+        return {
+            "kind": "batch",
+            "v": 1,
+            "workload": self.workload,
+            "dataset_id": self._dataset_id,
+            "model": self._model,
+            "job_arn": arn,
+            "status": status,
+            "answered": answered,
+            "errors": errors,
+            "missing": missing,
+        }
+
+    def finish(self, context: Any, outcome: Outcome, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Take what an expired or stopped job has answered, like what a completed one has."""
+        partial = outcome.snapshot is not None and outcome.snapshot.status in ("Expired", "Stopped")
+        if partial and outcome.snapshot is not None:
+            self.show(context, outcome.snapshot)
+            return self.receipt(outcome.snapshot, carry)
+        return super().finish(context, outcome, carry)
+
+    def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the job's answers and return the receipt; before the end it names only the job."""
+        store, cache, asked = self._prepare()
+        if not snapshot.ended:
+            return self._receipt(snapshot.arn, snapshot.status, 0, 0, len(asked))
+        subject = Subject("student", self._model, batch_identity(self._model))
+        found = read_batch_output(self._outputs(store, snapshot), asked, subject, self._parameters)
+        cache.add(found.answers)
+        counts = (len(found.answers) - found.errors, found.errors, found.missing)
+        self.log.info("%s: %d answered, %d errors, %d missing", snapshot.status, *counts)
+        return self._receipt(snapshot.arn, snapshot.status, *counts)
+
+    def _outputs(self, store: ObjectStore, snapshot: JobSnapshot) -> Iterator[bytes]:
+        folder = join_uri(self.root, self.workload, "evaluations", "batch", "output")
+        prefix = join_uri(folder, snapshot.arn.rsplit("/", 1)[-1]) + "/"
+        for item in store.iter_objects(prefix):
+            if is_batch_output(item.uri):
+                yield store.read(item.uri)

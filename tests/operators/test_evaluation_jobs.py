@@ -1,0 +1,113 @@
+"""Bedrock's own jobs in the loop: judging stored answers, answering by batch, and what they leave out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.airflow]
+
+
+@pytest.fixture
+def answers(trained_student: Any) -> dict[str, Any]:
+    from airflow_distill.operators.evaluation import CollectAnswersOperator
+
+    w = trained_student
+    operator = CollectAnswersOperator(
+        task_id="collect", dataset=w.dataset, workload=w.workload, root=w.root, job=w.job, host=w.host
+    )
+    return dict(operator.execute({}))
+
+
+def evaluate(w: Any, answers: dict[str, Any], role_arn: str, **more: Any) -> dict[str, Any]:
+    from airflow_distill.operators.evaluation_jobs import BedrockEvaluateAnswersOperator
+
+    settings = {"evaluator": "amazon.nova-pro-v1:0", "deferrable": False, "poll_interval": 0.05, **more}
+    operator = BedrockEvaluateAnswersOperator(
+        task_id="judge", answers=answers, dataset=w.dataset, role_arn=role_arn, **settings
+    )
+    return dict(operator.execute({}))
+
+
+def test_a_judge_job_scores_the_stored_answers_of_student_and_teacher(
+    trained_student: Any, answers: dict[str, Any], bedrock_role: str
+) -> None:
+    from airflow_distill.operators.evaluation import ScoreAnswersOperator
+
+    w = trained_student
+    student = evaluate(w, answers, bedrock_role)
+    teacher = evaluate(w, answers, bedrock_role, role="teacher")
+    assert student["count"] == teacher["count"] == 2 * w.heldout
+    assert student["missing"] == 0
+    evaluation = ScoreAnswersOperator(
+        task_id="score", answers=answers, dataset=w.dataset, scores=[student, teacher]
+    ).execute({})
+    means = evaluation["metrics"]["bedrock_correctness"]
+    assert means["teacher"] == 1.0
+    assert 0.8 < means["student"] <= 1.0
+
+
+def test_a_retry_adopts_the_judge_job(
+    trained_student: Any, answers: dict[str, Any], bedrock_role: str
+) -> None:
+    w = trained_student
+    first = evaluate(w, answers, bedrock_role)
+    second = evaluate(w, answers, bedrock_role)
+    assert first == second
+    assert w.sandbox.calls("CreateEvaluationJob") == 1
+
+
+def test_a_judge_of_the_students_family_may_not_gate_unless_accepted(
+    trained_student: Any, answers: dict[str, Any], bedrock_role: str
+) -> None:
+    w = trained_student
+    assert evaluate(w, answers, bedrock_role)["why"] == ["same-family"]
+    assert evaluate(w, answers, bedrock_role, accept_same_family=True)["may_gate"] is True
+
+
+def test_batch_answers_spare_the_runtime_calls(trained_student: Any, bedrock_role: str) -> None:
+    """The custom model and the untuned student answer by batch; collection then asks nobody."""
+    from airflow_distill.operators.evaluation import CollectAnswersOperator
+    from airflow_distill.operators.evaluation_jobs import BedrockBatchAnswersOperator
+
+    w = trained_student
+    for number, more in enumerate(({"job": w.job}, {"model": "amazon.nova-micro-v1:0"})):
+        receipt = BedrockBatchAnswersOperator(
+            task_id=f"batch_{number}",
+            dataset=w.dataset,
+            workload=w.workload,
+            root=w.root,
+            role_arn=bedrock_role,
+            deferrable=False,
+            poll_interval=0.05,
+            **more,
+        ).execute({})
+        assert (receipt["answered"], receipt["missing"], receipt["errors"]) == (w.heldout, 0, 0)
+    before = w.sandbox.calls("Converse")
+    collected = CollectAnswersOperator(
+        task_id="collect", dataset=w.dataset, workload=w.workload, root=w.root, job=w.job, host=w.host
+    ).execute({})
+    assert w.sandbox.calls("Converse") == before
+    assert collected["roles"]["student"]["count"] == w.heldout
+
+
+def test_a_second_batch_task_buys_nothing(trained_student: Any, bedrock_role: str) -> None:
+    from airflow_distill.operators.evaluation_jobs import BedrockBatchAnswersOperator
+
+    w = trained_student
+    receipts = [
+        BedrockBatchAnswersOperator(
+            task_id="batch",
+            dataset=w.dataset,
+            workload=w.workload,
+            root=w.root,
+            role_arn=bedrock_role,
+            job=w.job,
+            deferrable=False,
+            poll_interval=0.05,
+        ).execute({})
+        for _ in range(2)
+    ]
+    assert [r["status"] for r in receipts] == ["Completed", "NotNeeded"]
+    assert w.sandbox.calls("CreateModelInvocationJob") == 1
