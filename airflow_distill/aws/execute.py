@@ -290,10 +290,10 @@ class Execution:
             return None
         if state == "settling":
             return Waiting(host.kind, host.arn, step.model_arn)
-        if state == "failed":
-            return Against(
-                (f"{host.kind} {host.name} failed: {host.reason or host.update_status or host.status}",)
-            )
+        if state == "failed" or (state == "other-model" and host.reason):
+            # Provisioned throughput that cannot take a model goes back into service with the old one and a reason.
+            said = host.reason or host.update_status or host.status
+            return Against((f"{host.kind} {host.name} could not take the model: {said}",))
         raise _later(
             f"deployment: {host.arn} serves {host.model_arn}, which this plan did not ask for.",
             "Somebody changed the host by hand; a retry plans anew.",
