@@ -32,6 +32,7 @@ with DAG(
     description="Invocation logs to dataset, distillation job, evaluation, decision and deployment",
     schedule=None,  # a cron expression retrains on a schedule; dags/retrain_on_fresh_logs.py when enough logs are there
     max_active_runs=1,
+    render_template_as_native_obj=True,
     default_args={
         "aws_conn_id": "aws_default",
         "workload": "{{ params.workload }}",
@@ -87,7 +88,7 @@ with DAG(
         task_id="decide",
         evaluation=score.output,
         job=job,
-        policy={"metrics": [{"metric": "{{ params.metric }}", "margin": "{{ params.margin }}"}]},
+        policy={"metrics": [{"name": "{{ params.metric }}", "margin": "{{ params.margin }}"}]},
     )
     deploy = BedrockPromoteModelOperator(
         task_id="deploy",
@@ -97,6 +98,7 @@ with DAG(
         units=1,
         hourly_price="{{ params.hourly_price }}",
         ends_at="{{ dag_run.run_after + macros.timedelta(days=params.days) }}",
+        bake={"probes": 3, "every_seconds": "{{ params.poll_seconds }}"},
     )
     smoke_test = SmokeTestOperator(task_id="smoke_test", deployment=deploy.output)
     remove_candidate = BedrockDeleteHostOperator(task_id="remove_candidate", host=candidate.output)

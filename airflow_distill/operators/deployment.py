@@ -82,6 +82,7 @@ from airflow_distill.triggers.deployment import (
     BedrockProvisionedThroughputReadyTrigger,
 )
 
+SHORT_PAUSE_SECONDS = 30.0
 HOST_WAIT_HOURS = 3.0
 """How long a host may take to settle; provisioned throughput takes 20 to 30 minutes, a deployment about 8."""
 
@@ -155,10 +156,11 @@ class HostWaitingOperator(DistillOperator):
         _raise_if_over(outcome, arn)
 
     def pause_until(self, moment: datetime) -> None:
-        """Let time pass; defers when allowed."""
-        if self.deferrable:
+        """Let time pass; defers when allowed and worth it: giving a slot back and taking it again costs some seconds."""
+        seconds = max(0.0, (moment - self.now()).total_seconds())
+        if self.deferrable and seconds > SHORT_PAUSE_SECONDS:
             self.defer(trigger=DateTimeTrigger(moment), method_name="resume")
-        time.sleep(max(0.0, (moment - self.now()).total_seconds()))
+        time.sleep(seconds)
 
     def resume(self, context: Any, event: Any = None) -> Any:
         """Go on after a wait: the work begins anew and finds how far it came."""
