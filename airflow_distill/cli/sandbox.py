@@ -124,6 +124,7 @@ def _start(args: argparse.Namespace) -> int:
             args.state,
             args.traffic,
             log_delay=args.log_delay,
+            warm_up=True,
             quotas={name: float(value) for name, value in map(_setting, args.quota)},
             options={name: _option(value) for name, value in map(_setting, args.option)},
         )

@@ -23,8 +23,8 @@ class Clock:
         self.offset = 0.0
 
     def now(self) -> datetime:
-        """The present moment, in UTC."""
-        return datetime.fromtimestamp(time.time() + self.offset, tz=UTC)
+        """The present moment, in UTC and in whole milliseconds, which is what the service shows."""
+        return datetime.fromtimestamp(int((time.time() + self.offset) * 1000) / 1000, tz=UTC)
 
     def advance(self, seconds: float) -> datetime:
         """Jump by so many seconds (backwards when negative) and say what time it is then."""

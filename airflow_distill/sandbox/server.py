@@ -27,6 +27,7 @@ from airflow_distill.sandbox.lifecycle import Pace
 from airflow_distill.sandbox.operations import ADVANCERS, load_all
 from airflow_distill.sandbox.persistence import StateFolder
 from airflow_distill.sandbox.store import ACCOUNT
+from airflow_distill.sandbox.students import warm_up as warm_up_students
 from airflow_distill.sandbox.traffic import Pair, pair_from, read_traffic
 from airflow_distill.sandbox.world import World
 
@@ -39,7 +40,7 @@ class Sandbox:
     """A running local Bedrock.
 
     `pace` is `instant`, `reads:N` or `seconds:S`; `traffic` a file or pairs the teacher shall know; `state` a folder
-    that keeps everything over a restart.
+    that keeps everything over a restart. `warm_up` loads the students' library in the background at the start.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Sandbox:
         log_delay: float = 1.0,
         quotas: Mapping[str, float] | None = None,
         options: Mapping[str, Any] | None = None,
+        warm_up: bool = False,
     ) -> None:
         load_all()
         self.world = World(pace)
@@ -67,6 +69,10 @@ class Sandbox:
         self._ending = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="sandbox-tick", daemon=True)
         self._running = False
+        self._warm_students = warm_up
+        self._session: Any = None
+        self._own_clients: dict[tuple[str, str], Any] = {}
+        self._session_lock = threading.Lock()
 
     def _apply_settings(self) -> None:
         for name, value in self._quotas.items():
@@ -83,8 +89,14 @@ class Sandbox:
         self._running = True
         self._http.start()
         self._ticker.start()
-        threading.Thread(target=moto_door.warm_up, name="sandbox-warm-up", daemon=True).start()
+        threading.Thread(target=self._warm_up, name="sandbox-warm-up", daemon=True).start()
         return self
+
+    def _warm_up(self) -> None:
+        """Import in the background what first requests would wait for."""
+        moto_door.warm_up()
+        if self._warm_students:
+            warm_up_students()
 
     def stop(self) -> None:
         """End; what is still to be logged is delivered, and the state is saved when there is a folder for it."""
@@ -137,15 +149,23 @@ class Sandbox:
         import boto3
         from botocore.config import Config
 
-        # A session of its own: boto3's default session is not safe to use from several threads.
-        return boto3.session.Session().client(
-            service,
-            region_name=region,
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=CREDENTIALS[0],
-            aws_secret_access_key=CREDENTIALS[1],
-            config=Config(**{"retries": {"mode": "standard", "total_max_attempts": 1}, **config}),
-        )
+        # One session, because it reads the SDK's models once; making clients of it is not safe from several threads.
+        with self._session_lock:
+            if self._session is None:
+                self._session = boto3.session.Session(*CREDENTIALS)
+            return self._session.client(
+                service,
+                region_name=region,
+                endpoint_url=self.endpoint_url,
+                config=Config(**{"retries": {"mode": "standard", "total_max_attempts": 1}, **config}),
+            )
+
+    def _own_client(self, service: str, region: str) -> Any:
+        """A client made once, for what the sandbox itself sets up."""
+        found = self._own_clients.get((service, region))
+        if found is None:
+            found = self._own_clients[(service, region)] = self.client(service, region)
+        return found
 
     def environment(self, region: str = "us-east-1") -> dict[str, str]:
         """Environment variables that lead boto3, the AWS CLI and Airflow's `aws_default` here."""
@@ -164,7 +184,7 @@ class Sandbox:
         self, bucket: str = "distill-sandbox", role: str = "distill-sandbox", region: str = "us-east-1"
     ) -> str:
         """A bucket and a service role that Bedrock may use for everything; returns the role's ARN."""
-        s3, iam = self.client("s3", region), self.client("iam", region)
+        s3, iam = self._own_client("s3", region), self._own_client("iam", region)
         if self.world.neighbours.bucket_region(bucket) is None:
             location = (
                 {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
@@ -182,7 +202,7 @@ class Sandbox:
         self, bucket: str = "distill-sandbox", prefix: str = "", region: str = "us-east-1"
     ) -> None:
         """Switch invocation logging to S3 on."""
-        self.client("bedrock", region).put_model_invocation_logging_configuration(
+        self._own_client("bedrock", region).put_model_invocation_logging_configuration(
             loggingConfig={
                 "s3Config": {"bucketName": bucket, "keyPrefix": prefix},
                 "textDataDeliveryEnabled": True,

@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from airflow_distill.sandbox.brains import Brain, PromptIndex, words
@@ -171,3 +172,9 @@ def _exact(brain: Classifier, pairs: Sequence[tuple[str, str]]) -> float:
         return 0.0
     said = brain.answers([prompt for prompt, _ in pairs])
     return sum(a == b for a, (_, b) in zip(said, pairs, strict=True)) / len(pairs)
+
+
+def warm_up() -> None:
+    """Import the library that fits classifiers, which takes seconds the first time."""
+    for module in ("sklearn.feature_extraction.text", "sklearn.pipeline", "sklearn.svm"):
+        import_module(module)

@@ -121,7 +121,7 @@ def _summary(model: Resource) -> dict[str, Any]:
     base = model.hidden["base"]
     return {
         **model.record,
-        "baseModelName": base.split(".", 1)[1].split(":")[0] if "." in base else base,
+        "baseModelName": base.split(":")[0],
         "ownerAccountId": ACCOUNT,
     }
 

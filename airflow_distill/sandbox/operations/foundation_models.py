@@ -11,6 +11,9 @@ from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.store import RegionState
 from airflow_distill.sandbox.world import Call, World
 
+# The model's enums know no more than these; a model that is reached through profiles only shows no inference type.
+_MODALITIES = ("TEXT", "IMAGE", "EMBEDDING")
+_INFERENCE_TYPES = ("ON_DEMAND", "PROVISIONED")
 _RELEASED = datetime(2024, 12, 3, tzinfo=UTC)
 
 
@@ -100,11 +103,11 @@ def _details(model: BaseModel, region: str, now: datetime) -> dict[str, Any]:
         "modelId": model.id,
         "modelName": model.name,
         "providerName": model.provider,
-        "inputModalities": list(model.input_modalities),
+        "inputModalities": [m for m in model.input_modalities if m in _MODALITIES],
         "outputModalities": ["TEXT"],
         "responseStreamingSupported": model.streaming,
         "customizationsSupported": list(model.customizations),
-        "inferenceTypesSupported": list(model.inference),
+        "inferenceTypesSupported": [kind for kind in model.inference if kind in _INFERENCE_TYPES],
         "modelLifecycle": lifecycle,
     }
 
@@ -112,7 +115,7 @@ def _details(model: BaseModel, region: str, now: datetime) -> dict[str, Any]:
 def _profile(profile: Profile, region: str) -> dict[str, Any]:
     return {
         "inferenceProfileName": profile.name,
-        "description": f"Routes requests to {profile.name} in {', '.join(profile.regions)}.",
+        "description": f"Routes requests to {profile.name} in {len(profile.regions)} Regions",
         "createdAt": _RELEASED,
         "updatedAt": _RELEASED,
         "inferenceProfileArn": profile.arn(region),
