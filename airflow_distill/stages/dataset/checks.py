@@ -443,7 +443,7 @@ class _QuickLook:
 
 @dataclass(slots=True)
 class CheckReport:
-    """What a check found: counts by code, the first findings, and whether the file is accepted.
+    """What a check found: counts by code, the first findings, the first of each code, and the verdict.
 
     `records` counts lines that were read, `accepted` those without an error.
     """
@@ -453,6 +453,7 @@ class CheckReport:
     bytes: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    first: dict[str, Finding] = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
@@ -465,8 +466,9 @@ class CheckReport:
         return self.errors == 0
 
     def add(self, item: Finding) -> None:
-        """Count a finding and keep it if it is one of the first."""
+        """Count a finding and keep it if it is one of the first, or the first of its code."""
         self.counts[item.code] += 1
+        self.first.setdefault(item.code, item)
         if len(self.findings) < FIRST_FINDINGS:
             self.findings.append(item)
 

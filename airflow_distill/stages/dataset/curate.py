@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
@@ -298,7 +299,7 @@ def _drop_contaminated(rows: Sequence[Row], sketches: _Sketches, threshold: floa
     train = [row for row in rows if not row.heldout]
     judges = [sketches.fingerprint(row) for row in _alive(heldout)]
     here = LedgerFile("", "heldout", sketches.template, iter(judges))
-    for row in _touched(train, sketches, threshold, [here, *ledger.heldout()]):
+    for row in _touched(train, sketches, threshold, chain([here], ledger.heldout())):
         row.reason = DropReason.CONTAMINATED
 
 

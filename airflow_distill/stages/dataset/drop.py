@@ -97,17 +97,20 @@ _SORRY = (
     r"|(?:i\s+)?apologi[sz]e\b|my apologies\b|sorry\b|unfortunately\b)"
 )
 _CANNOT = (
-    r"(?:i\s+(?:can(?:no|['’])t|cannot|could not|am (?:not able|unable)|will not|won['’]t|must (?:decline|refuse)"
-    r"|decline|(?:do not|don['’]t) feel comfortable)|i['’]m (?:not able|unable)|we\s+(?:cannot|can['’]t)"
-    r"|it (?:would be|is|['’]s) (?:inappropriate|unethical|against my))"
+    r"(?:(?:i|we)\s+(?:can(?:no|['’])t|cannot|could not|am (?:not able|unable) to|will not|won['’]t)"
+    r"|i['’]m (?:not able|unable) to)"
+)
+_HELP = (
+    r"(?:help|assist|answer|provide|comply|fulfil+|complete|generate|create|discuss|engage|do that|respond|share"
+    r"|support|write|continue|participate|offer|give|process|take part)\b"
+)
+_DECLINE = (
+    r"(?:i\s+(?:must|have to|respectfully)\s+(?:decline|refuse)|i\s+decline|i\s+(?:do not|don['’]t) feel comfortable"
+    r"|(?:it|that|this) (?:would be|is|['’]s) (?:inappropriate|unethical|against my))"
 )
 _REFUSAL = re.compile(
-    rf"(?is)^\W*{_SORRY}?[\s,.:;-]*(?:but\s+)?(?:that\s+)?(?:as an ai(?: language model| assistant)?,?\s+)?"
-    rf"{_CANNOT}(?P<rest>.{{0,160}})"
-)
-_ABOUT_HELPING = re.compile(
-    r"(?i)\b(?:help|assist|answer|provide|comply|fulfil+|complete|generate|create|discuss|engage|do that|respond"
-    r"|share|support|write|request|continue|to (?:that|this)|guidelines|decline)\b"
+    rf"(?i)^\W*{_SORRY}?[\s,.:;-]*(?:but\s+)?(?:that\s+)?(?:as an ai(?: language model| assistant)?,?\s+)?"
+    rf"(?:{_CANNOT}\s+(?:(?:be able to|in good conscience|\w+ly)\s+){{0,2}}{_HELP}|{_DECLINE})"
 )
 REFUSAL_LENGTH = 600
 
@@ -129,8 +132,7 @@ def is_refusal(answer: str, stop_reason: str = "") -> bool:
         return True
     if len(answer) > REFUSAL_LENGTH:
         return False
-    match = _REFUSAL.match(answer.lstrip())
-    return match is not None and _ABOUT_HELPING.search(match.group("rest")) is not None
+    return _REFUSAL.match(answer.lstrip()) is not None
 
 
 def has_bad_roles(example: Example) -> bool:

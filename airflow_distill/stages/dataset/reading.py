@@ -106,7 +106,7 @@ def _decoded(chunks: Iterator[bytes], troubles: list[Trouble]) -> Iterator[bytes
 
 def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     first = next(chunks, b"")
-    while first and len(first) < 4:
+    while first and len(first) < 64:
         more = next(chunks, b"")
         if not more:
             break
@@ -145,12 +145,16 @@ def _inflate(chunks: Iterator[bytes], troubles: list[Trouble]) -> Iterator[bytes
 
 
 def _utf16(first: bytes) -> str:
+    """Return the encoding of UTF-16 data, with or without byte order mark; empty for anything else."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if len(first) >= 4 and first[0] and not first[1] and first[2] and not first[3]:
-        return "utf-16-le"
-    if len(first) >= 4 and not first[0] and first[1] and not first[2] and first[3]:
-        return "utf-16-be"
+    start = first[:64]
+    if len(start) >= 16 and start[:2] in (b"{\0", b"\0{"):
+        ahead, behind = start[0::2], start[1::2]
+        if not any(behind) and all(ahead):
+            return "utf-16-le"
+        if not any(ahead) and all(behind):
+            return "utf-16-be"
     return ""
 
 

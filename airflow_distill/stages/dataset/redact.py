@@ -110,7 +110,7 @@ def looks_random(text: str) -> bool:
 
 _NAMED_SECRET = (
     r"(?:pass(?:word|wd|phrase|code)?|pwd|secret(?:[ _-]?(?:access)?[ _-]?key)?|api[ _-]?(?:key|token|secret)"
-    r"|access[ _-]?(?:key|token)|auth[ _-]?token|client[ _-]?secret|private[ _-]?key|refresh[ _-]?token|token)"
+    r"|(?:access|account)[ _-]?(?:key|token)|auth[ _-]?token|client[ _-]?secret|private[ _-]?key|refresh[ _-]?token|token)"
 )
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -138,6 +138,13 @@ PATTERNS: tuple[Pattern, ...] = (
         looks_random,
     ),
     Pattern(
+        # Beside an access key id, forty random characters are its secret, whatever is written between.
+        "AWS_SECRET_KEY",
+        ("akia", "asia"),
+        re.compile(r"(?<![A-Za-z0-9/+=])(?![0-9a-f]{40}|[0-9A-F]{40})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
+        looks_random,
+    ),
+    Pattern(
         "API_KEY",
         (
             "sk-",
@@ -162,6 +169,10 @@ PATTERNS: tuple[Pattern, ...] = (
             "dop_v1_",
             "shpat_",
             "sq0",
+            "whsec_",
+            "gocspx-",
+            "hooks.slack.com",
+            "dckr_pat_",
             "key-",
             "dapi",
             "hvs.",
@@ -174,7 +185,9 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}"
             r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{30,}"
             r"|dop_v1_[a-f0-9]{64}|shpat_[a-fA-F0-9]{32}|sq0[a-z]{3}-[A-Za-z0-9_-]{22,}|key-[a-f0-9]{32}|dapi[a-f0-9]{32}"
-            r"|hvs\.[A-Za-z0-9_-]{24,}|nvapi-[A-Za-z0-9_-]{40,}|ABSK[A-Za-z0-9+/=]{60,})"
+            r"|hvs\.[A-Za-z0-9_-]{24,}|nvapi-[A-Za-z0-9_-]{40,}|ABSK[A-Za-z0-9+/=]{60,}|whsec_[A-Za-z0-9+/=]{20,}"
+            r"|GOCSPX-[A-Za-z0-9_-]{20,}|dckr_pat_[A-Za-z0-9_-]{20,}"
+            r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,})"
         ),
     ),
     Pattern(
@@ -200,7 +213,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "PASSWORD",
         ("pass", "pwd"),
         re.compile(
-            r"(?i)\b(?:password|passwd|passphrase|passcode|pwd)\s+(?:is|was|to|as)\s+[\"'`]?(?P<v>(?=\S*[\d!@#$%^&*?_+~-])[^\s\"'`,;]{6,})"
+            r"(?i)\b(?:password|passwd|passphrase|passcode|pwd)\s+(?:is|was|to|as):?\s+[\"'`]?(?P<v>(?=\S*[\d!@#$%^&*?_+~-])[^\s\"'`,;]{6,})"
         ),
     ),
     Pattern(
@@ -220,6 +233,11 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern("CARD", (), re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"), has_luhn_sum),
     Pattern("SSN", (), re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"), is_ssn),
+    Pattern(
+        "SSN",
+        ("ssn", "social security"),
+        re.compile(r"(?i)\b(?:ssn|social security)\D{0,20}(?P<v>\d{9})(?!\d)"),
+    ),
     Pattern("IP", (), re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"), is_ip),
     Pattern(
         "IP",
@@ -235,8 +253,9 @@ PATTERNS: tuple[Pattern, ...] = (
         (),
         re.compile(
             r"(?<![\w.:/-])(?:\+|00)\d{1,3}(?:[ .()/-]{0,2}\d){6,14}(?![\w]|\.\d)"
-            r"|(?<![\w.:/-])(?:\(\d{2,5}\)|\d{2,5})[ .-]\d{3,4}[ .-]\d{3,5}(?![\w-]|\.\d)"
-            r"|(?<![\w.:/-])\(\d{2,5}\) ?\d{5,9}(?![\w]|\.\d)"
+            r"|(?<![\w.:/-])(?:\(\d{2,5}\)|0\d{1,4})[ .-]\d{3,4}[ .-]\d{3,5}(?![\w-]|\.\d)"
+            r"|(?<![\w.:/-])(?:1[ .-])?[2-9]\d{2}([ .-])\d{3}\1\d{4}(?![\w-]|\.\d)"
+            r"|(?<![\w.:/-])\(\d{2,5}\) ?(?:\d{5,9}|\d{3,4}[ .-]\d{3,5})(?![\w]|\.\d)"
         ),
         is_phone,
     ),

@@ -1,0 +1,141 @@
+"""Near copies: the index finds exactly what comparing all pairs finds, in a stable order; templates do not collapse."""
+
+from __future__ import annotations
+
+import csv
+import random
+from array import array
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_distill.stages.dataset.dedupe import (
+    SKETCH_SIZE,
+    TOP,
+    Sketch,
+    Sketcher,
+    find_copies,
+    find_template,
+    folded_words,
+    similarity,
+    smallest,
+)
+
+WORDS = [f"{a}{b}" for a in ("card", "money", "bank", "app", "pay", "lost") for b in ("", "s", "ing", "er")]
+
+
+def sketch_all(texts: list[str], template: frozenset[int] = frozenset()) -> list[Sketch]:
+    sketcher = Sketcher(template)
+    return [sketcher.sketch(text) for text in texts]
+
+
+def copies_by_brute_force(sketches: list[Sketch], threshold: float) -> list[int | None]:
+    kept: list[int] = []
+    out: list[int | None] = []
+    for position, sketch in enumerate(sketches):
+        first = next((k for k in kept if similarity(sketches[k], sketch) >= threshold), None)
+        out.append(first)
+        if first is None:
+            kept.append(position)
+    return out
+
+
+texts = st.lists(
+    st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join)
+    | st.lists(st.sampled_from(WORDS), min_size=60, max_size=120).map(" ".join),
+    max_size=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts, st.sampled_from([0.4, 0.6, 0.7, 0.8, 1.0]))
+def test_the_index_finds_what_comparing_all_pairs_finds(rows: list[str], threshold: float) -> None:
+    sketches = sketch_all(rows)
+    assert find_copies(sketches, threshold) == copies_by_brute_force(sketches, threshold)
+
+
+def test_long_texts_are_found_like_short_ones() -> None:
+    """Sketches that were cut off: 300 texts of 400 words, each with a copy that changes 5 % of them."""
+    rng = random.Random(3)
+    vocabulary = [f"w{n}" for n in range(5000)]
+    originals = [rng.choices(vocabulary, k=400) for _ in range(300)]
+    edited = [[w if rng.random() > 0.05 else rng.choice(vocabulary) for w in words] for words in originals]
+    sketches = sketch_all([" ".join(words) for words in originals + edited])
+    assert not sketches[0].is_whole
+    assert len(sketches[0].values) == SKETCH_SIZE
+    copies = find_copies(sketches, 0.7)
+    assert copies[:300] == [None] * 300
+    assert sum(copy == n for n, copy in enumerate(copies[300:])) >= 297, "the rest is the estimate's error"
+
+
+def test_the_estimate_of_long_texts_is_near_the_exact_similarity() -> None:
+    rng = random.Random(4)
+    errors = []
+    for _ in range(200):
+        whole = {rng.randrange(TOP) for _ in range(2000)}
+        common = set(sorted(whole)[::2]) | {rng.randrange(TOP) for _ in range(500)}
+        exact = len(whole & common) / len(whole | common)
+        errors.append(similarity(smallest(whole), smallest(common)) - exact)
+    assert abs(sum(errors) / len(errors)) < 0.02
+    assert max(map(abs, errors)) < 0.25
+
+
+def test_case_punctuation_width_and_spacing_do_not_count() -> None:
+    dressed = ["Where is my card?", "  WHERE is... my CARD", "where　is my ｃａｒｄ"]
+    assert len({tuple(folded_words(text)) for text in dressed}) == 1
+    assert find_copies(sketch_all(dressed), 1.0) == [None, 0, 0]
+
+
+def test_scripts_without_spaces_are_compared_by_characters() -> None:
+    texts = [
+        "私のカードはどこにありますか教えてください",
+        "私のカードはどこにありますか教えて下さいね",
+        "送金が届くまで何日かかりますか",
+    ]
+    assert find_copies(sketch_all(texts), 0.6) == [None, 0, None]
+
+
+def test_texts_without_words_are_never_copies() -> None:
+    assert find_copies(sketch_all(["???", "!!!", "", "🙂"]), 0.5) == [None] * 4
+
+
+def test_a_template_does_not_make_its_prompts_copies() -> None:
+    """Five programs, each with an instruction of 300 words and a few words of its own: none may collapse."""
+    rng = random.Random(6)
+    vocabulary = [f"w{n}" for n in range(4000)]
+    templates = [" ".join(rng.choices(vocabulary, k=300)) for _ in range(5)]
+    prompts = [f"{rng.choice(templates)} {' '.join(rng.choices(vocabulary, k=12))}" for _ in range(1000)]
+    assert sum(copy is not None for copy in find_copies(sketch_all(prompts), 0.8)) > 900
+    template = find_template(prompts)
+    copies = find_copies(sketch_all([*prompts, prompts[7] + " please"], template), 0.8)
+    assert copies == [None] * 1000 + [7]
+
+
+def test_ordinary_traffic_has_no_template() -> None:
+    assert find_template(banking_questions()) == frozenset()
+
+
+def test_what_is_kept_depends_on_the_order_alone() -> None:
+    """Hashes do not come from Python's own, which differ from process to process."""
+    sketch = Sketcher().sketch("where is my card")
+    assert sketch == Sketch(array("I", sorted(sketch.values)), TOP)
+    assert sketch.values.tolist() == PINNED
+
+
+PINNED = [231328646, 840952325, 1171818050, 2599999427, 3164472498, 3251815541, 3334743105]
+
+
+def test_real_questions_lose_few_to_near_copies() -> None:
+    questions = banking_questions()
+    dropped = sum(copy is not None for copy in find_copies(sketch_all(questions), 0.8))
+    assert 100 < dropped < 400
+
+
+def banking_questions() -> list[str]:
+    source = Path(__file__).parents[3] / "../shared/data/banking77/train.csv"
+    if not source.exists():
+        pytest.skip("the shared texts (../shared/data/banking77) are not here")
+    with source.open(newline="") as stream:
+        return [row["text"] for row in csv.DictReader(stream)]

@@ -1,0 +1,161 @@
+"""Redaction: secrets go, meaning and consistency stay, ordinary text is left alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.dataset.records import Example, Turn
+from airflow_distill.stages.dataset.redact import Span, find_known, load_detector, redact
+from tests.stages.dataset.planted import planted
+
+SHARED = Path(__file__).parents[3] / "../shared/data"
+
+
+def example(text: str, answer: str = "ok", **more: object) -> Example:
+    return Example((Turn("user", text),), answer=answer, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "secret", "sentence"), planted(400), ids=lambda value: str(value)[:24])
+def test_a_planted_secret_is_replaced(kind: str, secret: str, sentence: str) -> None:
+    out, found = redact(example(sentence))
+    assert secret not in out.turns[0].text
+    assert found.total() == 1, found
+    assert "_1]" in out.turns[0].text
+
+
+UNUSUAL = [
+    (
+        "AKIAABCDEFGHIJKLMNOP / a7QmYx+Zr4tUv9WbKcDeFgHiJkLmNoPqRsTuVw1x",
+        "a7QmYx+Zr4tUv9WbKcDeFgHiJkLmNoPqRsTuVw1x",
+    ),
+    ("call (555)123-4567", "(555)123-4567"),
+    ("SSN 123456789", "123456789"),
+    ("the password is: Summer2024", "Summer2024"),
+    ("DefaultEndpointsProtocol=https;AccountKey=abcDEF123456789==;x", "abcDEF123456789=="),
+    ("amex 3782 822463 10005", "3782 822463 10005"),
+    ("https://hooks.slack.com/services/T01ABCDEF/B01ABCDEF/abcdefghijklmnop123", "abcdefghijklmnop123"),
+    ("-----BEGIN RSA PRIVATE KEY-----\\nMIIEabc\\nxyz0123456789", "MIIEabc"),
+    ("redis://:hunter22@cache:6379/0", "hunter22"),
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), UNUSUAL)
+def test_secrets_in_unusual_dress_are_replaced(text: str, secret: str) -> None:
+    assert secret not in redact(example(text))[0].turns[0].text
+
+
+def test_prompt_system_and_answer_speak_of_the_same_thing() -> None:
+    out, found = redact(
+        Example(
+            (Turn("user", "I am b@example.com, not a@example.com."),),
+            answer="Dear a@example.com, we wrote to b@example.com.",
+            system="Staff: a@example.com",
+            metadata=(("caller", "c@example.com"), ("team", "cards")),
+        )
+    )
+    assert out.system == "Staff: [EMAIL_1]"
+    assert out.turns[0].text == "I am [EMAIL_2], not [EMAIL_1]."
+    assert out.answer == "Dear [EMAIL_1], we wrote to [EMAIL_2]."
+    assert out.metadata == (("caller", "[EMAIL_3]"), ("team", "cards"))
+    assert found == {"EMAIL": 3}
+
+
+ORDINARY = [
+    "Version 3.11.7 of Python came out on 2023-06-06 at 12:30:45.",
+    "The order 1234567 cost $1,234.50 and arrived after 14 days.",
+    "Revenue was 31,877 million in 2022 (2021: 17,455), up 83%.",
+    "Write a function def key(self): return self.token",
+    "What is a bearer token and how do I get one?",
+    "How do I reset my password? It is not accepted.",
+    "The password is wrong",
+    "ISO 8601 dates look like 2026-11-23T00:00:00Z or 23/11/2026.",
+    "Section 10.1.2 of the contract; see https://example.com/a/b?c=1",
+    "Ratio 1:2:3, see std::vector and a::b::c",
+    "Revenue by year 2020 2021 2020 and 1000 200 3000",
+    "uuid 123e4567-e89b-12d3-a456-426614174000",
+    "Bitte überweisen Sie 100 EUR",
+    "secret sauce; access tokens: see the manual",
+    "token: the smallest unit",
+    "The key = value form is common",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert redact(example(text))[0].turns[0].text == text
+
+
+def test_real_texts_hold_nothing_to_redact_but_a_telephone_number() -> None:
+    """10,003 questions to a bank and 200 long passages; the company of the passages prints its number in two."""
+    found = [text[span.start : span.end] for text in real_texts() for span in find_known(text)]
+    assert set(found) == {"(415) 612-8582"}
+    assert len(found) == 2
+
+
+def real_texts() -> Iterator[str]:
+    source = SHARED / "banking77/train.csv"
+    if not source.exists():
+        pytest.skip("the shared texts (../shared/data) are not here")
+    with source.open(newline="") as stream:
+        yield from (row["text"] for row in csv.DictReader(stream))
+    for line in (SHARED / "uber10k/uber10K.jsonl").read_text().splitlines():
+        yield json.loads(line)["prompt"]
+
+
+@given(st.text(max_size=200))
+def test_what_has_no_secret_is_unchanged_and_redacting_twice_is_redacting_once(text: str) -> None:
+    once, found = redact(example(text))
+    if not found:
+        assert once == example(text)
+    assert redact(once)[0] == once
+
+
+def test_the_longer_of_two_overlapping_spans_wins() -> None:
+    def greedy(text: str) -> list[Span]:
+        return [Span(0, 4, "SHORT"), Span(0, 8, "LONG"), Span(6, 10, "LATE"), Span(5, 5, "EMPTY")]
+
+    assert redact(example("abcdefghij"), (greedy,))[0].turns[0].text == "[LONG_1]ij"
+
+
+def find_ticket_numbers(text: str) -> Iterator[Span]:
+    """A detector as a user would write it."""
+    start = text.find("TICKET-")
+    if start >= 0:
+        yield Span(start, start + 11, "TICKET")
+
+
+def test_a_detector_is_named_by_its_import_path() -> None:
+    detector = load_detector("tests.stages.dataset.test_redact:find_ticket_numbers")
+    assert redact(example("see TICKET-1234 now"), (detector,))[0].turns[0].text == "see [TICKET_1] now"
+
+
+@pytest.mark.parametrize("path", ["nowhere", "json:nothing", "no.such.module:x", ":x", "json:__name__"])
+def test_a_wrong_import_path_says_so(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="dataset"):
+        load_detector(path)
+
+
+def test_no_pattern_takes_long_on_hostile_text() -> None:
+    """Patterns that back off step by step would take minutes here."""
+    hostile = [
+        "a" * 50_000 + "@",
+        "1" * 50_000,
+        "1 " * 30_000,
+        "(1" * 30_000,
+        "password" * 8_000,
+        "ab:" * 20_000,
+        "-----BEGIN PRIVATE KEY-----" + "A" * 50_000,
+        "eyJ" + "a." * 20_000,
+        "aws" + " " * 50_000,
+        "a.a." * 20_000 + "@",
+    ]
+    for text in hostile:
+        assert redact(example(text))[0].turns[0].text is not None
