@@ -71,7 +71,7 @@ def read_record(store: ObjectStore, uri: str) -> tuple[DecisionRecord, str]:
     data = store.read(uri)
     try:
         return DecisionRecord.from_json(json.loads(data)), sha256_hex(data)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
             f"decision: the record at its place cannot be read ({type(error).__name__})."
         ) from None

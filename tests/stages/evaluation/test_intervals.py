@@ -33,7 +33,7 @@ def paired(better: int, worse: int, n: int) -> Evidence:
     return from_differences([1.0] * better + [-1.0] * worse + [0.0] * (n - better - worse))
 
 
-# --- known values ----------------------------------------------------------------------------------------------------
+# --- known values -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 50), (1, 50), (45, 50), (50, 50), (380, 400), (400, 400)])
@@ -70,7 +70,7 @@ def test_at_zero_the_paired_test_is_mcnemars_with_half_a_unit() -> None:
     assert p_at_most(paired(15, 5, 200), 0.0) == pytest.approx(expected)
 
 
-# --- promises ----------------------------------------------------------------------------------------------------------
+# --- promises -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [50, 100, 400])
@@ -169,7 +169,7 @@ def test_evidence_survives_json(values: list[float]) -> None:
     assert Evidence.from_json(json.loads(json.dumps(evidence.to_json()))) == evidence
 
 
-# --- edges -------------------------------------------------------------------------------------------------------------
+# --- edges --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 0.4, 1.0])
@@ -203,7 +203,7 @@ def test_fractions_of_repeats_are_graded_not_right_or_wrong() -> None:
     assert from_differences([0.0, 1 / 3, -1.0]).method == "gaffke"
 
 
-# --- how many more -------------------------------------------------------------------------------------------------------
+# --- how many more ------------------------------------------------------------------------------------------
 
 
 def test_the_number_needed_settles_it_four_times_in_five() -> None:

@@ -68,7 +68,7 @@ def item_scorer(kind: str) -> ItemScorer:
     return scorer
 
 
-# --- what holds for all ----------------------------------------------------------------------------------------------
+# --- what holds for all -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ITEM_KINDS)
@@ -132,7 +132,7 @@ def test_two_metrics_of_one_name_are_refused() -> None:
         make_scorers(["exact", {"kind": "token_f1", "name": "exact"}])
 
 
-# --- words and labels ------------------------------------------------------------------------------------------------
+# --- words and labels ---------------------------------------------------------------------------------------
 
 
 @settings(deadline=None)
@@ -205,7 +205,7 @@ def test_rare_classes_are_left_out_of_macro_f1() -> None:
     assert MacroF1(min_support=5).frame({"often": 9, "rare": 4, "": 12}) == ("often",)
 
 
-# --- JSON and tools --------------------------------------------------------------------------------------------------
+# --- JSON and tools -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_reading_calls_survives_any_json(value: Any) -> None:
     assert isinstance(read_calls(json.dumps(value)), list)
 
 
-# --- libraries and functions -----------------------------------------------------------------------------------------
+# --- libraries and functions --------------------------------------------------------------------------------
 
 
 def test_rouge_says_what_to_install_when_the_library_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,283 @@
+"""Prices: unknown is never zero, sums say so, and break-even is where two bills meet."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.evaluation.prices import (
+    DAYS_A_MONTH,
+    HOURS_A_MONTH,
+    ON_DEMAND,
+    PROVISIONED,
+    Bill,
+    PriceTable,
+    RunPlan,
+    Traffic,
+    Usage,
+    answered,
+    bill,
+    costs,
+    estimate,
+    payback_days,
+    serving,
+    times,
+    total,
+)
+from airflow_distill.stages.evaluation.records import ModelSummary
+
+TEACHER, STUDENT = "amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0:128k"
+
+
+def row(item: str, model: str, usd: float | None, **overrides: Any) -> dict[str, Any]:
+    unit = {"provisioned-throughput": "model-unit-hour", "model-storage": "model-month"}.get(
+        item, "1000 tokens"
+    )
+    fields = {"item": item, "model": model, "unit": unit, "usd": usd, "source": "test", "date": "2026-11-01"}
+    return fields | {"trust": "stated"} | overrides
+
+
+def table(*rows: dict[str, Any]) -> PriceTable:
+    return PriceTable.from_json({"v": 1, "currency": "USD", "rows": list(rows)})
+
+
+FULL = table(
+    row("inference-input", "amazon.nova-pro-v1:0", 0.8),
+    row("inference-output", "amazon.nova-pro-v1:0", 3.2),
+    row("inference-input", "amazon.nova-micro-v1:0", 0.04),
+    row("inference-output", "amazon.nova-micro-v1:0", 0.14),
+    row("deployment-input", "amazon.nova-micro-v1:0", 0.04),
+    row("deployment-output", "amazon.nova-micro-v1:0", 0.14),
+    row("training", "amazon.nova-micro-v1:0", 1.0),
+    row("model-storage", "*", 2.0),
+    row("provisioned-throughput", "amazon.nova-micro-v1:0", 10.0),
+)
+
+
+def make_plan(**overrides: Any) -> RunPlan:
+    fields: dict[str, Any] = {
+        "teacher": TEACHER,
+        "student": STUDENT,
+        "train_records": 1000,
+        "heldout_records": 400,
+        "input_tokens": 300,
+        "output_tokens": 50,
+        "teacher_called": False,
+        "epochs": 2,
+    }
+    return RunPlan(**fields | overrides)
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def test_the_packaged_table_can_be_read_and_every_row_says_where_it_comes_from() -> None:
+    packaged = PriceTable.load()
+    assert len(packaged.rows) > 30
+    assert all(r.source and r.date and r.trust for r in packaged.rows)
+    assert PriceTable.from_json(json.loads(json.dumps(packaged.to_json()))) == packaged
+    assert packaged.date == min(r.date for r in packaged.rows)
+
+
+def test_a_price_is_of_one_token() -> None:
+    assert FULL.price("inference-input", TEACHER) == pytest.approx(0.0008)
+
+
+@pytest.mark.parametrize("name", ["amazon.nova-micro-v1:0", STUDENT, "us.amazon.nova-micro-v1:0"])
+def test_a_model_is_found_however_it_is_written(name: str) -> None:
+    assert FULL.price("training", name) == pytest.approx(0.001)
+
+
+def test_what_is_not_in_the_table_is_unknown() -> None:
+    assert FULL.price("training", "meta.llama3-1-8b-instruct-v1:0") is None
+    assert FULL.price("batch-input", TEACHER) is None
+    assert FULL.on_demand_usd("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc", 1, 1) is None
+    assert table(row("training", "m", None)).price("training", "m") is None
+
+
+def test_the_regions_own_row_goes_before_the_general_one() -> None:
+    both = table(row("training", "m", 1.0), row("training", "m", 2.0, region="us-west-2"))
+    assert both.price("training", "m", "us-west-2") == pytest.approx(0.002)
+    assert both.price("training", "m", "us-east-1") == pytest.approx(0.001)
+    only = table(row("training", "m", 2.0, region="us-west-2"))
+    assert only.price("training", "m", "us-east-1") is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        row("training", "m", -1),
+        row("training", "m", math.nan),
+        row("training", "m", math.inf),
+        row("training", "m", True),
+        row("training", "m", 1, unit="token"),
+        row("tea", "m", 1),
+        row("training", "m", 1, source=""),
+        row("training", "m", 1, date=""),
+        row("training", "m", 1, colour="red"),
+        {"item": "training", "usd": 1},
+    ],
+)
+def test_a_row_that_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        table(bad)
+
+
+@pytest.mark.parametrize("data", [{"v": 2, "rows": []}, {"v": 1, "currency": "EUR", "rows": []}, {"v": 1}])
+def test_a_table_of_another_kind_is_refused(data: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        PriceTable.from_json(data)
+
+
+# --- sums -----------------------------------------------------------------------------------------------------------
+
+
+@given(amounts=st.lists(st.none() | st.floats(0, 1e6)))
+def test_one_unknown_makes_the_sum_unknown(amounts: list[float | None]) -> None:
+    assert (total(amounts) is None) == (None in amounts)
+
+
+def test_nothing_of_an_unknown_price_costs_nothing() -> None:
+    assert times(None, 0) == 0
+    assert times(None, 1) is None
+    assert times(2.0, None) is None
+
+
+def test_a_bill_tells_its_floor_and_what_is_unknown_beside_the_missing_total() -> None:
+    found = bill(FULL, [Usage("job", "training", STUDENT, 1000), Usage("job", "training", "other", 1000)])
+    assert (found.total_usd, found.known_usd, found.unknown) == (None, 1.0, ("training of other",))
+    assert Bill(()).total_usd == 0
+    assert found.to_json()["total_usd"] is None
+
+
+# --- before and after -----------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_adds_up_what_the_run_will_use() -> None:
+    found = estimate(FULL, make_plan())
+    training = 1000 * 350 * 2 * 0.001
+    untuned = 400 * (300 * 0.00004 + 50 * 0.00014)
+    assert found.only("job").total_usd == pytest.approx(training + 2.0)
+    assert found.only("evaluation").total_usd == pytest.approx(2 * untuned)
+    assert found.total_usd == pytest.approx(training + 2.0 + 2 * untuned)
+
+
+def test_the_teacher_is_paid_only_when_the_job_asks_it() -> None:
+    asked = estimate(FULL, make_plan(teacher_called=True))
+    difference = (asked.total_usd or 0) - (estimate(FULL, make_plan()).total_usd or 0)
+    assert difference == pytest.approx(1000 * (300 * 0.0008 + 50 * 0.0032))
+
+
+def test_synthesis_can_be_estimated_at_its_most() -> None:
+    most = estimate(FULL, make_plan(teacher_called=True, pairs=15_000)).only("job")
+    assert (most.total_usd or 0) == pytest.approx(
+        15_000 * (350 * 2 * 0.001 + 300 * 0.0008 + 50 * 0.0032) + 2.0
+    )
+
+
+@pytest.mark.parametrize("missing", ["epochs", "input_tokens", "output_tokens"])
+def test_an_estimate_without_a_needed_figure_has_no_total(missing: str) -> None:
+    found = estimate(FULL, make_plan(**{missing: None}))
+    assert found.total_usd is None
+    assert found.unknown
+
+
+def test_a_provisioned_candidate_is_paid_by_the_hour_at_the_quoted_price() -> None:
+    plan = make_plan(
+        host_kind=PROVISIONED, candidate_hours=3, model_units=2, hourly_usd=20.0, asked=("student",)
+    )
+    assert estimate(FULL, plan).only("evaluation").total_usd == pytest.approx(120)
+    unknown = make_plan(host_kind=PROVISIONED, asked=("student",))
+    assert estimate(FULL, unknown).total_usd is None
+
+
+def test_actuals_come_from_the_answers_own_counts() -> None:
+    summaries = [
+        ModelSummary("teacher", "t", 400, 400, input_tokens=10**9, output_tokens=10**9),
+        ModelSummary("untuned", "u", 400, 400, input_tokens=100_000, output_tokens=10_000),
+        ModelSummary("student", "s", 400, 400, input_tokens=100_000, output_tokens=None),
+    ]
+    lines = bill(FULL, answered(summaries, STUDENT, ON_DEMAND)).lines
+    assert [line.usd for line in lines] == [pytest.approx(4.0), pytest.approx(1.4), pytest.approx(4.0), None]
+    assert len(answered(summaries, STUDENT, PROVISIONED)) == 2, "a provisioned student is paid by the hour"
+
+
+# --- break-even -----------------------------------------------------------------------------------------------------
+
+
+def test_at_break_even_two_ways_of_serving_cost_the_same() -> None:
+    ways = serving(FULL, TEACHER, STUDENT, Traffic(1000, 0.8))
+    for over, one, other in (
+        (ways.provisioned_over_teacher, PROVISIONED, "teacher"),
+        (ways.on_demand_over_teacher, ON_DEMAND, "teacher"),
+        (ways.provisioned_over_on_demand, PROVISIONED, ON_DEMAND),
+    ):
+        assert over.tokens_per_day is not None
+        there = serving(FULL, TEACHER, STUDENT, Traffic(over.tokens_per_day, 0.8)).monthly_usd
+        assert there[one] == pytest.approx(there[other])
+
+
+@given(tokens=st.floats(0, 1e9), share=st.floats(0, 1))
+def test_provisioned_throughput_bills_the_same_whatever_is_asked(tokens: float, share: float) -> None:
+    ways = serving(FULL, TEACHER, STUDENT, Traffic(tokens, share))
+    assert ways.monthly_usd[PROVISIONED] == pytest.approx(10 * HOURS_A_MONTH + 2)
+
+
+def test_a_student_dearer_than_the_teacher_never_breaks_even() -> None:
+    others = [r for r in FULL.to_json()["rows"] if r["model"] != "amazon.nova-pro-v1:0"]
+    cheap = [row(f"inference-{side}", "amazon.nova-pro-v1:0", 0.01) for side in ("input", "output")]
+    dear = table(*others, *cheap)
+    over = serving(dear, TEACHER, STUDENT, Traffic(1000, 0.8)).on_demand_over_teacher
+    assert (over.never, over.tokens_per_day) == (True, None)
+
+
+def test_an_unknown_price_makes_break_even_unknown_not_never() -> None:
+    over = serving(table(), TEACHER, STUDENT, Traffic(1000, 0.8)).on_demand_over_teacher
+    assert (over.never, over.tokens_per_day) == (False, None)
+
+
+def test_the_cheapest_way_is_named_only_when_all_are_known() -> None:
+    ways = serving(FULL, TEACHER, STUDENT, Traffic(1000, 0.8))
+    assert ways.cheapest([ON_DEMAND, PROVISIONED]) == ON_DEMAND
+    assert (
+        serving(table(), TEACHER, STUDENT, Traffic(1, 0.8), hourly_usd=1.0).cheapest([ON_DEMAND, PROVISIONED])
+        is None
+    )
+
+
+def test_payback_is_what_was_spent_by_what_is_saved_a_day() -> None:
+    assert payback_days(100, 50, 50 + 10 * DAYS_A_MONTH).tokens_per_day == pytest.approx(10)
+    assert payback_days(100, 50, 40).never
+    assert payback_days(None, 50, 90).tokens_per_day is None
+
+
+def test_costs_carry_the_figures_and_what_is_unknown() -> None:
+    traffic = Traffic(50_000, 0.8)
+    known = costs(
+        estimate(FULL, make_plan()), serving(FULL, TEACHER, STUDENT, traffic), traffic, ON_DEMAND, FULL
+    )
+    assert known.unknown == ()
+    assert known.run_usd == estimate(FULL, make_plan()).total_usd
+    assert (known.teacher_monthly_usd or 0) > (known.student_monthly_usd or 0)
+    assert known.payback_days is not None
+    none = costs(
+        estimate(table(), make_plan()),
+        serving(table(), TEACHER, STUDENT, traffic),
+        traffic,
+        ON_DEMAND,
+        table(),
+    )
+    assert (none.run_usd, none.student_monthly_usd, none.payback_days) == (None, None, None)
+    assert none.unknown
+
+
+@pytest.mark.parametrize(("tokens", "share"), [(-1, 0.5), (math.nan, 0.5), (1, 1.5)])
+def test_traffic_that_makes_no_sense_is_refused(tokens: float, share: float) -> None:
+    with pytest.raises(ConfigurationError):
+        Traffic(tokens, share)
