@@ -17,6 +17,7 @@ from airflow_distill.aws.parameters import ParameterGateway
 from airflow_distill.errors import ServiceNotFoundError, StateError
 from airflow_distill.remote.identity import TAG_WORKLOAD
 from airflow_distill.stages.deployment.hosts import Capability
+from airflow_distill.stages.deployment.reap import Resource
 from airflow_distill.stages.deployment.records import (
     KINDS,
     ON_DEMAND,
@@ -106,16 +107,59 @@ def iter_hosts(bedrock: BedrockGateway, workload: str | None = None) -> Iterator
         items = bedrock.iter_provisioned_throughputs() if kind == PROVISIONED else bedrock.iter_deployments()
         for item in items:
             arn = str(item.get("provisionedModelArn") or item.get("customModelDeploymentArn"))
-            try:
-                tags = bedrock.tags(arn)
-            except ServiceNotFoundError:
-                continue
-            owner = tags.get(TAG_WORKLOAD)
+            owner = _tags_of(bedrock, arn).get(TAG_WORKLOAD)
             if owner is None or (workload is not None and owner != workload):
                 continue
             host = find_host(bedrock, kind, arn)
             if host is not None:
                 yield host
+
+
+def iter_models(bedrock: BedrockGateway) -> Iterator[Resource]:
+    """Yield every custom model in the Region that carries our tags."""
+    for item in bedrock.iter_custom_models(isOwned=True):
+        arn = str(item["modelArn"])
+        tags = _tags_of(bedrock, arn)
+        if TAG_WORKLOAD not in tags:
+            continue
+        try:
+            model = bedrock.get_custom_model(arn)
+        except ServiceNotFoundError:
+            continue
+        yield Resource(
+            kind="custom-model",
+            arn=arn,
+            name=str(model.get("modelName", "")),
+            base_model=base_of_arn(arn),
+            tags=tags,
+            created_at=iso_or_none(model.get("creationTime")),
+            job_name=str(model.get("jobName") or ""),
+        )
+
+
+def iter_running_jobs(bedrock: BedrockGateway) -> Iterator[Resource]:
+    """Yield every customization job in progress that carries our tags."""
+    for item in bedrock.iter_customization_jobs(statusEquals="InProgress"):
+        arn = str(item["jobArn"])
+        tags = _tags_of(bedrock, arn)
+        if TAG_WORKLOAD in tags:
+            yield Resource(
+                kind="customization-job",
+                arn=arn,
+                name=str(item.get("jobName", "")),
+                base_model=base_of_arn(str(item.get("baseModelArn", ""))),
+                tags=tags,
+                created_at=iso_or_none(item.get("creationTime")),
+                job_name=str(item.get("jobName", "")),
+            )
+
+
+def _tags_of(bedrock: BedrockGateway, arn: str) -> dict[str, str]:
+    """Return a resource's tags; one that vanished meanwhile has none."""
+    try:
+        return bedrock.tags(arn)
+    except ServiceNotFoundError:
+        return {}
 
 
 def read_pointer(parameters: ParameterGateway, workload: str) -> Pointer | None:

@@ -444,6 +444,7 @@ class Execution:
             dataset_id=release.evidence.dataset_id or None,
             release=release.release,
             temporary=temporary,
+            extra=self.plan.target.host.price_tags,
         )
 
 

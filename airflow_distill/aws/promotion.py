@@ -39,6 +39,7 @@ from airflow_distill.stages.deployment.records import (
 )
 from airflow_distill.stages.deployment.times import iso
 from airflow_distill.stages.digest import digest, sha256_hex
+from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 
 REVIEW_DAYS = 90
@@ -171,17 +172,22 @@ def rollback_intent(
     to: int | None = None,
     why: str = "",
     wish: HostWish | None = None,
+    once: bool = False,
     **settings: Any,
 ) -> Intent:
     """Turn "go back" into an intent: the same as a promotion, of an older entry's model.
 
-    :param to: the release to bring back; the one live before the present one when left out.
+    A rollback of the same run that is still open is gone on with.
+
+    :param to: the release to bring back; the one live before the present model when left out.
+    :param once: a run that has gone back already has done so; asked again, it finds its own entry.
     :raises DeploymentError: nothing is live, or that release never was.
     """
-    open_claim = history.open
     live = history.live()
-    if open_claim is not None and open_claim.release.action == "rollback" and open_claim.release.run == run:
-        return _resumed(open_claim, root, settings)
+    for past in reversed(history.entries):
+        ours = past.release.action == "rollback" and past.release.run == run
+        if ours and (once or past.outcome is None):
+            return _resumed(past, root, settings)
     if live is None:
         raise DeploymentError(
             f"deployment: no release of {workload} is live.", hint="There is nothing to go back from."
@@ -230,11 +236,17 @@ def _resumed(entry: Entry, root: str, settings: Mapping[str, Any]) -> Intent:
 
 def _goal(history: History, live: Live, workload: str, to: int | None) -> Live:
     if to is None:
-        before = [past for past in history.releases() if past.target.model_arn != live.target.model_arn]
+        now_live = history.entry(live.release)
+        since = now_live.release.restores if now_live and now_live.release.restores else live.release
+        before = [
+            past
+            for past in history.releases()
+            if past.release < since and past.target.model_arn != live.target.model_arn
+        ]
         if not before:
             raise DeploymentError(
-                f"deployment: {workload} has no other release to go back to.",
-                hint="`airflow-distill release list` shows what there is.",
+                f"deployment: {workload} has no older release to go back to.",
+                hint="`airflow-distill release list` shows what there is; `--to` brings any of them back.",
             )
         return before[-1]
     entry = history.entry(to)
@@ -358,6 +370,30 @@ def _release(intent: Intent, history: History, choice: Choice, live: Live | None
         evidence=intent.evidence,
         restores=intent.restores,
     )
+
+
+def rates_from(table: PriceTable, region: str = "") -> Callable[[str], Rates]:
+    """Return what tells a base model's serving prices out of a price table."""
+
+    def rates(base: str) -> Rates:
+        read, written = (
+            table.price("deployment-input", base, region),
+            table.price("deployment-output", base, region),
+        )
+        return Rates(
+            unit_hour=table.price("provisioned-throughput", base, region),
+            input_per_1k=None if read is None else read * 1000,
+            output_per_1k=None if written is None else written * 1000,
+        )
+
+    return rates
+
+
+def read_prices(gateways: AwsGateways, uri: str | None) -> PriceTable:
+    """Return the price table at a URI or path, or the packaged one."""
+    if not uri:
+        return PriceTable.load()
+    return PriceTable.from_json(json.loads(_read(store_for(gateways, uri), uri, "price table")))
 
 
 def heldout_reader(store: ObjectStore, evidence: Evidence) -> Callable[[], tuple[Example, ...]]:

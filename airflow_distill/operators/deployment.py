@@ -25,9 +25,12 @@ from airflow_distill.aws.promotion import (
     live_host_name,
     prepare,
     promotion_intent,
+    rates_from,
+    read_prices,
     rollback_intent,
     store_for,
 )
+from airflow_distill.aws.reap import Removal, remove_finds, survey_account
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import (
     ConfigurationError,
@@ -55,9 +58,10 @@ from airflow_distill.remote.polling import (
     outcome_error,
     wait_blocking,
 )
-from airflow_distill.stages.deployment.hosts import Rates, choose_host
+from airflow_distill.stages.deployment.hosts import choose_host
 from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.deployment.plan import render
+from airflow_distill.stages.deployment.reap import Find, ReapRules, daily_total, render_finds
 from airflow_distill.stages.deployment.records import (
     PROVISIONED,
     Host,
@@ -200,6 +204,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
     :param daily_price_cap: the most the host may cost a day (templated).
     :param input_tokens_per_day: forecast traffic, for choosing by price (templated).
     :param output_tokens_per_day: forecast traffic, for choosing by price (templated).
+    :param prices: URI or path of a price table that replaces the packaged one (templated).
     :param temporary: the host belongs to this run and may be removed after it (templated).
     :param resource_owner: value of the owner tag; the task's owner when left out (templated).
     :param wait_for_completion: return only when the host answers.
@@ -219,6 +224,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         "daily_price_cap",
         "input_tokens_per_day",
         "output_tokens_per_day",
+        "prices",
         "temporary",
         "resource_owner",
         "waiter_delay",
@@ -241,6 +247,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         daily_price_cap: float | str | None = None,
         input_tokens_per_day: float | str | None = None,
         output_tokens_per_day: float | str | None = None,
+        prices: str | None = None,
         temporary: bool | str = True,
         resource_owner: str | None = None,
         wait_for_completion: bool = True,
@@ -260,6 +267,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         self.daily_price_cap = daily_price_cap
         self.input_tokens_per_day = input_tokens_per_day
         self.output_tokens_per_day = output_tokens_per_day
+        self.prices = prices
         self.temporary = temporary
         self.resource_owner = resource_owner
         self.wait_for_completion = wait_for_completion
@@ -317,7 +325,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         choice = choose_host(
             wish,
             read_capability(bedrock, model, bedrock.region),
-            rates_of(base_of_arn(model_arn)),
+            rates_from(read_prices(self.gateways, self.prices), bedrock.region)(base_of_arn(model_arn)),
             now=self.now(),
             name_of=lambda kind: self._name(kind, model_arn, run, wish),
         )
@@ -330,6 +338,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
             expires,
             dataset_id=str(job.get("dataset_id") or "") or None,
             temporary=flag(self.temporary),
+            extra=choice.spec.price_tags,
         )
         arn = create_host(self.gateways, choice.spec, model_arn, tags=tags, token_of={"run": run})
         return find_host(bedrock, choice.spec.kind, arn) or _just_created(choice.spec, arn, model_arn, tags)
@@ -545,6 +554,7 @@ class BedrockPromoteModelOperator(ReleaseOperator):
         "daily_price_cap",
         "input_tokens_per_day",
         "output_tokens_per_day",
+        "prices",
         "smoke",
         "bake",
         "grace_hours",
@@ -570,6 +580,7 @@ class BedrockPromoteModelOperator(ReleaseOperator):
         daily_price_cap: float | str | None = None,
         input_tokens_per_day: float | str | None = None,
         output_tokens_per_day: float | str | None = None,
+        prices: str | None = None,
         smoke: Mapping[str, Any] | str | None = None,
         bake: Mapping[str, Any] | str | None = None,
         grace_hours: float | str = 2.0,
@@ -590,6 +601,7 @@ class BedrockPromoteModelOperator(ReleaseOperator):
         self.daily_price_cap = daily_price_cap
         self.input_tokens_per_day = input_tokens_per_day
         self.output_tokens_per_day = output_tokens_per_day
+        self.prices = prices
         self.smoke = smoke
         self.bake = bake
         self.grace_hours = grace_hours
@@ -628,7 +640,12 @@ class BedrockPromoteModelOperator(ReleaseOperator):
             lease_hours=number(self.lease_hours, "lease_hours") or 24.0,
         )
         prepared = prepare(
-            self.gateways, store, intent, now=self.now(), rates=rates_of, dry_run=flag(self.plan_only)
+            self.gateways,
+            store,
+            intent,
+            now=self.now(),
+            rates=rates_from(read_prices(self.gateways, self.prices), self.gateways.bedrock.region),
+            dry_run=flag(self.plan_only),
         )
         self.log.info("Plan:\n%s", render(prepared.plan))
         return self.carry_out(context, prepared)
@@ -660,10 +677,118 @@ class BedrockRollbackModelOperator(ReleaseOperator):
             owner=self.resource_owner or self.owner,
             to=whole(self.to, "to"),
             why=self.why,
+            once=True,
         )
-        prepared = prepare(self.gateways, store, intent, now=self.now(), rates=rates_of)
+        prepared = prepare(self.gateways, store, intent, now=self.now())
         self.log.info("Plan:\n%s", render(prepared.plan))
         return self.carry_out(context, prepared)
+
+
+class ReapUnusedOperator(DistillOperator):
+    """Find what still bills under our tags although nobody needs it; remove it only when told to.
+
+    Compares the account with pointers and ledgers. Resources without our tags are never touched. Returns what was found,
+    what it costs a day, and what was removed.
+
+    :param root: common root of all workloads' objects (templated).
+    :param workload: only resources of this workload; all when left out (templated).
+    :param delete: remove what may be removed; a dry run otherwise (templated).
+    :param grace_hours: for hosts that nothing points at and that carry no end (templated).
+    :param model_grace_days: for models that were never released and carry no end (templated).
+    :param keep_releases: how many older releases keep their model as a way back (templated).
+    :param artefacts: also delete the job output of removed models (templated).
+    :param prices: URI or path of a price table that replaces the packaged one (templated).
+    :param fail_if_found: fail the task when something may be removed and was not, so that somebody is told.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "root",
+        "workload",
+        "delete",
+        "grace_hours",
+        "model_grace_days",
+        "keep_releases",
+        "artefacts",
+        "prices",
+    )
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        workload: str | None = None,
+        delete: bool | str = False,
+        grace_hours: float | str = 24.0,
+        model_grace_days: float | str = 14.0,
+        keep_releases: int | str = 1,
+        artefacts: bool | str = False,
+        prices: str | None = None,
+        fail_if_found: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.root = root
+        self.workload = workload
+        self.delete = delete
+        self.grace_hours = grace_hours
+        self.model_grace_days = model_grace_days
+        self.keep_releases = keep_releases
+        self.artefacts = artefacts
+        self.prices = prices
+        self.fail_if_found = fail_if_found
+
+    def work(self, context: Any) -> dict[str, Any]:
+        gateways, store = self.gateways, store_for(self.gateways, self.root)
+        table = read_prices(gateways, self.prices)
+        finds = survey_account(
+            gateways,
+            store,
+            self.root,
+            now=datetime.now(UTC),
+            rules=ReapRules(
+                grace_hours=number(self.grace_hours, "grace_hours") or 0.0,
+                model_grace_days=number(self.model_grace_days, "model_grace_days") or 0.0,
+                keep_releases=whole(self.keep_releases, "keep_releases") or 0,
+            ),
+            price_of=lambda item, base: table.price(item, base, gateways.bedrock.region),
+            workload=self.workload or None,
+        )
+        self.log.info("Left over:\n%s", render_finds(finds))
+        done: tuple[Removal, ...] = ()
+        if flag(self.delete):
+            done = remove_finds(
+                gateways, store, self.root, finds, artefacts=flag(self.artefacts), progress=self.log.info
+            )
+        said = self._receipt(finds, {r.find.arn for r in done if r.removed})
+        if self.fail_if_found and said["removable"] > said["removed"]:
+            context["ti"].xcom_push(key="return_value", value=said)
+            raise AirflowFailException(
+                f"deployment: {said['removable'] - said['removed']} resource(s) still bill and nobody needs them."
+            )
+        return said
+
+    def _receipt(self, finds: tuple[Find, ...], removed: set[str]) -> dict[str, Any]:
+        price, unknown = daily_total(finds)
+        return {
+            "kind": "reap",
+            "v": 1,
+            "found": len(finds),
+            "removable": sum(find.action == "remove" for find in finds),
+            "removed": len(removed),
+            "daily_price": round(price, 4),
+            "unknown_prices": unknown,
+            "finds": [
+                [
+                    find.action,
+                    find.kind,
+                    find.name,
+                    find.workload,
+                    find.daily_price,
+                    find.until or find.expires_at,
+                ]
+                for find in finds[:8]
+            ],
+        }
 
 
 class SmokeTestOperator(DistillOperator):
@@ -755,11 +880,6 @@ def settings_of(value: Any, default: Mapping[str, Any]) -> Mapping[str, Any] | N
     if value in ("off", "none", False):
         return None
     return receipt(value, "settings") or default
-
-
-def rates_of(base_model: str) -> Rates:
-    """Return what the price table knows about serving a base model."""
-    return Rates()
 
 
 def _just_created(spec: HostSpec, arn: str, model_arn: str, tags: Mapping[str, str]) -> Host:

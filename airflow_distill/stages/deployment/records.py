@@ -17,6 +17,9 @@ PROVISIONED: HostKind = "provisioned-throughput"
 ON_DEMAND: HostKind = "custom-model-deployment"
 KINDS: tuple[HostKind, ...] = (PROVISIONED, ON_DEMAND)
 
+TAG_HOURLY_PRICE = "airflow-distill:hourly-price"
+"""On provisioned throughput: the price of one model unit an hour, as stated when it was bought."""
+
 Commitment = Literal["none", "OneMonth", "SixMonths"]
 HostState = Literal["ready", "settling", "other-model", "failed"]
 
@@ -66,6 +69,11 @@ class HostSpec:
         if self.kind == ON_DEMAND:
             return 0.0
         return None if self.hourly_price is None else self.hourly_price * (self.units or 1)
+
+    @property
+    def price_tags(self) -> dict[str, str]:
+        """What the reaper reads to tell the price of a find."""
+        return {} if self.hourly_price is None else {TAG_HOURLY_PRICE: f"{self.hourly_price:g}"}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -19,6 +19,7 @@ from airflow_distill.stages.deployment.records import (
     ProbeSettings,
     Traffic,
 )
+from airflow_distill.stages.deployment.times import iso_or_none
 
 _ALIASES: Mapping[str, str] = {
     "pt": "provisioned-throughput",
@@ -64,7 +65,7 @@ def host_wish(
     units: Any = None,
     commitment: str | None = "none",
     hourly_price: Any = None,
-    ends_at: str | None = None,
+    ends_at: Any = None,
     daily_price_cap: Any = None,
     accept_commitment: Any = False,
     input_tokens_per_day: Any = None,
@@ -83,7 +84,7 @@ def host_wish(
         units=whole(units, "units"),
         commitment=cast("Commitment", commitment or "none"),
         hourly_price=number(hourly_price, "hourly_price"),
-        ends_at=ends_at or None,
+        ends_at=iso_or_none(ends_at),
         daily_price_cap=number(daily_price_cap, "daily_price_cap"),
         accept_commitment=flag(accept_commitment),
         traffic=None if read is None or written is None else Traffic(read, written),

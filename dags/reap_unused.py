@@ -1,0 +1,39 @@
+"""Once a day: what still bills under our tags although nobody needs it.
+
+Dry by default. Set the Dag's `delete` param, or trigger it with `{"delete": true}`, to remove what has passed its end or its
+grace; resources without our tags are never touched. The bucket prefix comes from the connection's extra, as in
+`distill_from_invocation_logs.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from airflow_distill.operators.deployment import ReapUnusedOperator
+
+with DAG(
+    dag_id="reap_unused",
+    description="Compare the account with pointers and ledgers; list or remove what nobody needs",
+    schedule="@daily",
+    catchup=False,
+    max_active_runs=1,
+    render_template_as_native_obj=True,
+    params={
+        "delete": Param(False, type="boolean", description="remove what may be removed"),
+        "grace_hours": Param(24, type="number", description="for hosts that nothing points at"),
+        "keep_releases": Param(
+            1, type="integer", description="older releases that keep their model as a way back"
+        ),
+    },
+    tags=["bedrock", "distillation"],
+):
+    ReapUnusedOperator(
+        task_id="reap",
+        root="{{ conn.aws_default.extra_dejson.distill.root }}",
+        delete="{{ params.delete }}",
+        grace_hours="{{ params.grace_hours }}",
+        keep_releases="{{ params.keep_releases }}",
+        retry_delay=timedelta(minutes=5),
+    )
