@@ -18,12 +18,22 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="prompts and the teacher's answers: JSON Lines with prompt and completion, or CSV with text,category",
     )
-    parser.add_argument("--prompts", type=int, default=4000, metavar="N", help="at most N prompts of the file (4000)")
-    parser.add_argument("--keep", action="store_true", help="leave Airflow and the sandbox running until Ctrl-C")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of Airflow's UI (a free one)")
-    parser.add_argument("--sandbox-port", type=int, default=0, metavar="N", help="port of the sandbox (a free one)")
     parser.add_argument(
-        "--home", type=Path, default=Path(".distill-demo"), metavar="DIR", help="where to keep it all (.distill-demo)"
+        "--prompts", type=int, default=4000, metavar="N", help="at most N prompts of the file (4000)"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave Airflow and the sandbox running until Ctrl-C"
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of Airflow's UI (a free one)")
+    parser.add_argument(
+        "--sandbox-port", type=int, default=0, metavar="N", help="port of the sandbox (a free one)"
+    )
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=Path(".distill-demo"),
+        metavar="DIR",
+        help="where to keep it all (.distill-demo)",
     )
 
 

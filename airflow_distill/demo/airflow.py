@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ class LocalAirflow:
     home: Path
     dags: Path
     port: int
-    variables: Mapping[str, str]
     processes: Processes
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:

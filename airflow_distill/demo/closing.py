@@ -6,6 +6,7 @@ Reads the scorecard from the bucket and the sandbox's bill; writes no prompt tex
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,13 +112,16 @@ def _deployment_facts(receipts: Receipts) -> Facts:
 
 
 def _bill_facts(meter: Mapping[str, Any]) -> Facts:
-    lines = [line for line in meter.get("lines", ()) if line.get("amount")]
-    parts = [
-        f"{line['service']} {line['amount']:.2f}" for line in sorted(lines, key=lambda item: -item["amount"])
+    """What the run would have cost, by what was paid for; the live host bills on until its end date."""
+    sums: Counter[str] = Counter()
+    for line in meter.get("lines", ()):
+        sums[str(line["service"])] += line["amount"]
+    parts = [f"{service} {amount:.2f}" for service, amount in sums.most_common() if amount >= 0.005]
+    still = [str(arn) for arn in meter.get("billing_now", ())]
+    facts = [
+        ("sandbox's bill", f"{meter.get('total', 0.0):.2f} USD" + (f": {', '.join(parts)}" if parts else ""))
     ]
-    return [
-        ("sandbox's bill", f"{meter.get('total', 0.0):.2f} USD ({', '.join(parts)})" if parts else "0.00 USD")
-    ]
+    return facts + [("  still billing" if number == 0 else "", arn) for number, arn in enumerate(still)]
 
 
 def write_report(

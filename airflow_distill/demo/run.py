@@ -188,21 +188,16 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
 
 
 def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
-    endpoint_url = _start_sandbox(demo, traffic)
-    account = application.open_account(endpoint_url)
     dags = demo.home / "dags"
     dags.mkdir()
     shutil.copy(dag_file(), dags)
     airflow = LocalAirflow(
-        home=demo.home / "airflow",
-        dags=dags,
-        port=demo.args.port or free_port(),
-        variables={
-            "AIRFLOW_CONN_AWS_DEFAULT": application.airflow_connection(endpoint_url, account),
-        },
-        processes=demo.processes,
+        home=demo.home / "airflow", dags=dags, port=demo.args.port or free_port(), processes=demo.processes
     )
     airflow.begin_migration()
+    endpoint_url = _start_sandbox(demo, traffic)
+    account = application.open_account(endpoint_url)
+    airflow.variables["AIRFLOW_CONN_AWS_DEFAULT"] = application.airflow_connection(endpoint_url, account)
     demo.say("Airflow is starting (api-server, scheduler, Dag processor, triggerer)")
     airflow_ready = _while_starting(airflow)
     calls = plan_calls(traffic, WORKLOAD)

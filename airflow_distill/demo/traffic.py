@@ -92,7 +92,14 @@ def other_traffic(data: dict[str, Any] | None = None, wanted: int = 160) -> tupl
 
 def _message(data: dict[str, Any], bodies: list[str], seed: str) -> str:
     draw = partial(_choose, seed)
-    text = draw(data["openers"], "o") + draw(bodies, "b") + "." + draw(data["closers"], "c")
+    text = draw(data["openers"], "o") + draw(bodies, "b") + "."
+    if (
+        rank(seed, "aside") % 4 == 0
+    ):  # a second matter beside the first, as customers do; the first one counts
+        everything = [body for intent in sorted(data["intents"]) for body in data["intents"][intent]]
+        aside = draw(everything, "a")
+        text += f" By the way, {aside}."
+    text += draw(data["closers"], "c")
     filled = _fill(text, data["slots"], seed)
     return filled[0].upper() + filled[1:]
 
