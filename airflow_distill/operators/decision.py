@@ -7,15 +7,19 @@ returns the first one. Figures and digests go to the record, the receipt and the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.errors import ConfigurationError, EvaluationError
-from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
 from airflow_distill.operators.evaluation import (
     load_manifest,
     model_behind,
@@ -25,10 +29,10 @@ from airflow_distill.operators.evaluation import (
 )
 from airflow_distill.stages.dataset.records import DatasetManifest
 from airflow_distill.stages.decision.approval import ApprovalRule
-from airflow_distill.stages.decision.decide import Freshness, decide
+from airflow_distill.stages.decision.decide import Freshness, decide, freshness_problems
 from airflow_distill.stages.decision.policy import PromotionPolicy
-from airflow_distill.stages.decision.record import make_record, write_once
-from airflow_distill.stages.decision.records import Approval, Reason, Verdict
+from airflow_distill.stages.decision.record import make_record, read_record, write_once
+from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
 from airflow_distill.stages.evaluation.records import Costs, Scorecard
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
@@ -52,7 +56,7 @@ def skip_what_needs_a_yes(operator: Any, context: Any, receipt: Mapping[str, Any
     """
     ti = context["ti"]
     direct: Iterable[Any] = context["task"].get_direct_relatives(upstream=False)
-    tasks = [t for t in direct if not t.is_teardown and str(t.trigger_rule) == "all_success"]
+    tasks = [t for t in direct if not t.is_teardown and t.trigger_rule == "all_success"]
     if tasks:
         ti.xcom_push(key="return_value", value=dict(receipt))
         operator.skip(ti=ti, tasks=tasks)
@@ -212,3 +216,261 @@ def _manifest_in_force(store: ObjectStore, evaluation: Mapping[str, Any], datase
     folder = evaluation["scorecard_uri"].rsplit("/evaluations/", 1)[0]
     uri = join_uri(folder, "datasets", evaluation["dataset_id"], "manifest.json")
     return load_manifest(store, {"manifest_uri": uri})
+
+
+class ApprovePromotionOperator(ApprovalOperator):
+    """Asks a person before a promotion, when the rule says so; returns a `decision` receipt that may be promoted or not.
+
+    The approver sees figures and digests, no prompts or answers. There is no default answer: no answer in time, a no, a
+    yes of somebody who is not an approver, or evidence that has changed since, all end in a hold. A yes or no of an
+    approver is written beside the decision once, with who and when, and stands when the task is cleared.
+
+    :param decision: the `decision` receipt (templated).
+    :param mode: `never`, `always`, or `when` a line below is crossed.
+    :param approvers: ids or names of the users whose answer counts; empty means anybody who may answer.
+    :param above_run_usd: ask when the run costs more, or when that is unknown.
+    :param above_monthly_usd: ask when a month of the student costs more, or when that is unknown.
+    :param below_slack: ask when the tightest bound clears its limit by less.
+    :param first_release: ask when nothing is live yet.
+    :param dataset: the `dataset` receipt; found by its id under the same root when left out (templated).
+    :param incumbent: ARN of the host now live, as in `DecidePromotionOperator` (templated).
+    :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
+    :param response_timeout: how long to wait for an answer.
+    :param aws_conn_id: the Airflow connection for AWS (templated).
+    :param region_name: AWS Region; the connection's when left out (templated).
+    """
+
+    inherits_from_skipmixin = True
+    template_fields: Collection[str] = (
+        *ApprovalOperator.template_fields,
+        "decision",
+        "dataset",
+        "incumbent",
+        "aws_conn_id",
+        "region_name",
+    )
+    ui_color = "#e8f5e9"
+
+    def __init__(
+        self,
+        *,
+        decision: Any,
+        mode: str = "always",
+        approvers: Sequence[str] = (),
+        above_run_usd: float | None = None,
+        above_monthly_usd: float | None = None,
+        below_slack: float | None = None,
+        first_release: bool = False,
+        dataset: Any = None,
+        incumbent: Any = SAME,
+        on_hold: str = "return",
+        response_timeout: timedelta | None = timedelta(days=3),
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+        subject: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if "defaults" in kwargs:
+            raise ConfigurationError(
+                "decision: a promotion has no default answer.",
+                hint="Leave `defaults` out: no answer is a hold.",
+            )
+        if on_hold not in ON_HOLD:
+            raise ConfigurationError(f"decision: on_hold is one of {', '.join(ON_HOLD)}.")
+        kwargs.setdefault("body", "")
+        if approvers and "assigned_users" not in kwargs:
+            kwargs["assigned_users"] = [{"id": name, "name": name} for name in approvers]
+        super().__init__(
+            subject=subject or "Promote the distilled student?", response_timeout=response_timeout, **kwargs
+        )
+        self.decision = decision
+        self.mode = mode
+        self.approvers = approvers
+        self.above_run_usd = above_run_usd
+        self.above_monthly_usd = above_monthly_usd
+        self.below_slack = below_slack
+        self.first_release = first_release
+        self.dataset = dataset
+        self.incumbent = incumbent
+        self.on_hold = on_hold
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+
+    @property
+    def rule(self) -> ApprovalRule:
+        """When a person must agree, and whose answer counts."""
+        return ApprovalRule(
+            mode=self.mode,
+            approvers=tuple(self.approvers),
+            above_run_usd=self.above_run_usd,
+            above_monthly_usd=self.above_monthly_usd,
+            below_slack=self.below_slack,
+            first_release=self.first_release,
+        )
+
+    @property
+    def gateways(self) -> AwsGateways:
+        """The gateways of this task's connection."""
+        return BedrockDistillHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        ).gateways
+
+    def execute(self, context: Any) -> Any:
+        """Return the decision as it is when nobody must be asked; otherwise ask and wait."""
+        with airflow_errors():
+            gateways = self.gateways
+            receipt = require(self.decision, "decision", "decision")
+            store = store_for(gateways, receipt["decision_uri"])
+            record = self._record(store, receipt)
+            standing = self._standing(store, record)
+            if standing is not None:
+                stale = (
+                    self._stale(gateways, store, record, receipt) if standing["verdict"] == "promote" else ""
+                )
+                return self._end(context, self._held(record, receipt, stale) if stale else standing)
+            if not record.verdict.promotes:
+                return self._end(context, dict(receipt))
+            lines = self.rule.crossed(record.verdict, record.costs, live=bool(record.incumbent))
+            if not lines and not record.approval.required:
+                return self._end(context, dict(receipt))
+            self.body = self.body or evidence(record, lines or [record.approval.reason])
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Record the answer of an approver and return the decision as it then stands."""
+        with airflow_errors():
+            gateways = self.gateways
+            receipt = require(self.decision, "decision", "decision")
+            store = store_for(gateways, receipt["decision_uri"])
+            record = self._record(store, receipt)
+            if "error" in event:
+                if event.get("error_type") != "timeout":
+                    self.process_trigger_event_error(event)
+                return self._end(context, self._held(record, receipt, "Nobody answered in time."))
+            approval = self._answer(event)
+            counted = self.rule.accept(approval)
+            if approval.approved and not counted.approved:
+                return self._end(context, self._held(record, receipt, counted.reason))
+            if counted.approved:
+                stale = self._stale(gateways, store, record, receipt)
+                if stale:
+                    return self._end(context, self._held(record, receipt, stale))
+            elif not self._may_answer(counted.approver):
+                return self._end(
+                    context, self._held(record, receipt, "A no of somebody who is not an approver.")
+                )
+            answered, sha256 = write_once(store, _approval_uri(receipt), replace(record, approval=counted))
+            return self._end(context, answered.receipt(_approval_uri(receipt), sha256))
+
+    def _record(self, store: ObjectStore, receipt: Mapping[str, Any]) -> DecisionRecord:
+        read_checked(store, receipt["decision_uri"], receipt["decision_sha256"], "decision record")
+        return read_record(store, receipt["decision_uri"])[0]
+
+    def _standing(self, store: ObjectStore, record: DecisionRecord) -> dict[str, Any] | None:
+        """Return the receipt of an approval that was recorded before, if there is one for this decision."""
+        uri = _approval_uri(require(self.decision, "decision", "decision"))
+        if not store.exists(uri):
+            return None
+        standing, sha256 = read_record(store, uri)
+        return standing.receipt(uri, sha256) if standing.decision_id == record.decision_id else None
+
+    def _answer(self, event: Mapping[str, Any]) -> Approval:
+        user = event.get("responded_by_user") or {}
+        names = [str(user.get("id") or ""), str(user.get("name") or "")]
+        approver = next((n for n in names if n and n in self.approvers), names[1] or names[0])
+        yes = list(event.get("chosen_options") or ()) == [self.APPROVE]
+        answered_at = event.get("responded_at")
+        return Approval(
+            required=True,
+            approved=yes,
+            approver=approver,
+            answered_at=answered_at.isoformat()
+            if isinstance(answered_at, datetime)
+            else str(answered_at or ""),
+            reason="" if yes else f"{approver or 'Somebody'} said no.",
+        )
+
+    def _may_answer(self, name: str) -> bool:
+        return not self.approvers or name in self.approvers
+
+    def _stale(
+        self,
+        gateways: AwsGateways,
+        store: ObjectStore,
+        record: DecisionRecord,
+        receipt: Mapping[str, Any],
+    ) -> str:
+        """Return why the evidence no longer holds, empty when it does."""
+        try:
+            scorecard = load_scorecard(store, receipt)
+        except EvaluationError:
+            return "The scorecard has changed since the decision."
+        evaluation = {**receipt, "model_arn": record.model_arn}
+        now = current_state(gateways, store, scorecard, evaluation, self.dataset, "", self.incumbent)
+        return " ".join(reason.text for reason in freshness_problems(scorecard, now))
+
+    def _held(self, record: DecisionRecord, receipt: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        """Return the decision as a hold that is not recorded, so that the question can be asked again."""
+        held = replace(record, approval=Approval(required=True, reason=reason))
+        return held.receipt(str(receipt["decision_uri"]), str(receipt["decision_sha256"]))
+
+    def _end(self, context: Any, receipt: dict[str, Any]) -> dict[str, Any]:
+        self.log.info("%s: %s", receipt["verdict"], "; ".join(receipt["reasons"]) or "no reasons")
+        if receipt["verdict"] != "promote" and self.on_hold == "skip":
+            skip_what_needs_a_yes(self, context, receipt)
+        return receipt
+
+
+def _approval_uri(receipt: Mapping[str, Any]) -> str:
+    return str(receipt["scorecard_uri"]).rsplit("/", 1)[0] + "/approval.json"
+
+
+def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:
+    """Return what the approver sees, as Markdown: figures and digests, no prompts or answers."""
+    checks = [c for c in record.verdict.checks if c.estimate is not None and c.outcome != "skipped"]
+    rows = [
+        f"| {c.metric or c.code}{f' ({c.slice})' if c.slice else ''} | {c.against or '-'} | {c.n or '-'} "
+        f"| {_figure(c.estimate)} | {_figure(c.bound)} | {_figure(c.limit)} | {c.outcome} |"
+        for c in checks[:12]
+    ]
+    costs = record.costs
+    money = (
+        [
+            f"Run: {_usd(costs.run_usd)} · student a month: {_usd(costs.student_monthly_usd)} · "
+            f"teacher a month: {_usd(costs.teacher_monthly_usd)}"
+        ]
+        if costs
+        else ["Costs: unknown"]
+    )
+    return "\n".join(
+        [
+            f"**{record.workload}**: the figures say **{record.verdict.verdict}** on {record.verdict.n} prompts.",
+            "",
+            *[f"You are asked because {line}." for line in lines if line],
+            "",
+            "| What | Against | n | Estimate | Bound | Must exceed | Outcome |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            *money,
+            "",
+            f"Decision `{record.decision_id}` · dataset `{record.dataset_id}` · scorecard `{record.scorecard_sha256[:16]}`",
+            f"Model `{record.model_arn}`",
+            f"Live now `{record.incumbent or 'nothing'}`",
+        ]
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.2f} USD"

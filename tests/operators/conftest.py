@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,15 +136,13 @@ def serve(sandbox: Sandbox, model_arn: str, name: str) -> str:
     return str(arn)
 
 
-@pytest.fixture
-def trained_student(bedrock_environment: Sandbox, bedrock_role: str) -> TrainedStudent:
-    """A student taught with 500 support tickets and served on demand, and 120 held-out ones."""
-    sandbox = bedrock_environment
+def prepare_student(sandbox: Sandbox, role_arn: str) -> TrainedStudent:
+    """Teach a student with 400 support tickets, serve it on demand, and hold out 120 others."""
     heldout = 120
     gateways = gateways_from_session(region_name="us-east-1", endpoint_url=sandbox.endpoint_url)
-    examples = [example_of(pair, n) for n, pair in enumerate(support_tickets(620, seed=11))]
+    examples = [example_of(pair, n) for n, pair in enumerate(support_tickets(520, seed=11))]
     dataset = store_dataset(gateways, examples, heldout)
-    model_arn = distil(sandbox, bedrock_role, dataset["train_uri"], "a")
+    model_arn = distil(sandbox, role_arn, dataset["train_uri"], "a")
     host_arn = serve(sandbox, model_arn, "a")
     job = {
         "kind": "job",
@@ -165,3 +164,18 @@ def trained_student(bedrock_environment: Sandbox, bedrock_role: str) -> TrainedS
         "status": "Active",
     }
     return TrainedStudent(sandbox, gateways, dataset, job, host, heldout)
+
+
+@pytest.fixture
+def trained_student(bedrock_environment: Sandbox, bedrock_role: str) -> TrainedStudent:
+    """A student of its own for one test."""
+    return prepare_student(bedrock_environment, bedrock_role)
+
+
+@pytest.fixture(scope="module")
+def module_student() -> Iterator[TrainedStudent]:
+    """One student for all tests of a module, on a server of its own, so that it is taught once."""
+    with pytest.MonkeyPatch.context() as environment, Sandbox() as sandbox:
+        for name, value in sandbox.environment().items():
+            environment.setenv(name, value)
+        yield prepare_student(sandbox, sandbox.prepare())

@@ -1,0 +1,289 @@
+"""Decisions as tasks: recorded once, held against what is true now, and never made by silence."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.airflow]
+
+LENIENT = {"metrics": {"exact": 0.2}}
+STRICT = {"metrics": {"exact": 0.0001}}
+
+
+@pytest.fixture(scope="module")
+def scored(module_student: Any) -> dict[str, Any]:
+    """An evaluation receipt of a good student."""
+    from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
+
+    w = module_student
+    answers = CollectAnswersOperator(
+        task_id="collect", dataset=w.dataset, workload=w.workload, root=w.root, job=w.job, host=w.host
+    ).execute({})
+    return dict(ScoreAnswersOperator(task_id="score", answers=answers, dataset=w.dataset).execute({}))
+
+
+@pytest.fixture
+def fresh(module_student: Any, scored: dict[str, Any]) -> dict[str, Any]:
+    """The evaluation receipt, with nothing decided yet."""
+    store = module_student.gateways.objects
+    folder = scored["scorecard_uri"].rsplit("/", 1)[0]
+    for name in ("decision.json", "approval.json"):
+        store.delete(f"{folder}/{name}")
+    return scored
+
+
+def decide(w: Any, evaluation: dict[str, Any], **more: Any) -> dict[str, Any]:
+    from airflow_distill.operators.decision import DecidePromotionOperator
+
+    settings = {"policy": LENIENT, "job": w.job, **more}
+    return dict(DecidePromotionOperator(task_id="decide", evaluation=evaluation, **settings).execute({}))
+
+
+def approval(w: Any, decision: dict[str, Any], **more: Any) -> Any:
+    from airflow_distill.operators.decision import ApprovePromotionOperator
+
+    return ApprovePromotionOperator(task_id="approve", decision=decision, **more)
+
+
+def answer(choice: str, name: str = "ada") -> dict[str, Any]:
+    return {
+        "chosen_options": [choice],
+        "params_input": {},
+        "responded_at": datetime(2026, 11, 24, 8, 0, tzinfo=UTC),
+        "responded_by_user": {"id": f"id-{name}", "name": name},
+    }
+
+
+def test_a_good_student_is_promoted_and_the_record_says_why(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    w = module_student
+    receipt = decide(w, fresh)
+    assert receipt["verdict"] == "promote"
+    record = json.loads(w.gateways.objects.read(receipt["decision_uri"]))
+    assert record["outcome"] == "promote"
+    assert record["scorecard_sha256"] == fresh["scorecard_sha256"]
+    assert record["model_arn"] == w.job["custom_model_arn"]
+    assert len(json.dumps(receipt)) < 2000
+
+
+def test_a_retry_returns_the_first_record(module_student: Any, fresh: dict[str, Any]) -> None:
+    assert decide(module_student, fresh) == decide(module_student, fresh)
+
+
+def test_too_strict_a_margin_is_a_verdict_and_not_an_error(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh, policy=STRICT)
+    assert receipt["verdict"] in ("inconclusive", "reject")
+
+
+def test_another_policy_on_the_same_evidence_does_not_overwrite(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    from airflow_distill.errors import StateError
+
+    first = decide(module_student, fresh)
+    with pytest.raises(StateError):
+        decide(module_student, fresh, policy=STRICT)
+    assert decide(module_student, fresh) == first
+
+
+def test_another_model_than_the_jobs_holds(module_student: Any, fresh: dict[str, Any]) -> None:
+    other = {**module_student.job, "custom_model_arn": "arn:aws:bedrock:us-east-1:1:custom-model/x/y"}
+    receipt = decide(module_student, fresh, job=other)
+    assert receipt["verdict"] == "hold"
+    assert receipt["reasons"][0].startswith("stale")
+
+
+def test_a_changed_dataset_holds(module_student: Any, fresh: dict[str, Any]) -> None:
+    store, uri = module_student.gateways.objects, module_student.dataset["heldout_uri"]
+    kept = store.read(uri)
+    store.write(uri, kept + b"\n")
+    try:
+        receipt = decide(module_student, fresh)
+    finally:
+        store.write(uri, kept)
+    assert receipt["verdict"] == "hold"
+
+
+def test_a_changed_scorecard_is_not_decided_on(module_student: Any, fresh: dict[str, Any]) -> None:
+    from airflow_distill.errors import EvaluationError
+
+    store = module_student.gateways.objects
+    kept = store.read(fresh["scorecard_uri"])
+    store.write(fresh["scorecard_uri"], kept.replace(b"0.9", b"1.0"))
+    try:
+        with pytest.raises(EvaluationError, match="changed"):
+            decide(module_student, fresh)
+    finally:
+        store.write(fresh["scorecard_uri"], kept)
+
+
+def test_something_live_that_was_not_compared_holds(module_student: Any, fresh: dict[str, Any]) -> None:
+    receipt = decide(module_student, fresh, incumbent=module_student.host["host_arn"])
+    assert receipt["verdict"] == "hold"
+
+
+def test_a_judge_without_standing_holds_a_policy_that_rests_on_it(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    judge = {"kind": "scores", "may_gate": False, "why": ["position"], "would_gate": ["exact"]}
+    receipt = decide(module_student, fresh, scores=[judge])
+    assert receipt["verdict"] == "hold"
+    assert any(reason.startswith("judge-untrusted") for reason in receipt["reasons"])
+
+
+def test_a_promotion_that_needs_a_person_is_a_hold_until_then(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh, approval={"mode": "always"})
+    assert receipt["verdict"] == "hold"
+    promoted = approval(module_student, receipt, approvers=["ada"]).execute_complete({}, answer("Approve"))
+    assert promoted["verdict"] == "promote"
+    assert promoted["decision_id"] == receipt["decision_id"]
+    record = json.loads(module_student.gateways.objects.read(promoted["decision_uri"]))
+    assert record["approval"]["approver"] == "ada"
+    assert record["approval"]["answered_at"].startswith("2026-11-24T08:00")
+
+
+def test_nobody_is_asked_when_the_rule_says_never(module_student: Any, fresh: dict[str, Any]) -> None:
+    receipt = decide(module_student, fresh)
+    assert approval(module_student, receipt, mode="never").execute({}) == receipt
+
+
+def test_nobody_is_asked_while_no_line_is_crossed(module_student: Any, fresh: dict[str, Any]) -> None:
+    receipt = decide(module_student, fresh, costs={"run_usd": 10.0})
+    assert approval(module_student, receipt, mode="when", above_run_usd=50.0).execute({}) == receipt
+
+
+def test_nobody_is_asked_about_a_student_that_is_not_promoted(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh, policy=STRICT)
+    assert approval(module_student, receipt, mode="always").execute({}) == receipt
+
+
+def test_an_approval_stands_when_the_task_is_cleared(module_student: Any, fresh: dict[str, Any]) -> None:
+    receipt = decide(module_student, fresh)
+    first = approval(module_student, receipt).execute_complete({}, answer("Approve"))
+    assert approval(module_student, receipt).execute({}) == first
+
+
+def test_no_answer_in_time_is_a_hold(module_student: Any, fresh: dict[str, Any]) -> None:
+    receipt = decide(module_student, fresh)
+    event = {"error": "The timeout has passed.", "error_type": "timeout"}
+    held = approval(module_student, receipt).execute_complete({}, event)
+    assert held["verdict"] == "hold"
+    assert held["reasons"][0] == "not-approved: Nobody answered in time."
+
+
+def test_the_yes_of_somebody_else_is_a_hold_and_the_question_stays_open(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh)
+    held = approval(module_student, receipt, approvers=["ada"]).execute_complete({}, answer("Approve", "eve"))
+    assert held["verdict"] == "hold"
+    again = approval(module_student, receipt, approvers=["ada"]).execute_complete(
+        {}, answer("Approve", "ada")
+    )
+    assert again["verdict"] == "promote"
+
+
+def test_the_no_of_somebody_else_is_a_hold_and_decides_nothing(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh)
+    held = approval(module_student, receipt, approvers=["ada"]).execute_complete({}, answer("Reject", "eve"))
+    assert held["verdict"] == "hold"
+    again = approval(module_student, receipt, approvers=["ada"]).execute_complete(
+        {}, answer("Approve", "ada")
+    )
+    assert again["verdict"] == "promote"
+
+
+def test_a_no_is_recorded_and_stands(module_student: Any, fresh: dict[str, Any]) -> None:
+    receipt = decide(module_student, fresh)
+    held = approval(module_student, receipt).execute_complete({}, answer("Reject"))
+    assert held["verdict"] == "hold"
+    assert approval(module_student, receipt).execute({})["verdict"] == "hold"
+
+
+def test_a_dataset_that_changed_while_the_question_was_open_is_a_hold(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    store, uri = module_student.gateways.objects, module_student.dataset["heldout_uri"]
+    receipt = decide(module_student, fresh)
+    kept = store.read(uri)
+    store.write(uri, kept + b"\n")
+    try:
+        held = approval(module_student, receipt).execute_complete({}, answer("Approve"))
+    finally:
+        store.write(uri, kept)
+    assert held["verdict"] == "hold"
+    assert not store.exists(fresh["scorecard_uri"].rsplit("/", 1)[0] + "/approval.json")
+
+
+def test_a_default_answer_is_refused(module_student: Any, fresh: dict[str, Any]) -> None:
+    from airflow_distill.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="no default answer"):
+        approval(module_student, fresh, defaults="Approve")
+
+
+def test_the_approver_sees_figures_and_digests_and_no_text(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    from airflow_distill.operators.decision import evidence
+    from airflow_distill.stages.decision.record import read_record
+
+    store = module_student.gateways.objects
+    receipt = decide(module_student, fresh)
+    body = evidence(
+        read_record(store, receipt["decision_uri"])[0], ["every promotion is approved by a person"]
+    )
+    assert "| exact | teacher | 120 |" in body
+    assert receipt["decision_id"] in body
+    heldout = [json.loads(line) for line in store.read(module_student.dataset["heldout_uri"]).splitlines()]
+    assert not any(row["turns"][0][1] in body for row in heldout)
+
+
+DAG = """
+from airflow.sdk import DAG, task
+from airflow_distill.operators.decision import DecidePromotionOperator
+
+with DAG("decide_{on_hold}") as dag:
+    decide = DecidePromotionOperator(
+        task_id="decide", evaluation={evaluation!r}, policy={policy!r}, job={job!r}, on_hold="{on_hold}"
+    )
+
+    @task
+    def promote():
+        return "promoted"
+
+    @task(trigger_rule="all_done")
+    def report(decision):
+        return decision["verdict"]
+
+    decide >> promote()
+    report(decide.output)
+"""
+
+
+@pytest.mark.parametrize(("on_hold", "state"), [("skip", "skipped"), ("return", "success")])
+def test_a_hold_skips_only_what_needs_a_yes(
+    on_hold: str, state: str, module_student: Any, fresh: dict[str, Any], run_dag: Any
+) -> None:
+    w = module_student
+    run = run_dag(DAG.format(on_hold=on_hold, evaluation=fresh, policy=STRICT, job=w.job))
+    instances = {ti.task_id: ti for ti in run.get_task_instances()}
+    assert {k: str(ti.state) for k, ti in instances.items()} == {
+        "decide": "success",
+        "promote": state,
+        "report": "success",
+    }
+    assert instances["report"].xcom_pull(task_ids="report") in ("inconclusive", "reject")
