@@ -34,6 +34,7 @@ from airflow_distill.stages.evaluation.prices import (
     estimate,
     serving,
 )
+from airflow_distill.stages.evaluation.records import Costs
 from airflow_distill.stages.jobs.models import base_model_id
 from airflow_distill.stages.logs.harvest import DEFAULT_LIMIT, salt_digest
 from airflow_distill.stages.logs.parse import Reading
@@ -325,9 +326,10 @@ class CheckBudgetOperator(DistillOperator):
             candidate_hours=None if on_demand else float(self.candidate_hours),
         )
 
-    def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any] | None:
+    def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any]:
+        """Return what the decision may ask about money; without a forecast only the run's own cost is known."""
         if not self.input_tokens_per_day or not self.output_tokens_per_day:
-            return None
+            return Costs(run_usd=most.total_usd, host_kind=plan.host_kind, priced_at=table.date).to_json()
         tokens_in, tokens_out = float(self.input_tokens_per_day), float(self.output_tokens_per_day)
         traffic = Traffic(tokens_in + tokens_out, tokens_in / (tokens_in + tokens_out))
         ways = serving(table, plan.teacher, plan.student, traffic, region=region, hourly_usd=plan.hourly_usd)
