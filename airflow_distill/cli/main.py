@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workload": ("airflow_distill.cli.workload", "write, check, plan and unfold workload files"),
     "iam": ("airflow_distill.cli.iam", "print the least-privilege policies of a workload"),
     "dataset": ("airflow_distill.cli.dataset", "check prompt files and logs; build a dataset from logs"),
+    "doctor": ("airflow_distill.cli.doctor", "ask an account, read-only, whether a job would go through"),
+    "plan": ("airflow_distill.cli.plan", "print the exact request, names, tags and price of a job; send nothing"),
     "release": ("airflow_distill.cli.release", "list and show releases, go back to an older one"),
     "reap": ("airflow_distill.cli.reap", "find what still bills and nobody needs; remove it with --yes"),
     "verify": ("airflow_distill.cli.verify", "check the chain of digests behind the live model"),

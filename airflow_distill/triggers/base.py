@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
+from weakref import WeakSet
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -53,6 +54,18 @@ _ALIASES: Mapping[str, str] = {
     "region": "region_name",
     "submitted_at": "created_at",
 }
+
+
+_TASKS: set[asyncio.Task[Any]] = set()
+_READIED: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+def _kept(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Start a task that nothing but its own end can drop."""
+    task = asyncio.get_running_loop().create_task(work)
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+    return task
 
 
 class RemoteWorkTrigger(BaseTrigger):
@@ -158,6 +171,7 @@ class RemoteWorkTrigger(BaseTrigger):
         yield TriggerEvent({**outcome.to_json(), "carry": self.carry})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> Outcome:
+        self._ready_for_kill()
         policy = WaitPolicy(deadline=parse_time(self.deadline) if self.deadline else None)
         memory, told = WaitMemory(), ""
         async with subscribe(
@@ -213,16 +227,30 @@ class RemoteWorkTrigger(BaseTrigger):
         """Stop the job when a user has ended the task, and only then.
 
         Airflow also calls this when a user clears the task (the new try adopts the job) and when another triggerer has
-        taken the wait over. So the task's state is asked first; one that cannot be read means: do not stop.
+        taken the wait over. So the task's state is asked first; one that cannot be read means: do not stop. Airflow gives
+        up on this method after half a minute; the work itself is shielded and goes on.
         """
-        if not self.cancel_on_kill or WORK[self.kind].stop is None:
-            return
+        if self.cancel_on_kill and WORK[self.kind].stop is not None:
+            await asyncio.shield(_kept(self._stop_if_ended()))
+
+    async def _stop_if_ended(self) -> None:
         state = await self._task_state()
         if state in FINAL_STATES:
             self.log.info("The task is %s: stopping %s.", state, self.arn)
             await self._stop(attempts=3)
         else:
             self.log.info("The task is %s: leaving %s alone.", state or "in no known state", self.arn)
+
+    def _ready_for_kill(self) -> None:
+        """Ask for a task's state once in this triggerer, long before it matters.
+
+        The first question makes Airflow build its API inside the triggerer, which takes seconds; in `on_kill` they would
+        be missing.
+        """
+        loop = asyncio.get_running_loop()
+        if self.cancel_on_kill and self.task_instance is not None and loop not in _READIED:
+            _READIED.add(loop)
+            _kept(self._task_state())
 
     async def _task_state(self) -> str | None:
         """Return the task's state as Airflow's database has it now; None when there is none or it cannot be read."""

@@ -1,0 +1,133 @@
+"""What a run would do, before it does anything: the exact request, its names, tags and price.
+
+`plan_job` sends nothing. With gateways it looks the names up, read-only, to say whether a job would be adopted or bought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_distill.aws.bedrock import BedrockGateway
+from airflow_distill.aws.customization import customization_wish
+from airflow_distill.errors import DistillError
+from airflow_distill.stages.evaluation.prices import PriceTable, RunPlan, estimate
+from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData
+from airflow_distill.stages.jobs.request import Problem, build_request, check_spec
+
+SERVICE_MAXIMUM = 15_000
+"""Pairs to which the service may grow the data when it asks the teacher itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """A planned purchase.
+
+    :param action: `buy`, `adopt`, `refuse`, or `unknown` when nobody was asked.
+    :param found: the generations that exist already, as (name, status).
+    :param price: lines of the estimate, `from` with the records as they are and `to` with the most the service may make.
+    """
+
+    action: str
+    generation: int
+    request: Mapping[str, Any]
+    problems: tuple[Problem, ...] = ()
+    found: tuple[tuple[str, str], ...] = ()
+    price: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "kind": "job-plan",
+            "action": self.action,
+            "generation": self.generation,
+            "found": [{"name": name, "status": status} for name, status in self.found],
+            "problems": [p.to_json() for p in self.problems],
+            "price": dict(self.price),
+            "operation": "CreateModelCustomizationJob",
+            "request": dict(self.request),
+        }
+
+
+def plan_job(
+    spec: CustomizationSpec,
+    bedrock: BedrockGateway | None = None,
+    *,
+    max_generations: int = 2,
+    first_generation: int = 1,
+    records: int | None = None,
+    input_tokens: float | None = None,
+    output_tokens: float | None = None,
+    region: str = "",
+    table: PriceTable | None = None,
+) -> JobPlan:
+    """Return what submitting this spec would do.
+
+    :param records: training records, for the price; the spec's own count when it has one.
+    :param input_tokens: mean tokens of a prompt, for the price; unknown stays unknown.
+    :param output_tokens: mean tokens of an answer.
+    """
+    problems = tuple(check_spec(spec))
+    action, generation = "unknown", first_generation
+    found: tuple[tuple[str, str], ...] = ()
+    if bedrock is not None:
+        action, generation, found = _look(spec, bedrock, first_generation, max_generations)
+    count = records if records is not None else getattr(spec.training, "records", None)
+    return JobPlan(
+        action="refuse" if problems else action,
+        generation=generation,
+        request=build_request(spec, generation),
+        problems=problems,
+        found=found,
+        price=_price(spec, count, input_tokens, output_tokens, region, table or PriceTable.load()),
+    )
+
+
+def _look(
+    spec: CustomizationSpec, bedrock: BedrockGateway, first: int, allowed: int
+) -> tuple[str, int, tuple[tuple[str, str], ...]]:
+    wish = customization_wish(spec, bedrock)
+    found: list[tuple[str, str]] = []
+    for generation in range(first, first + allowed):
+        try:
+            snapshot = wish.find(wish.name_of(generation))
+        except DistillError as error:
+            return f"unknown ({error.message})", generation, tuple(found)
+        if snapshot is None:
+            return "buy", generation, tuple(found)
+        found.append((snapshot.name, snapshot.status))
+        if snapshot.state not in ("failed", "stopped"):
+            return "adopt", generation, tuple(found)
+    return "refuse", first + allowed - 1, tuple(found)
+
+
+def _price(
+    spec: CustomizationSpec,
+    records: int | None,
+    input_tokens: float | None,
+    output_tokens: float | None,
+    region: str,
+    table: PriceTable,
+) -> dict[str, Any]:
+    if records is None:
+        return {"usd": None, "why": "the number of training records is not known"}
+    called = not (isinstance(spec.training, LogsData) and spec.training.use_prompt_response)
+    ends: dict[str, int | None] = {"from": None, "to": SERVICE_MAXIMUM if called else None}
+    told: dict[str, Any] = {"prices_of": table.date}
+    for name, pairs in ends.items():
+        run = RunPlan(
+            teacher=spec.teacher,
+            student=spec.student,
+            train_records=records,
+            heldout_records=0,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            teacher_called=called,
+            epochs=1,
+            pairs=pairs,
+            asked=(),
+        )
+        sum_up = estimate(table, run, region)
+        told[name] = {"usd": sum_up.total_usd, "known_usd": sum_up.known_usd, "unknown": list(sum_up.unknown)}
+    return told

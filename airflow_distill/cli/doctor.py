@@ -1,0 +1,110 @@
+"""`airflow-distill doctor`: ask an account, read-only, whether a distillation job would go through."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures
+
+if TYPE_CHECKING:
+    from airflow_distill.aws.gateways import AwsGateways
+
+_SIGNS = {"ok": "ok", "failed": "FAILED", "warning": "warning", "skipped": "-"}
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_job_arguments(parser)
+    parser.add_argument("--logs", help="where invocation logs are delivered, s3://bucket/prefix")
+    parser.add_argument("--logs-are-data", action="store_true", help="Bedrock is to read the logs itself")
+    parser.add_argument("--host-kind", choices=["provisioned-throughput", "custom-model-deployment"])
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--quiet", action="store_true", help="print only what is not in order")
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `doctor` and `plan` both ask for: the pair, the places and the connection."""
+    parser.add_argument("--teacher", required=True, help="model or inference profile id of the teacher")
+    parser.add_argument("--student", required=True, help="model id of the student, with its context suffix")
+    parser.add_argument("--role", required=True, help="ARN of the service role that Bedrock assumes")
+    parser.add_argument("--root", required=True, help="s3://bucket/prefix of the loop")
+    parser.add_argument("--workload", default="default", help="the workload's name (default: default)")
+    parser.add_argument(
+        "--metadata",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="request metadata that traffic carries",
+    )
+    parser.add_argument("--kms-key", help="key for the custom model")
+    parser.add_argument("--region", help="AWS Region; the SDK's default when left out")
+    parser.add_argument("--profile", help="profile of the AWS configuration")
+    parser.add_argument("--endpoint-url", help="one URL for all services, such as the sandbox's")
+
+
+def filters_of(pairs: Sequence[str]) -> dict[str, Any] | None:
+    """Return `key=value` words as a request metadata filter: one is `equals`, several are all wanted.
+
+    :raises ConfigurationError: a word holds no `=`.
+    """
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise ConfigurationError(f"{wrong[0]!r} is not KEY=VALUE.", hint="Write --metadata app=support.")
+    filters: list[dict[str, Any]] = [{"equals": dict([pair.split("=", 1)])} for pair in pairs]
+    if not filters:
+        return None
+    return filters[0] if len(filters) == 1 else {"andAll": filters}
+
+
+def connect(args: argparse.Namespace) -> AwsGateways:
+    """Build the gateways from the SDK's own credential chain."""
+    from airflow_distill.aws.gateways import gateways_from_session
+
+    return gateways_from_session(
+        region_name=args.region, endpoint_url=args.endpoint_url, profile_name=args.profile
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the checks and print one line each; returns 1 when one failed."""
+    from airflow_distill.aws.doctor import doctor
+
+    spec = Preflight(
+        workload=args.workload,
+        root=args.root,
+        teacher=args.teacher,
+        student=args.student,
+        role_arn=args.role,
+        logs=args.logs,
+        filters=filters_of(args.metadata),
+        logs_are_data=args.logs_are_data,
+        kms_key_id=args.kms_key,
+        host_kind=args.host_kind,
+    )
+    results = doctor(spec, connect(args))
+    if args.json:
+        print(json.dumps([result.to_json() for result in results], indent=2))
+    else:
+        print("\n".join(lines(results, quiet=args.quiet)))
+    return 1 if failures(results) else 0
+
+
+def lines(results: Iterable[CheckResult], *, quiet: bool = False) -> list[str]:
+    """Return the report: a line for each check, the fix below what is not in order, and a sum."""
+    results = list(results)
+    shown = [r for r in results if not quiet or r.status in ("failed", "warning")]
+    out: list[str] = []
+    for result in shown:
+        out.append(f"{_SIGNS[result.status]:<8} {result.name:<20} {result.message}")
+        if result.fix and result.status in ("failed", "warning"):
+            out.append(f"{'':<8} {'':<20} -> {result.fix}")
+    counts = ", ".join(
+        f"{sum(r.status == status for r in results)} {status}"
+        for status in ("ok", "warning", "failed", "skipped")
+    )
+    return [*out, f"{len(results)} checks: {counts}"]

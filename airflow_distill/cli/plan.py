@@ -1,0 +1,138 @@
+"""`airflow-distill plan`: print the exact request, names, tags and price of a job; send nothing."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_distill.cli.doctor import add_job_arguments, connect, filters_of
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.remote.identity import resource_tags
+from airflow_distill.stages.jobs.spec import make_spec
+from airflow_distill.stages.storage import LocalStore
+
+if TYPE_CHECKING:
+    from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.aws.planning import JobPlan
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_job_arguments(parser)
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--manifest", help="manifest.json of a dataset, a path or s3:// URI")
+    data.add_argument("--logs", help="let Bedrock read the invocation logs at s3://bucket/prefix itself")
+    parser.add_argument(
+        "--use-prompt-response", action="store_true", help="with --logs: take logged answers as they are"
+    )
+    parser.add_argument(
+        "--dataset-id", help="with --logs: what tells this run from the next, such as the window"
+    )
+    parser.add_argument("--records", type=int, help="with --logs: how many records, for the price")
+    parser.add_argument("--input-tokens", type=float, help="mean tokens of a prompt, for the price")
+    parser.add_argument("--output-tokens", type=float, help="mean tokens of an answer, for the price")
+    parser.add_argument("--max-response-length", type=int, help="the most tokens the teacher may answer with")
+    parser.add_argument(
+        "--max-generations", type=int, default=2, help="how many jobs these inputs may buy (default: 2)"
+    )
+    parser.add_argument("--owner", help="who answers for what is bought (default: you)")
+    parser.add_argument(
+        "--lifetime-days", type=int, default=90, help="how long the model is meant to live (default: 90)"
+    )
+    parser.add_argument("--offline", action="store_true", help="ask nobody, not even whether the job exists")
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan; returns 1 when the job would be refused."""
+    from airflow_distill.aws.planning import plan_job
+
+    gateways = None if args.offline else connect(args)
+    expires = datetime.now(UTC) + timedelta(days=args.lifetime_days)
+    spec = make_spec(
+        workload=args.workload,
+        root=args.root,
+        role_arn=args.role,
+        teacher=args.teacher,
+        student=args.student,
+        max_response_length=args.max_response_length,
+        kms_key_id=args.kms_key,
+        tags=resource_tags(args.workload, "command-line", args.owner or getpass.getuser(), expires),
+        **_data(args, gateways),
+    )
+    plan = plan_job(
+        spec,
+        gateways.bedrock if gateways else None,
+        max_generations=args.max_generations,
+        records=args.records,
+        input_tokens=args.input_tokens,
+        output_tokens=args.output_tokens,
+        region=args.region or (gateways.bedrock.region if gateways else ""),
+    )
+    print(json.dumps(plan.to_json(), indent=2) if args.json else "\n".join(lines(plan)))
+    return 1 if plan.action == "refuse" else 0
+
+
+def _data(args: argparse.Namespace, gateways: AwsGateways | None) -> dict[str, Any]:
+    if args.logs:
+        logs = {
+            "uri": args.logs,
+            "use_prompt_response": args.use_prompt_response,
+            "filters": filters_of(args.metadata),
+        }
+        return {"invocation_logs": logs, "dataset_id": args.dataset_id}
+    manifest = json.loads(_read(args.manifest, gateways))
+    train = manifest["train"]
+    return {
+        "dataset": {
+            "dataset_id": manifest["dataset_id"],
+            "train_uri": train["uri"],
+            "train_records": train["records"],
+            "with_answers": manifest.get("with_answers", False),
+        }
+    }
+
+
+def _read(uri: str, gateways: AwsGateways | None) -> bytes:
+    if not uri.startswith("s3://"):
+        return LocalStore().read(str(Path(uri)))
+    if gateways is None:
+        raise ConfigurationError(
+            "plan: a manifest in S3 cannot be read offline.", hint="Leave --offline out, or copy it."
+        )
+    return gateways.objects.read(uri)
+
+
+def lines(plan: JobPlan) -> list[str]:
+    """Return the plan for people: what would happen, the price, the tags, then the request as it would be sent."""
+    request = dict(plan.request)
+    tags = {tag["key"]: tag["value"] for tag in request.get("jobTags", ())}
+    out = [f"action       {plan.action} (generation {plan.generation})"]
+    out += [f"exists       {name}: {status}" for name, status in plan.found]
+    out += [f"refused      {p.path}: {p.message} -> {p.fix}" for p in plan.problems]
+    out += [f"job          {request['jobName']}", f"model        {request['customModelName']}"]
+    out += [f"output       {request['outputDataConfig']['s3Uri']}"]
+    out += [f"tag          {key} = {value}" for key, value in sorted(tags.items())]
+    out += _price_lines(plan)
+    return [*out, "request      CreateModelCustomizationJob", json.dumps(request, indent=2)]
+
+
+def _price_lines(plan: JobPlan) -> list[str]:
+    if "from" not in plan.price:
+        return [f"price        unknown: {plan.price.get('why', '')}"]
+    out = [f"price        as of {plan.price['prices_of']}, one epoch"]
+    names = {"from": "with the records as they are", "to": "if the service grows them to 15,000"}
+    for name, told in names.items():
+        part = plan.price[name]
+        usd = "unknown" if part["usd"] is None else f"{part['usd']:.2f} USD"
+        rest = (
+            f" (known part {part['known_usd']:.2f} USD; unknown: {', '.join(part['unknown'])})"
+            if part["unknown"]
+            else ""
+        )
+        out.append(f"             {told}: {usd}{rest}")
+    return out

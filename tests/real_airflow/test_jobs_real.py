@@ -1,0 +1,159 @@
+"""Jobs on a real scheduler and triggerer: killed, cleared, back-filled, marked, restarted; still one job each.
+
+The scenarios share one Airflow and run side by side, because every process start costs seconds.
+`DISTILL_TRIGGERER_RESTARTS` sets how often the triggerer is restarted (default 2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_distill.remote.submit import FAULT_POINTS
+from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.traffic import support_tickets
+from tests.real_airflow.running import RealAirflow, wait
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+RESTARTS = int(os.environ.get("DISTILL_TRIGGERER_RESTARTS", "2"))
+POINTS = (*FAULT_POINTS, "before-remember", "after-remember", "before-defer")
+DAGS = (Path(__file__).parent / "jobs_dags.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def airflow(real_airflow: RealAirflow, real_sandbox: Sandbox) -> RealAirflow:
+    """The running Airflow with the Dags of this module, and a dataset in the bucket."""
+    records = [
+        {
+            "schemaVersion": "bedrock-conversation-2024",
+            "messages": [{"role": "user", "content": [{"text": p.prompt}]}],
+        }
+        for p in support_tickets(110)
+    ]
+    real_sandbox.client("s3").put_object(
+        Bucket="distill-sandbox",
+        Key="loop/train.jsonl",
+        Body="\n".join(json.dumps(r) for r in records).encode(),
+    )
+    real_airflow.add_dag("jobs_dags", DAGS.replace("POINTS = ()", f"POINTS = {POINTS!r}"))
+    real_airflow.wait_until_healthy("waits", timeout=300)
+    return real_airflow
+
+
+def jobs(sandbox: Sandbox) -> list[dict[str, Any]]:
+    pages = sandbox.client("bedrock").get_paginator("list_model_customization_jobs").paginate()
+    return [job for page in pages for job in page["modelCustomizationJobSummaries"]]
+
+
+def of(sandbox: Sandbox, workload: str) -> list[dict[str, Any]]:
+    return [job for job in jobs(sandbox) if re.fullmatch(rf"{workload}-j[0-9a-f]{{16}}-\d+", job["jobName"])]
+
+
+def status(sandbox: Sandbox, workload: str) -> str:
+    (job,) = of(sandbox, workload)
+    return str(job["status"])
+
+
+def finished(airflow: RealAirflow, dag_id: str, run_id: str, timeout: float = 300) -> str:
+    wait(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), f"{dag_id} to finish", timeout)
+    return airflow.run_state(dag_id, run_id)
+
+
+def test_killed_at_every_point_of_submit_cleared_back_filled_and_run_twice_there_is_one_job_each(
+    airflow: RealAirflow, real_sandbox: Sandbox
+):
+    real_sandbox.world.set_pace("reads:3")
+    real_sandbox.faults.add(
+        "lost-answer", operation="CreateModelCustomizationJob", match="*k-after-create-error-*", count=1
+    )
+    real_sandbox.faults.add(
+        "fail", operation="CreateModelCustomizationJob", match="*fails-once-*", count=1, message="internal"
+    )
+    killed = airflow.trigger("killed")
+    twins = [airflow.trigger("again") for _ in range(2)]
+    assert finished(airflow, "killed", killed) == "success"
+    tries = {t["task_id"]: t["try_number"] for t in airflow.task_instances("killed", killed)}
+    assert tries == {**{f"at_{point}": 2 for point in POINTS}, "fails_once": 2}
+    for run in twins:
+        assert finished(airflow, "again", run) == "success"
+
+    airflow.clear("killed", killed, *(f"at_{point}" for point in POINTS), "fails_once")
+    airflow.clear("again", twins[0], "distill")
+    airflow.backfill("again", "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z")
+    wait(lambda: len(airflow.runs("again")) >= 4, "the back-fill to begin")
+    wait(lambda: all(run["state"] == "success" for run in airflow.runs("again")), "all runs", 300)
+    assert finished(airflow, "killed", killed) == "success"
+
+    bought = Counter(re.sub(r"-j[0-9a-f]{16}-\d+$", "", job["jobName"]) for job in jobs(real_sandbox))
+    assert bought == {**{f"k-{point}": 1 for point in POINTS}, "fails-once": 2, "again": 1}
+    assert real_sandbox.calls("CreateModelCustomizationJob") == sum(bought.values())
+
+
+def test_only_a_user_who_ends_the_task_stops_the_job_and_deadlines_outlast_restarts(
+    airflow: RealAirflow, real_sandbox: Sandbox
+):
+    real_sandbox.faults.clear()
+    real_sandbox.world.set_pace("seconds:432000")
+    run = airflow.trigger("waits")
+    waiting = ("untouched", "cleared", "marked", "deadline")
+    for task in waiting:
+        airflow.wait_for_state("waits", run, task, "deferred", timeout=300)
+    for index in range(2):
+        airflow.wait_for_state("waits", run, "mapped", "deferred", timeout=300, map_index=index)
+    airflow.wait_for_state("waits", run, "blocking", "running", timeout=300)
+    wait(lambda: len(of(real_sandbox, "blocking")) == 1, "the blocking task to submit")
+    time.sleep(10)
+
+    # Marked in the UI: stopping within a minute. Cleared: the new try adopts.
+    for task in ("marked", "blocking"):
+        airflow.mark("waits", run, task, "failed")
+    airflow.mark("waits", run, "mapped", "success", map_index=1)
+    airflow.clear("waits", run, "cleared")
+    for workload in ("marked", "blocking", "mapped1"):
+        took = wait(lambda w=workload: status(real_sandbox, w) == "Stopping", f"{workload} to stop", 60)
+        print(f"{workload}: stopping after {took:.1f} s")
+    airflow.wait_for_state("waits", run, "cleared", "deferred", timeout=120)
+    assert "leaving" in airflow.task_log("waits", run, "cleared")
+
+    # Restarts, and a pause long enough for another triggerer to adopt the waits.
+    for _ in range(RESTARTS):
+        airflow.restart("triggerer", "triggerer")
+        time.sleep(8)
+    owner = airflow.triggerer_of("waits", run, "untouched")
+    airflow.start_triggerer("second")
+    time.sleep(10)
+    airflow.signal("triggerer", signal.SIGSTOP)
+    wait(
+        lambda: airflow.triggerer_of("waits", run, "untouched") not in (None, owner),
+        "another triggerer to adopt the waits", 180,
+    )  # fmt: skip
+    time.sleep(5)
+    airflow.signal("triggerer", signal.SIGCONT)
+    time.sleep(15)
+
+    # The deadline of two minutes began with the job and passed over all of this.
+    airflow.wait_for_state("waits", run, "deadline", "failed", timeout=240)
+    (job,) = of(real_sandbox, "deadline")
+    assert job["status"] == "Stopping"
+
+    assert airflow.state("waits", run, "untouched") == "deferred"
+    for workload in ("untouched", "cleared", "mapped0"):
+        assert status(real_sandbox, workload) == "InProgress"
+    assert real_sandbox.calls("StopModelCustomizationJob") == 4
+    assert len(of(real_sandbox, "cleared")) == 1
+
+    # Five days later.
+    real_sandbox.clock.advance(432001)
+    assert airflow.wait_for_state("waits", run, "untouched", "success", timeout=120) == "success"
+    receipt = airflow.xcom("waits", run, "untouched")
+    assert receipt["custom_model_arn"]
+    assert receipt["status"] == "Completed"
