@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_distill.errors import ConfigurationError
@@ -12,6 +13,7 @@ from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failur
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.workload.config import Workload
 
 _SIGNS = {"ok": "ok", "failed": "FAILED", "warning": "warning", "skipped": "-"}
 
@@ -28,11 +30,14 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `doctor` and `plan` both ask for: the pair, the places and the connection."""
-    parser.add_argument("--teacher", required=True, help="model or inference profile id of the teacher")
-    parser.add_argument("--student", required=True, help="model id of the student, with its context suffix")
-    parser.add_argument("--role", required=True, help="ARN of the service role that Bedrock assumes")
-    parser.add_argument("--root", required=True, help="s3://bucket/prefix of the loop")
-    parser.add_argument("--workload", default="default", help="the workload's name (default: default)")
+    parser.add_argument(
+        "--workload", metavar="FILE", type=Path, help="workload file; other arguments go before it"
+    )
+    parser.add_argument("--name", help="the workload's name (default: the file's, or default)")
+    parser.add_argument("--teacher", help="model or inference profile id of the teacher")
+    parser.add_argument("--student", help="model id of the student, with its context suffix")
+    parser.add_argument("--role", help="ARN of the service role that Bedrock assumes")
+    parser.add_argument("--root", help="s3://bucket/prefix of the loop")
     parser.add_argument(
         "--metadata",
         nargs="*",
@@ -45,6 +50,74 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", help="AWS Region; the SDK's default when left out")
     parser.add_argument("--profile", help="profile of the AWS configuration")
     parser.add_argument("--endpoint-url", help="one URL for all services, such as the sandbox's")
+
+
+def complete(args: argparse.Namespace) -> argparse.Namespace:
+    """Fill what was left out from the workload file, and see that nothing needed is missing.
+
+    :raises ConfigurationError: an argument is missing.
+    """
+    if args.workload is not None:
+        from airflow_distill.workload.reading import read_workload
+
+        file = read_workload(args.workload)
+        told: dict[str, Any] = {
+            "name": file.name,
+            "teacher": file.teacher,
+            "student": file.student,
+            "role": file.role_arn,
+            "root": file.root,
+            "region": file.region_name,
+            "kms_key": file.job.kms_key,
+        }
+        for name, value in told.items():
+            if getattr(args, name) is None:
+                setattr(args, name, value)
+        args.file = file
+    lacking = [name for name in ("teacher", "student", "role", "root") if getattr(args, name) is None]
+    if lacking:
+        raise ConfigurationError(
+            f"--{lacking[0]} is missing.", hint="Name a workload file with --workload, or give each argument."
+        )
+    args.name = args.name or "default"
+    return args
+
+
+def preflight_of(args: argparse.Namespace) -> Preflight:
+    """Return what to ask about, from completed arguments."""
+    file: Workload | None = getattr(args, "file", None)
+    filters, logs, as_data, pairs, host, tags = (
+        filters_of(args.metadata),
+        args.logs,
+        args.logs_are_data,
+        False,
+        args.host_kind,
+        {},
+    )
+    if file is not None:
+        tags = dict(file.tags)
+        as_data = as_data or file.dataset.source.startswith("logs-")
+        pairs = file.dataset.source == "logs-pairs"
+        host = host or (
+            file.deployment.host if file.deployment.enabled and file.deployment.host != "auto" else None
+        )
+        if file.logs is not None:
+            logs = logs or file.logs.location
+            filters = filters or (file.logs.metadata.as_request() if file.logs.metadata else None)
+    return Preflight(
+        workload=args.name,
+        root=args.root,
+        teacher=args.teacher,
+        student=args.student,
+        role_arn=args.role,
+        logs=logs,
+        filters=filters,
+        logs_are_data=as_data,
+        use_prompt_response=pairs,
+        kms_key_id=args.kms_key,
+        host_kind=host,
+        tags=tags,
+    )
 
 
 def filters_of(pairs: Sequence[str]) -> dict[str, Any] | None:
@@ -74,18 +147,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the checks and print one line each; returns 1 when one failed."""
     from airflow_distill.aws.doctor import doctor
 
-    spec = Preflight(
-        workload=args.workload,
-        root=args.root,
-        teacher=args.teacher,
-        student=args.student,
-        role_arn=args.role,
-        logs=args.logs,
-        filters=filters_of(args.metadata),
-        logs_are_data=args.logs_are_data,
-        kms_key_id=args.kms_key,
-        host_kind=args.host_kind,
-    )
+    spec = preflight_of(complete(args))
     results = doctor(spec, connect(args))
     if args.json:
         print(json.dumps([result.to_json() for result in results], indent=2))

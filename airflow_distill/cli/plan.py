@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.doctor import add_job_arguments, connect, filters_of
+from airflow_distill.cli.doctor import add_job_arguments, complete, connect, filters_of
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.stages.jobs.spec import make_spec
@@ -51,17 +51,18 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan; returns 1 when the job would be refused."""
     from airflow_distill.aws.planning import plan_job
 
+    complete(args)
     gateways = None if args.offline else connect(args)
     expires = datetime.now(UTC) + timedelta(days=args.lifetime_days)
     spec = make_spec(
-        workload=args.workload,
+        workload=args.name,
         root=args.root,
         role_arn=args.role,
         teacher=args.teacher,
         student=args.student,
         max_response_length=args.max_response_length,
         kms_key_id=args.kms_key,
-        tags=resource_tags(args.workload, "command-line", args.owner or getpass.getuser(), expires),
+        tags=resource_tags(args.name, "command-line", args.owner or getpass.getuser(), expires),
         **_data(args, gateways),
     )
     plan = plan_job(

@@ -40,7 +40,13 @@ class RealAirflow(LocalAirflow):
         """Make one in a folder; nothing is started."""
         dags = home / "dags"
         dags.mkdir(parents=True, exist_ok=True)
-        return cls(home, dags, free_port(), {**QUICK, **variables}, Processes(home / "logs"))
+        return cls(
+            home=home,
+            dags=dags,
+            port=free_port(),
+            processes=Processes(home / "logs"),
+            variables={**QUICK, **variables},
+        )
 
     def start_all(self) -> None:
         """Make the database and start the four components."""
