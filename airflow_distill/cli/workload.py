@@ -11,9 +11,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.evaluation.prices import PriceTable
+    from airflow_distill.workload.config import Workload
     from airflow_distill.workload.reading import Read
 
 
@@ -31,6 +33,20 @@ def register(parser: argparse.ArgumentParser) -> None:
     lint.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="workload file or folder")
     lint.add_argument("--json", action="store_true", help="print problems as JSON lines")
     lint.set_defaults(work=lint_files)
+    plan = commands.add_parser("plan", help="print tasks, request and price", description=_what(plan_file))
+    plan.add_argument("path", metavar="FILE", type=Path, help="workload file")
+    plan.add_argument("--manifest", metavar="URI", help="manifest.json of a dataset, a path or s3:// URI")
+    plan.add_argument(
+        "--input-tokens", type=float, metavar="N", help="mean tokens of a prompt, for the price"
+    )
+    plan.add_argument(
+        "--output-tokens", type=float, metavar="N", help="mean tokens of an answer, for the price"
+    )
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    plan.set_defaults(work=plan_file)
+    eject = commands.add_parser("eject", help="print plain operator code", description=_what(eject_file))
+    eject.add_argument("path", metavar="FILE", type=Path, help="workload file")
+    eject.set_defaults(work=eject_file)
     schema = commands.add_parser("schema", help="print the JSON schema", description=_what(print_schema))
     schema.set_defaults(work=print_schema)
 
@@ -74,6 +90,91 @@ def lint_files(args: argparse.Namespace) -> int:
     for path in args.paths:
         found += check_folder(path) if path.is_dir() else [check_workload(path)]
     return _report(found, as_json=args.json)
+
+
+def plan_file(args: argparse.Namespace) -> int:
+    """Print the tasks of the loop, the job request with its names and tags, and its price. Sends nothing."""
+    from airflow_distill.aws.planning import plan_job
+    from airflow_distill.remote.identity import resource_tags
+    from airflow_distill.workload import tasks
+    from airflow_distill.workload.iam import home_region
+    from airflow_distill.workload.reading import read_workload
+
+    workload = read_workload(args.path)
+    receipt = _receipt_of(args.manifest) if args.manifest else _imagined(workload)
+    spec = tasks.job_spec(workload, receipt, resource_tags(workload.name, "plan", workload.owner))
+    plan = plan_job(
+        spec,
+        max_generations=workload.job.submissions,
+        records=receipt["train_records"],
+        input_tokens=args.input_tokens,
+        output_tokens=args.output_tokens,
+        region=workload.region_name or home_region(workload),
+        table=_prices(workload),
+    )
+    steps = [
+        {"task_id": f"{group.stage}.{task.task_id}", "operator": task.operator}
+        for group in tasks.loop(workload)
+        for task in group.tasks
+    ]
+    if args.json:
+        print(json.dumps({"workload": workload.name, "tasks": steps, "job": plan.to_json()}, indent=2))
+    else:
+        from airflow_distill.cli.plan import lines
+
+        for step in steps:
+            print(f"task         {step['task_id']}  {step['operator'].rpartition('.')[2]}")
+        if not args.manifest:
+            print(f"dataset      {receipt['dataset_id']} (imagined; --manifest takes a real one)")
+        print("\n".join(lines(plan)))
+    return 1 if plan.problems else 0
+
+
+def _receipt_of(uri: str) -> dict[str, Any]:
+    """Return what a dataset's manifest says of it, as its receipt would."""
+    from airflow_distill.aws.gateways import gateways_from_session
+    from airflow_distill.stages.storage import LocalStore
+
+    store = gateways_from_session().objects if uri.startswith("s3://") else LocalStore()
+    manifest = json.loads(store.read(uri))
+    train = manifest["train"]
+    return {
+        "dataset_id": manifest["dataset_id"],
+        "train_uri": train["uri"],
+        "train_records": train["records"],
+        "with_answers": manifest.get("with_answers", False),
+    }
+
+
+def _imagined(workload: Workload) -> dict[str, Any]:
+    """Return the receipt of a dataset as large as the file allows; its id shows where the real one will stand."""
+    dataset = workload.dataset
+    return {
+        "dataset_id": "example",
+        "train_uri": f"{workload.root}/{workload.name}/datasets/example/train.jsonl",
+        "train_records": round(dataset.size * (1 - dataset.heldout)),
+        "with_answers": dataset.source == "curated-with-answers",
+    }
+
+
+def _prices(workload: Workload) -> PriceTable:
+    from airflow_distill.stages.evaluation.prices import PriceTable
+    from airflow_distill.stages.storage import LocalStore
+    from airflow_distill.workload.prices import with_prices
+
+    table = PriceTable.load()
+    if workload.budget.prices and not workload.budget.prices.startswith("s3://"):
+        table = PriceTable.from_json(json.loads(LocalStore().read(workload.budget.prices)))
+    return with_prices(table, workload.student, dict(workload.budget.student_prices))
+
+
+def eject_file(args: argparse.Namespace) -> int:
+    """Print a Dag file that builds the workload's tasks as plain operators."""
+    from airflow_distill.workload.reading import read_workload
+    from airflow_distill.workload.source import dag_source
+
+    sys.stdout.write(dag_source(read_workload(args.path), args.path.name))
+    return 0
 
 
 def print_schema(args: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,7 @@ from airflow_distill.stages.dataset.golden import read_golden
 from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.digest import keyed_hash, prompt_digest
 from airflow_distill.stages.evaluation.prices import (
-    UNITS,
     Bill,
-    Price,
     PriceTable,
     RunPlan,
     Traffic,
@@ -42,6 +39,7 @@ from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.shard_file import Harvest
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.workload.prices import with_prices
 
 MOST_PAIRS = 15_000
 """To so many the service may grow a training set by synthesis, at the author's expense."""
@@ -368,23 +366,6 @@ def price_table(store: ObjectStore, uri: str | None) -> PriceTable:
             f"prices: there is no price table at {uri} ({type(error).__name__}).",
             hint="Give its URI or path.",
         ) from error
-
-
-def with_prices(table: PriceTable, student: str, given: Mapping[str, float] | None) -> PriceTable:
-    """Return the table with the author's own prices of the student before all others."""
-    rows = [
-        Price(
-            item,
-            base_model_id(student),
-            UNITS[item][0],
-            float(usd),
-            "the workload's file",
-            table.date,
-            "stated",
-        )
-        for item, usd in (given or {}).items()
-    ]
-    return replace(table, rows=(*rows, *table.rows))
 
 
 def mean_tokens(profile: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -8,7 +8,6 @@ mistake does not take the others down.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from airflow_distill.workload import tasks
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.reading import Problem, check_folder
 
-START = datetime(2024, 1, 1, tzinfo=UTC)
 TAGS = ("airflow-distill",)
 GUARDS = "distill_guards"
 """Id of the Dag that looks after lifecycles and commitments of all workloads of a folder."""
@@ -63,30 +61,20 @@ def build_dag(
 ) -> DAG:
     """Build the Dag of one workload. Two of its runs never overlap."""
     with DAG(
-        dag_id=f"{prefix}{workload.name}",
-        description=workload.description or f"Distil {workload.teacher} into {workload.student}",
-        doc_md=dag_doc(workload),
+        **tasks.dag_arguments(workload, prefix),
         schedule=schedule_of(workload),
-        start_date=START,
-        catchup=workload.schedule.catchup,
-        max_active_runs=1,
         default_args=dict(default_args or {}),
-        params=dag_params(),
-        tags={*TAGS, workload.owner},
+        params={
+            name: Param(None, type=["null", "string"], format="date-time", description=text)
+            for name, text in tasks.PARAMETERS.items()
+        },
         on_failure_callback=notifiers(workload, "failure") or None,
     ) as dag:
         loop_groups(workload)
-    attach_notifiers(dag, workload)
+    for task_id, callback, event in tasks.callbacks(workload):
+        if told := notifiers(workload, event):
+            setattr(dag.task_dict[task_id], callback, told)
     return dag
-
-
-def dag_params() -> dict[str, Param]:
-    """Return what a run by hand may say: the window it covers."""
-    text = "ISO 8601, UTC, full hours; the workload file's window when empty"
-    return {
-        name: Param(None, type=["null", "string"], format="date-time", description=text)
-        for name in ("window_start", "window_end")
-    }
 
 
 def schedule_of(workload: Workload) -> Any:
@@ -99,38 +87,9 @@ def schedule_of(workload: Workload) -> Any:
     return None
 
 
-def dag_doc(workload: Workload) -> str:
-    """Return the page Airflow shows beside the Dag."""
-    lines = [
-        workload.description or f"Distils `{workload.teacher}` into `{workload.student}`.",
-        "",
-        f"- Owner: {workload.owner}",
-        f"- Goods: `{workload.root}/{workload.name}/`",
-        f"- Budget: {workload.budget.usd_per_run:g} USD a run",
-    ]
-    if workload.budget.usd_per_month:
-        lines[-1] += f", {workload.budget.usd_per_month:g} USD a month"
-    return "\n".join(lines)
-
-
 def notifiers(workload: Workload, event: str) -> list[Any]:
     """Return the notifiers that the file wants to hear of an event."""
-    return [
-        WorkloadNotifier(workload.name, workload.owner, event, alert.notifier, alert.arguments)
-        for alert in workload.alerts
-        if event in alert.events
-    ]
-
-
-def attach_notifiers(dag: DAG, workload: Workload) -> None:
-    """Tell of verdicts when the decision has been made, and of spend when the budget stops a run."""
-    for task_id, event, callback in (
-        ("decision.approve", "verdict", "on_success_callback"),
-        ("jobs.check_budget", "spend", "on_failure_callback"),
-    ):
-        found = notifiers(workload, event)
-        if found and task_id in dag.task_dict:
-            setattr(dag.task_dict[task_id], callback, found)
+    return [WorkloadNotifier(**arguments) for arguments in tasks.notifications(workload, event)]
 
 
 def broken_dag(dag_id: str, problems: Sequence[Problem]) -> DAG:
@@ -141,7 +100,7 @@ def broken_dag(dag_id: str, problems: Sequence[Problem]) -> DAG:
         description="The workload file is wrong: " + lines[0][:200],
         doc_md="The workload file is wrong.\n\n" + "\n".join(f"- `{line}`" for line in lines),
         schedule=None,
-        start_date=START,
+        start_date=tasks.START,
         tags={*TAGS, "broken"},
     ) as dag:
         operator_class(f"{tasks.OPERATORS}.workload.ReportProblemsOperator")(
@@ -162,7 +121,7 @@ def guards_dag(
         dag_id=dag_id,
         description="Warn of base models and commitments that come to their end",
         schedule=CronTriggerTimetable("17 6 * * *" if schedule == "@daily" else schedule, timezone="UTC"),
-        start_date=START,
+        start_date=tasks.START,
         catchup=False,
         max_active_runs=1,
         default_args=dict(default_args or {}),

@@ -151,13 +151,17 @@ def operator_class(path: str) -> Any:
 
 def fill(arguments: Mapping[str, Any], receipts: Mapping[str, Any]) -> dict[str, Any]:
     """Put XComs where arguments refer to them; an optional receipt that is absent leaves its argument out."""
-    out: dict[str, Any] = {}
-    for name, value in arguments.items():
-        if isinstance(value, Output):
-            if value.what not in receipts:
-                continue
-            found = receipts[value.what]
-            out[name] = found[value.key] if value.key else found
-        else:
-            out[name] = value
-    return out
+    return {
+        name: _filled(value, receipts)
+        for name, value in arguments.items()
+        if not isinstance(value, Output) or value.what in receipts
+    }
+
+
+def _filled(value: Any, receipts: Mapping[str, Any]) -> Any:
+    if isinstance(value, Output):
+        found = receipts[value.what]
+        return found[value.key] if value.key else found
+    if isinstance(value, list):
+        return [_filled(item, receipts) for item in value]
+    return value

@@ -287,7 +287,13 @@ class Evaluation(Settings):
     slices: tuple[str, ...] = Field(
         default=(), description="request metadata keys to report separately; those with few values when empty"
     )
-    judge: str | None = Field(default=None, description="model id of a judge, not of the pair's family")
+    judge: str | None = Field(
+        default=None,
+        description="model id of a pairwise judge, not of the pair's family; metric `judge_preference`",
+    )
+    judge_labels: S3Uri | None = Field(
+        default=None, description="pairs that people have compared; without them the judge only advises"
+    )
     untuned: bool = Field(default=True, description="ask the untuned student too")
     threads: Count = Field(default=8, ge=1, le=64, description="most requests in flight at once")
 

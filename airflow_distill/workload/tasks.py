@@ -8,13 +8,16 @@ back-filled, on an asset, by hand.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_distill.remote import identity
 from airflow_distill.stages.jobs.models import hosts_of
+from airflow_distill.stages.jobs.records import CustomizationSpec
+from airflow_distill.stages.jobs.spec import make_spec
 from airflow_distill.workload.config import Workload, metric_of
 
 OPERATORS = "airflow_distill.operators"
@@ -89,6 +92,91 @@ def loop(workload: Workload) -> tuple[GroupSpec, ...]:
     if workload.deployment.enabled:
         groups.append(deployment_tasks(workload))
     return tuple(groups)
+
+
+def dag_arguments(workload: Workload, prefix: str = "distill_") -> dict[str, Any]:
+    """Return what the Dag of a workload is made with, schedule and parameters aside."""
+    return {
+        "dag_id": f"{prefix}{workload.name}",
+        "description": workload.description or f"Distil {workload.teacher} into {workload.student}",
+        "doc_md": dag_doc(workload),
+        "start_date": START,
+        "catchup": workload.schedule.catchup,
+        "max_active_runs": 1,
+        "tags": ["airflow-distill", workload.owner],
+    }
+
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+"""Before any run; back-fills may start here."""
+
+PARAMETERS = {
+    "window_start": "start of the window to read, ISO 8601, UTC, full hours; the usual window when empty",
+    "window_end": "end of that window, exclusive",
+}
+"""What a run by hand may say."""
+
+
+def dag_doc(workload: Workload) -> str:
+    """Return the page Airflow shows beside the Dag."""
+    budget = f"{workload.budget.usd_per_run:g} USD a run"
+    if workload.budget.usd_per_month:
+        budget += f", {workload.budget.usd_per_month:g} USD a month"
+    lines = [
+        workload.description or f"Distils `{workload.teacher}` into `{workload.student}`.",
+        "",
+        f"- Teacher and student: `{workload.teacher}`, `{workload.student}`",
+        f"- Owner: {workload.owner}",
+        f"- Goods: `{workload.root}/{workload.name}/`",
+        f"- Budget: {budget}",
+    ]
+    return "\n".join(lines)
+
+
+def fresh_logs_arguments(workload: Workload) -> dict[str, Any]:
+    """Return what the watcher of a workload's logs is made with."""
+    logs, schedule = workload.logs, workload.schedule
+    assert logs is not None
+    return {
+        "location": logs.location,
+        "workload": workload.name,
+        "threshold": schedule.fresh_prompts,
+        "model": workload.teacher,
+        "check_every": schedule.check_every.total_seconds(),
+        "aws_conn_id": workload.aws_conn_id,
+        **_given(
+            metadata=logs.metadata.as_request() if logs.metadata else None,
+            operations=list(logs.operations),
+            identity=logs.identity,
+            system_digest=logs.system_digest,
+            mapping=dict(logs.models),
+            region_name=workload.region_name,
+        ),
+    }
+
+
+def notifications(workload: Workload, event: str) -> list[dict[str, Any]]:
+    """Return what the notifiers that want to hear of an event are made with."""
+    return [
+        {
+            "workload": workload.name,
+            "owner": workload.owner,
+            "event": event,
+            "notifier": alert.notifier,
+            "arguments": dict(alert.arguments),
+        }
+        for alert in workload.alerts
+        if event in alert.events
+    ]
+
+
+def callbacks(workload: Workload) -> list[tuple[str, str, str]]:
+    """Return (task id, callback, event): who tells of verdicts, and of the budget that stops a run."""
+    last = "decide" if workload.approval.mode == "never" else "approve"
+    return [
+        (f"decision.{last}", "on_success_callback", "verdict"),
+        ("jobs.check_budget", "on_failure_callback", "spend"),
+    ]
 
 
 def default_arguments(workload: Workload) -> dict[str, Any]:
@@ -320,6 +408,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             "dataset": Output("dataset"),
             "metrics": list(evaluation.scorers),
             **_given(slices=list(evaluation.slices)),
+            **({"scores": [Output("scores")]} if evaluation.judge else {}),
         },
         makes="evaluation",
     )
@@ -330,7 +419,20 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
         after=("answers",),
         removes="host",
     )
-    return GroupSpec("evaluation", (create, collect, score, remove))
+    return GroupSpec("evaluation", (create, collect, *_judge(workload), score, remove))
+
+
+def _judge(workload: Workload) -> tuple[TaskSpec, ...]:
+    evaluation = workload.evaluation
+    if not evaluation.judge:
+        return ()
+    arguments = {
+        "answers": Output("answers"),
+        "dataset": Output("dataset"),
+        "judge": evaluation.judge,
+        **_given(labels=evaluation.judge_labels),
+    }
+    return (TaskSpec("judge", f"{OPERATORS}.judge.JudgeAnswersOperator", arguments, makes="scores"),)
 
 
 def decision_tasks(workload: Workload) -> GroupSpec:
@@ -347,18 +449,19 @@ def decision_tasks(workload: Workload) -> GroupSpec:
         ),
     }
     asks = approval.mode != "never"
-    evidence = {
-        "evaluation": Output("evaluation"),
-        "policy": policy(workload),
-        "job": Output("job"),
-        "dataset": Output("dataset"),
-        "incumbent": Output("live", "host_arn"),
-        "costs": Output("budget", "costs"),
-    }
+    now_true = {"dataset": Output("dataset"), "incumbent": Output("live", "host_arn")}
     decide = TaskSpec(
         "decide",
         f"{OPERATORS}.decision.DecidePromotionOperator",
-        {**evidence, **_given(approval=rule if asks else None)},
+        {
+            "evaluation": Output("evaluation"),
+            "policy": policy(workload),
+            "job": Output("job"),
+            **now_true,
+            "costs": Output("budget", "costs"),
+            **_given(approval=rule if asks else None),
+            **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
+        },
         makes="verdict" if asks else "decision",
     )
     if not asks:
@@ -366,7 +469,7 @@ def decision_tasks(workload: Workload) -> GroupSpec:
     approve = TaskSpec(
         "approve",
         f"{OPERATORS}.decision.ApprovePromotionOperator",
-        {"decision": Output("verdict"), "rule": rule, "response_timeout": approval.wait},
+        {"decision": Output("verdict"), **rule, **now_true, "response_timeout": approval.wait},
         makes="decision",
     )
     return GroupSpec("decision", (decide, approve))
@@ -443,3 +546,13 @@ def _place(workload: Workload) -> dict[str, Any]:
 def _given(**arguments: Any) -> dict[str, Any]:
     """Return the arguments that say something; the operators' own defaults stand for the others."""
     return {name: value for name, value in arguments.items() if value not in (None, "", [], {})}
+
+
+def job_spec(workload: Workload, dataset: Mapping[str, Any], tags: Mapping[str, str]) -> CustomizationSpec:
+    """Return the job that a run with this dataset receipt would buy, by the road the operator takes."""
+    (distill,) = [task for task in job_tasks(workload).tasks if task.makes == "job"]
+    known = set(inspect.signature(make_spec).parameters)
+    arguments = {name: value for name, value in distill.arguments.items() if name in known}
+    if "dataset" in arguments:
+        arguments["dataset"] = dict(dataset)
+    return make_spec(**{**arguments, "tags": {**arguments.get("tags", {}), **tags}})
