@@ -9,12 +9,21 @@ from typing import Any
 import pytest
 
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.stages.jobs.request import build_request
 from airflow_distill.workload.config import Workload
+from airflow_distill.workload.reading import read_workload
+from airflow_distill.workload.tasks import job_spec
 
 pytestmark = pytest.mark.airflow
 
 EXAMPLES = Path(__file__).parents[2] / "dags/workloads"
-QUICK = {"approval": {"mode": "never"}, "deployment": {"bake": "1m", "smoke_prompts": 2}}
+QUICK = {
+    "approval": {"mode": "never"},
+    "deployment": {"bake": "1m", "smoke_prompts": 2},
+    "dataset": {"heldout": 0.25},
+    "policy": {"margin": 0.2},
+}
+"""No person to wait for, a short bake period, and a margin that the sandbox's students reach."""
 Allow = Callable[[Workload], str]
 Play = Callable[..., None]
 RunDag = Callable[..., Any]
@@ -50,3 +59,28 @@ def test_a_workload_file_becomes_a_student_that_answers(
     assert receipt(run, "decision.decide")["verdict"] == "promote"
     assert receipt(run, "deployment.promote")["outcome"] == "released"
     assert account.calls("CreateModelCustomizationJob") == 1
+    job = receipt(run, "jobs.distill")
+    assert job_is_as_planned(account, receipt(run, "dataset.check"), job["job_arn"])
+
+    again = run_dag(dag_text("support_tickets", QUICK))
+    assert states(again)["dataset.curate"] == "skipped", "nothing new: no second student"
+    assert account.calls("CreateModelCustomizationJob") == 1
+
+
+def job_is_as_planned(account: Sandbox, dataset: dict[str, Any], job_arn: str) -> bool:
+    """Hold the job the Dag bought against the request that `workload plan` prints for the same dataset."""
+    workload = read_workload(EXAMPLES / "support_tickets.yaml", QUICK)
+    planned = build_request(job_spec(workload, dataset, {}))
+    bought = account.client("bedrock").get_model_customization_job(jobIdentifier=job_arn)
+    same = (
+        "jobName",
+        "roleArn",
+        "clientRequestToken",
+        "customizationType",
+        "outputDataConfig",
+        "customizationConfig",
+    )
+    assert {name: bought[name] for name in same} == {name: planned[name] for name in same}
+    assert bought["outputModelName"] == planned["customModelName"]
+    assert bought["trainingDataConfig"] == planned["trainingDataConfig"]
+    return True
