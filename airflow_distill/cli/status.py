@@ -1,0 +1,147 @@
+"""`airflow-distill status`: where a workload stands: what is live, what runs, what was decided, spent, and still bills."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.stages.storage import ObjectStore
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("workload", metavar="WORKLOAD", help="a workload's name, or its file")
+    parser.add_argument(
+        "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
+    )
+    parser.add_argument(
+        "--region", metavar="REGION", help="AWS Region; the file's or the SDK's own when left out"
+    )
+    parser.add_argument("--endpoint-url", metavar="URL", help="one endpoint for all services")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read bucket and account, print."""
+    from airflow_distill.aws.gateways import gateways_from_session
+    from airflow_distill.aws.promotion import store_for
+    from airflow_distill.errors import ConfigurationError
+    from airflow_distill.workload.reading import read_workload
+
+    name, root, region = args.workload, args.root, args.region
+    if Path(args.workload).is_file():
+        workload = read_workload(args.workload)
+        name, root = workload.name, root or workload.root
+        region = region or workload.region_name
+    if not root:
+        raise ConfigurationError(
+            "status: where the workload's goods lie is not known.", hint="Give --root, or its file."
+        )
+    gateways = gateways_from_session(region_name=region, endpoint_url=args.endpoint_url)
+    told = status_of(gateways, store_for(gateways, root), root, name, datetime.now(UTC))
+    print(json.dumps(told, indent=2) if args.json else "\n".join(lines(told)))
+    return 0
+
+
+def status_of(
+    gateways: AwsGateways, store: ObjectStore, root: str, name: str, now: datetime
+) -> dict[str, Any]:
+    """Return what bucket and account say of a workload. Reads only."""
+    from airflow_distill.aws.account import iter_hosts, read_pointer
+    from airflow_distill.remote.identity import slug
+    from airflow_distill.stages.deployment.ledger import Ledger
+
+    history = Ledger(store, root, name).read()
+    live = history.live()
+    pointer = read_pointer(gateways.parameters, name)
+    jobs = [
+        {"job_name": j["jobName"], "status": j["status"], "created_at": _iso(j.get("creationTime"))}
+        for j in gateways.bedrock.iter_customization_jobs(nameContains=f"{slug(name, 40)}-j")
+    ]
+    hosts = [
+        {
+            "host_kind": host.kind,
+            "host_arn": host.arn,
+            "status": host.status,
+            "model_arn": host.model_arn,
+            "commitment_ends_at": host.commitment_ends_at,
+            "temporary": host.tags.get("airflow-distill:temporary") == "true",
+        }
+        for host in iter_hosts(gateways.bedrock, name)
+    ]
+    return {
+        "v": 1,
+        "kind": "status",
+        "workload": name,
+        "at": _iso(now),
+        "live": {"release": live.release, "model_arn": live.target.model_arn, "host_arn": live.host_arn}
+        if live
+        else None,
+        "pointer": pointer.to_json() if pointer else None,
+        "releases": [
+            {"release": e.release.release, "outcome": e.outcome.outcome if e.outcome else "open"}
+            for e in history.entries
+        ],
+        "jobs": jobs[:10],
+        "hosts": hosts,
+        "decision": _latest_decision(store, root, name),
+        "spent_this_month_usd": _spent(store, root, name, now),
+    }
+
+
+def _latest_decision(store: ObjectStore, root: str, name: str) -> dict[str, Any] | None:
+    """Return the decision that was written last."""
+    from airflow_distill.stages.decision.records import DecisionRecord
+    from airflow_distill.stages.storage import join_uri
+
+    found = [
+        DecisionRecord.from_json(json.loads(store.read(item.uri)))
+        for item in store.iter_objects(join_uri(root, name, "evaluations") + "/")
+        if item.uri.endswith("/decision.json")
+    ]
+    last = max(found, key=lambda record: record.decided_at, default=None)
+    if last is None:
+        return None
+    return {
+        "decision_id": last.decision_id,
+        "outcome": last.outcome,
+        "decided_at": last.decided_at,
+        "reasons": [reason.code for reason in last.reasons],
+    }
+
+
+def _spent(store: ObjectStore, root: str, name: str, now: datetime) -> float:
+    from airflow_distill.stages.storage import join_uri
+
+    folder = join_uri(root, name, "spend", f"{now:%Y%m}") + "/"
+    return round(sum(float(json.loads(store.read(i.uri))["usd"]) for i in store.iter_objects(folder)), 2)
+
+
+def _iso(moment: Any) -> str | None:
+    if moment is None:
+        return None
+    return (
+        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(moment, datetime) else str(moment)
+    )
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    """Return the status for people."""
+    live, decision = told["live"], told["decision"]
+    out = [f"{told['workload']} at {told['at']}"]
+    standing = f"release {live['release']}, {live['model_arn']}" if live else "nothing yet"
+    out.append(f"live       {standing}")
+    if decision:
+        reasons = f" ({', '.join(decision['reasons'])})" if decision["reasons"] else ""
+        out.append(f"decision   {decision['outcome']}{reasons}, {decision['decided_at']}")
+    out += [f"job        {job['job_name']}: {job['status']}, {job['created_at']}" for job in told["jobs"]]
+    for host in told["hosts"]:
+        kind = "temporary " * host["temporary"] + host["host_kind"]
+        out.append(f"bills      {kind} {host['host_arn']}: {host['status']}")
+    out += [f"release    {each['release']}: {each['outcome']}" for each in told["releases"]]
+    return [*out, f"allowed    {told['spent_this_month_usd']:.2f} USD this month"]
