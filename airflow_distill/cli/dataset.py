@@ -157,6 +157,8 @@ def run(args: argparse.Namespace) -> int:
 class _Report(Protocol):
     """What both kinds of check report."""
 
+    first: dict[str, Any]
+
     @property
     def valid(self) -> bool: ...
 
@@ -184,12 +186,23 @@ def _check(args: argparse.Namespace) -> int:
         for item in objects:
             with store.open(item.uri) as stream:
                 check.read(bar.counted(stream), item.uri if len(objects) > 1 else "")
+        if args.kind == "prompts":
+            _warn_of_names(check, objects)
         report: _Report = check.finish()
     if args.json:
         print(json.dumps(report.to_json()))
     else:
-        _show_check(report.to_json(), args)
+        _show_check(report, args)
     return 0 if report.valid else 1
+
+
+def _warn_of_names(check: Any, objects: Sequence[StoredObject]) -> None:
+    """The service looks for .jsonl; a file named on purpose is read all the same."""
+    from airflow_distill.stages.dataset.checks import finding
+
+    for item in objects:
+        if not item.uri.endswith(PROMPT_SUFFIXES):
+            check.report.add(finding("extension", 0))
 
 
 def _make_check(args: argparse.Namespace) -> _Check:
@@ -231,19 +244,19 @@ def _log_objects(store: ObjectStore, path: str) -> list[StoredObject]:
     return exact or list(iter_log_objects(store, path))
 
 
-def _show_check(report: Mapping[str, Any], args: argparse.Namespace) -> None:
+def _show_check(result: _Report, args: argparse.Namespace) -> None:
+    report = result.to_json()
     verdict = "accepted" if report["valid"] else "rejected"
     print(f"{verdict}: {report['accepted']:,} of {report['records']:,} records can be used")
     if report.get("unsure"):
         print(f"{report['unsure']:,} more may be used; the service does not say")
-    severities = {item["code"]: item["severity"] for item in report["findings"]}
     rows = []
     for code, count in sorted(report["counts"].items(), key=lambda pair: (-pair[1], pair[0])):
-        first = next((item for item in report["findings"] if item["code"] == code), None)
-        where = _where(first) if first else ""
-        rows.append(
-            (code, f"{count:,}", severities.get(code, "not counted"), where, first["fix"] if first else "")
-        )
+        first = result.first.get(code)
+        if first is None:
+            rows.append((code, f"{count:,}", "not asked for", "", ""))
+        else:
+            rows.append((code, f"{count:,}", first.severity, _where(first.to_json()), first.fix))
     if rows:
         print_table(("code", "count", "kind", "first", "what to do"), rows)
     if report["valid"] and args.kind == "prompts":

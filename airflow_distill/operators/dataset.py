@@ -1,4 +1,4 @@
-"""Operators of the dataset stage: curate what was harvested, and check a dataset before anything is paid for.
+"""Operators of the dataset stage: curate what was harvested; check a dataset, or logs, before anything is paid for.
 
 They read and write the bucket and hand on receipts. What is decided is decided in `stages/dataset`.
 """
@@ -23,11 +23,16 @@ from airflow_distill.stages.dataset.manifest import Source
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.dataset.worth import WorthPolicy
 from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.logs.harvest import read_harvest
+from airflow_distill.stages.logs.metadata import MetadataFilter
+from airflow_distill.stages.logs.preflight import LEAST_USABLE, LogCheck
+from airflow_distill.stages.logs.selection import Selection, Window
+from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 
 
 class _DatasetOperator(DistillOperator):
-    """What both operators share: the store that fits a URI."""
+    """What the operators share: the store that fits a URI."""
 
     def store_for(self, uri: str) -> ObjectStore:
         """The bucket's store, or folders when the URI is a path."""
@@ -103,8 +108,6 @@ class CurateDatasetOperator(_DatasetOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the shards, curate, write, judge."""
-        from airflow_distill.stages.logs.harvest import read_harvest
-
         receipts = receipts_of(self.harvest)
         store = self.store_for(self.root)
         settings = settings_of(self.settings, self.salt or self.workload)
@@ -127,8 +130,8 @@ class CurateDatasetOperator(_DatasetOperator):
             golden=self._read_golden(),
             worth=WorthQuestion(
                 policy=policy_of(self.worth),
-                live_manifest_uri=self.live_manifest or "",
-                saving=None if self.saving in (None, "", "None") else float(self.saving),
+                live_manifest_uri=_given(self.live_manifest),
+                saving=float(_given(self.saving)) if _given(self.saving) else None,
             ),
         )
         self._tell(built)
@@ -142,7 +145,7 @@ class CurateDatasetOperator(_DatasetOperator):
         return receipt
 
     def _read_golden(self) -> list[Example]:
-        if not self.golden:
+        if not _given(self.golden):
             return []
         try:
             data = self.store_for(self.golden).read(self.golden)
@@ -196,6 +199,89 @@ class CheckDatasetOperator(_DatasetOperator):
         )
         raise_if_rejected(report)
         return receipt
+
+
+class CheckLogsOperator(_DatasetOperator):
+    """Counts what a job that reads the invocation logs itself would be able to use, before it is paid for.
+
+    Returns counts: `usable` for sure, `unsure` where the documentation is silent (bodies stored beside the log,
+    model ids in profile form), and the rest by code.
+
+    :param logs: the log prefix that the job will be given (templated).
+    :param teacher: the teacher model's id, in the form the job will name it (templated).
+    :param metadata: the request-metadata filter in the service's own shape, or pairs that must all match
+        (templated).
+    :param window_start: count only records from this moment on; all when left out (templated).
+    :param window_end: count only records before this moment (templated).
+    """
+
+    template_fields: Sequence[str] = (
+        *DistillOperator.template_fields,
+        "logs",
+        "teacher",
+        "metadata",
+        "window_start",
+        "window_end",
+    )
+
+    def __init__(
+        self,
+        *,
+        logs: str,
+        teacher: str,
+        metadata: Mapping[str, Any] | None = None,
+        window_start: str = "",
+        window_end: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.logs = logs
+        self.teacher = teacher
+        self.metadata = metadata
+        self.window_start = window_start
+        self.window_end = window_end
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read the log objects and count."""
+        window = None
+        if _given(self.window_start) and _given(self.window_end):
+            window = Window.parse(self.window_start, self.window_end)
+        check = LogCheck(Selection(model=self.teacher, metadata=_filter_of(self.metadata), window=window))
+        store = self.store_for(self.logs)
+        objects = 0
+        for item in iter_log_objects(store, self.logs, window):
+            objects += 1
+            with store.open(item.uri) as stream:
+                check.read(stream, item.uri)
+        report = check.finish()
+        counts = dict(sorted(report.counts.items()))
+        self.log.info(
+            "%d objects, %d lines: %d usable, %d unsure, %s",
+            objects,
+            report.lines,
+            report.usable,
+            report.unsure,
+            counts,
+        )
+        if report.usable + report.unsure < LEAST_USABLE:
+            raise DatasetTooSmallError(
+                f"dataset: {report.usable} of {report.lines} log records can be used, the service needs {LEAST_USABLE}: "
+                f"{counts}.",
+                usable=report.usable,
+                needed=LEAST_USABLE,
+                hint="Widen the filter or the period, or wait for more traffic.",
+            )
+        return {
+            "kind": "log_check",
+            "v": 1,
+            "logs": self.logs,
+            "teacher": self.teacher,
+            "objects": objects,
+            "lines": report.lines,
+            "usable": report.usable,
+            "unsure": report.unsure,
+            "counts": counts,
+        }
 
 
 def raise_if_rejected(report: CheckReport) -> None:
@@ -264,6 +350,19 @@ def policy_of(values: Mapping[str, Any] | None) -> WorthPolicy:
             f"dataset: the worth-it policy {sorted(values or {})} has an unknown name.",
             hint="See WorthPolicy in docs/guides/dataset.md.",
         ) from error
+
+
+def _given(value: Any) -> Any:
+    """Return a templated value, or an empty text when a template made nothing of it."""
+    return "" if value in (None, "", "None") else value
+
+
+def _filter_of(metadata: Mapping[str, Any] | None) -> MetadataFilter | None:
+    if not metadata:
+        return None
+    if all(isinstance(value, str) for value in metadata.values()):
+        return MetadataFilter.from_pairs(metadata)
+    return MetadataFilter.from_json(metadata)
 
 
 def _unchanged(store: ObjectStore, uri: str, sha256: str) -> bytes:
