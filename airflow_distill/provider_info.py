@@ -4,6 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+OPERATORS = (
+    "dataset",
+    "decision",
+    "deployment",
+    "evaluation",
+    "evaluation_jobs",
+    "jobs",
+    "judge",
+    "logs",
+    "preflight",
+    "workload",
+)
+SENSORS = ("deployment", "evaluation", "jobs")
+TRIGGERS = ("assets", "deployment", "evaluation", "jobs")
+LINKS = (
+    "BedrockCustomizationJobLink",
+    "BedrockCustomModelLink",
+    "BedrockHostLink",
+    "BedrockEvaluationJobLink",
+    "BedrockBatchInferenceJobLink",
+    "S3FolderLink",
+)
+
+
+def _modules(room: str, names: tuple[str, ...]) -> list[str]:
+    return [f"airflow_distill.{room}.{name}" for name in names]
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider description, checked by Airflow against its own schema."""
@@ -21,4 +48,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_distill.hooks.bedrock"]}],
+        "operators": [{"integration-name": integration, "python-modules": _modules("operators", OPERATORS)}],
+        "sensors": [{"integration-name": integration, "python-modules": _modules("sensors", SENSORS)}],
+        "triggers": [{"integration-name": integration, "python-modules": _modules("triggers", TRIGGERS)}],
+        "notifications": ["airflow_distill.notifications.workload.WorkloadNotifier"],
+        "extra-links": [f"airflow_distill.links.bedrock.{name}" for name in LINKS],
     }

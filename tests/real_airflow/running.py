@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_distill.demo.airflow import COMPONENTS, LocalAirflow
+from airflow_distill.demo.airflow import COMPONENTS, AirflowApiError, LocalAirflow
 from airflow_distill.demo.processes import Processes, free_port
 
 QUICK: Mapping[str, str] = {
@@ -134,19 +134,25 @@ class RealAirflow(LocalAirflow):
         )
 
     def backfill(self, dag_id: str, begin: str, end: str) -> None:
-        """Back-fill a scheduled Dag."""
-        self.call(
-            "POST",
-            "/backfills",
-            {
-                "dag_id": dag_id,
-                "from_date": begin,
-                "to_date": end,
-                "max_active_runs": 4,
-                "reprocess_behavior": "none",
-                "run_backwards": False,
-            },
-        )
+        """Back-fill a scheduled Dag; on SQLite Airflow refuses while the database is busy, so ask again."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": begin,
+            "to_date": end,
+            "max_active_runs": 4,
+            "reprocess_behavior": "none",
+            "run_backwards": False,
+        }
+
+        def accepted() -> bool:
+            try:
+                self.call("POST", "/backfills", body)
+            except AirflowApiError as error:
+                # The answer to an earlier, half-done attempt.
+                return "HTTP 409" in error.message
+            return True
+
+        wait(accepted, f"a back-fill of {dag_id}", 90, 3.0)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the runs of a Dag."""
