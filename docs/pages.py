@@ -391,6 +391,30 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
         yield path, with_regions(path.read_text())
 
 
+# The navigation.
+
+GUIDES = ("workloads", "schedules", "pipelines", "logs", "dataset", "jobs", "evaluation", "decision", "deployment")
+"""Guides in the order a reader meets them; others follow by name."""
+
+
+def on_config(config: Any) -> Any:
+    """Put the guides and decisions that exist into the navigation; mkdocs calls this."""
+
+    def found(folder: str, order: tuple[str, ...]) -> list[str]:
+        rank = {name: number for number, name in enumerate(order)}
+        names = sorted((p.stem for p in (DOCS / folder).glob("*.md")), key=lambda n: (rank.get(n, len(rank)), n))
+        return [f"{folder}/{name}.md" for name in names]
+
+    nav = list(config["nav"])
+    at = next(number for number, item in enumerate(nav) if isinstance(item, dict) and "Reference" in item)
+    nav.insert(at, {"Guides": found("guides", GUIDES)})
+    extra = [page for page in found("reference", ()) if page not in nav[at + 1]["Reference"]]
+    nav[at + 1] = {"Reference": [*nav[at + 1]["Reference"], *extra]}
+    nav.append({"Decisions": found("decisions", ("index",))})
+    config["nav"] = nav
+    return config
+
+
 def main(argv: list[str]) -> int:
     stale = [(path, text) for path, text in fresh_files() if not path.is_file() or path.read_text() != text]
     if "--check" in argv:
