@@ -13,15 +13,20 @@ from typing import BinaryIO
 
 from isal import igzip_lib
 
-CHUNK = 256 * 1024
-BLOCK = 1024 * 1024
+CHUNK = 64 * 1024
+BLOCK = 256 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
+LONG_LINE = 1024
+
+Block = tuple[bytes, int]
+"""Some bytes and where the whole lines in them end; what follows comes again with the next block."""
+
 LARGEST_OBJECT = 64 * 1024 * 1024
 """A pretty-printed object larger than this is read as the lines it looks like."""
 
 
 class LogBlocks:
-    """Iterates over blocks of whole lines of one stream; each block ends in a newline.
+    """Iterates over blocks of whole lines of one stream; at a block's end there is always a newline.
 
     After the iteration, `damaged` says whether the compressed stream was cut off or corrupt.
     """
@@ -30,13 +35,13 @@ class LogBlocks:
         self._stream = stream
         self.damaged = False
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Block]:
         pieces = self._plain()
         first = next(pieces, b"")
         if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:2] in (b"{\n", b"{\r", b"{"):
             first, whole = self._whole_object(first, pieces)
             if whole:
-                yield whole
+                yield whole, len(whole)
                 return
         yield from _whole_lines(first, pieces)
 
@@ -100,17 +105,36 @@ class LogBlocks:
         return data, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
-def _whole_lines(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Regroup pieces so that each ends with a newline; a last line without one gets it."""
+def count_lines(block: bytes, end: int) -> int:
+    """Return how many lines a block has; the cheaper of two ways, by the length of its first line."""
+    find = block.find
+    at = find(b"\n", 0, end)
+    if at < LONG_LINE:
+        return block.count(b"\n", 0, end)
+    lines = 0
+    while at >= 0:
+        lines += 1
+        at = find(b"\n", at + 1, end)
+    return lines
+
+
+def _whole_lines(first: bytes, pieces: Iterator[bytes]) -> Iterator[Block]:
+    """Regroup pieces into blocks of whole lines; a last line without a newline gets one.
+
+    A piece is joined with what was left of the one before and never cut; only the rest of a line is copied twice.
+    """
     carry: list[bytes] = []
     piece = first
     while piece:
         cut = piece.rfind(b"\n") + 1
         if cut:
-            yield b"".join((*carry, piece[:cut])) if carry or cut < len(piece) else piece
-            carry = [piece[cut:]] if cut < len(piece) else []
+            block = b"".join((*carry, piece)) if carry else piece
+            end = len(block) - len(piece) + cut
+            yield block, end
+            carry = [block[end:]] if end < len(block) else []
         else:
             carry.append(piece)
         piece = next(pieces, b"")
     if carry:
-        yield b"".join(carry) + b"\n"
+        block = b"".join((*carry, b"\n"))
+        yield block, len(block)

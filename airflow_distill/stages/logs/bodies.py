@@ -53,9 +53,7 @@ def decode_output_body(data: bytes | str) -> OutputBody | list[Event]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     body: AnyOutput = _convert(convert_output, _decode_slowly(data), SkipReason.UNKNOWN_OUTPUT)
-    if isinstance(body, OutputBody):
-        return body
-    if isinstance(body, list):
+    if isinstance(body, OutputBody | list):
         return body
     raise Unusable(SkipReason.UNKNOWN_OUTPUT)
 

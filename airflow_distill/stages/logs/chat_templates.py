@@ -15,11 +15,11 @@ from airflow_distill.stages.logs.unusable import Unusable
 
 RawTurn = tuple[str, str]
 
-_LLAMA3 = re.compile(
-    r"<\|start_header_id\|>(?P<role3>[a-z]+)<\|end_header_id\|>(?P<text3>.*?)(?:<\|eot_id\|>|<\|eom_id\|>|\Z)"
-    r"|<\|header_start\|>(?P<role4>[a-z]+)<\|header_end\|>(?P<text4>.*?)(?:<\|eot\|>|<\|eom\|>|\Z)",
-    re.DOTALL,
+_LLAMA_FORMS = (
+    ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    ("<|header_start|>", "<|header_end|>", "<|eot|>"),
 )
+"""What opens a header, closes it and ends a turn: Llama 3, Llama 4."""
 _LLAMA3_BEGIN = re.compile(r"\s*(?:<\|begin_of_text\|>\s*)*")
 _TOOL_TOKENS = (
     "<|python_tag|>",
@@ -62,18 +62,28 @@ def _split_llama3(prompt: str) -> tuple[str | None, list[RawTurn]]:
     at = begin.end() if begin else 0
     parts: list[RawTurn] = []
     while at < len(prompt):
-        match = _LLAMA3.match(prompt, at)
-        if match is None:
-            if prompt[at:].isspace():
-                break
-            raise Unusable(SkipReason.BROKEN_TEMPLATE)
-        role = match["role3"] or match["role4"]
-        text = match["text3"] if match["role3"] else match["text4"]
-        if _LLAMA_TOKEN.search(text):
-            raise Unusable(SkipReason.BROKEN_TEMPLATE)
-        parts.append((role, text.strip()))
-        at = match.end()
+        if prompt[at:].isspace():
+            break
+        role, text, at = _llama_turn(prompt, at)
+        parts.append((role, text))
     return _with_system(parts)
+
+
+def _llama_turn(prompt: str, at: int) -> tuple[str, str, int]:
+    """Return the role and text of the turn that begins at a position, and where the next one begins."""
+    form = next((form for form in _LLAMA_FORMS if prompt.startswith(form[0], at)), None)
+    if form is None:
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    opening, closing, ending = form
+    header = at + len(opening)
+    body = prompt.find(closing, header, header + 64)
+    stop = prompt.find(ending, body)
+    if body < 0:
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    text = prompt[body + len(closing) : stop if stop >= 0 else len(prompt)]
+    if "<|" in text and _LLAMA_TOKEN.search(text):
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    return prompt[header:body], text.strip(), stop + len(ending) if stop >= 0 else len(prompt)
 
 
 def _with_system(parts: list[RawTurn]) -> tuple[str | None, list[RawTurn]]:

@@ -21,22 +21,26 @@ _PLAIN_RUN = re.compile(r"[A-Za-z0-9 ._:=+$@#,-]+")
 MIN_NEEDLE = 3
 """Shorter text occurs in nearly every line; looking for it costs more than it saves."""
 
-FEW_HITS = 64
-"""So few lines of a block are cheaper parsed than compared with the other clauses' counts."""
+SPARSE = 150
+"""Bytes for one backslash from which on the pattern of escapes is quicker than a plain search."""
 
 Clause = frozenset[bytes]
 """Needles of which every selected line holds at least one."""
 
+Span = tuple[int, int]
+"""Where a line begins and ends in its block, without its newline."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prefilter:
-    """Clauses that every selected line satisfies, and the escapes that could hide them.
+    """Clauses that every selected line satisfies, the ones likely to be rare first, and the escapes that could hide them.
 
     Without clauses every line is let through.
     """
 
     clauses: tuple[Clause, ...]
     escapes: re.Pattern[bytes] | None
+    few_backslashes: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -44,72 +48,61 @@ class Prefilter:
         return not self.clauses
 
     def may_match(self, line: bytes) -> bool:
-        """Say whether one line may hold a selected record."""
+        """Say whether one line may hold a selected record; the plain meaning of `spans`."""
         if all(any(needle in line for needle in clause) for clause in self.clauses):
             return True
-        return b"\\u00" in line and self.escapes is not None and self.escapes.search(line) is not None
+        return self.escapes is not None and self.escapes.search(line) is not None
 
-    def iter_candidates(self, block: bytes) -> Iterator[bytes]:
-        """Yield the lines of a block that may match, in order. The block is whole lines, ending in a newline."""
-        spans = self._spans(block)
-        if b"\\u00" in block and self.escapes is not None:
-            spans = sorted({*spans, *_line_spans(block, (m.start() for m in self.escapes.finditer(block)))})
-        for start, end in spans:
-            yield block[start:end]
+    def spans(self, block: bytes, end: int) -> list[Span]:
+        """Return the lines of a block that may match, in order.
 
-    def _spans(self, block: bytes) -> list[tuple[int, int]]:
-        """Return the spans of the lines that satisfy every clause, walking along the rarest one only."""
-        driver = self._rarest(block)
-        if driver is None:
-            return []
-        others = [clause for clause in self.clauses if clause is not driver]
-        found = [list(_needle_spans(block, needle)) for needle in driver]
+        The rarest clause leads: its needles are searched through the block, the other clauses only within the lines found.
+        """
+        leader, *others = self.clauses
+        found = [list(_needle_spans(block, needle, end)) for needle in leader]
         spans = found[0] if len(found) == 1 else sorted({span for spans in found for span in spans})
-        if not others:
+        if others and spans:
+            find = block.find
+            spans = [
+                (start, stop)
+                for start, stop in spans
+                if all(any(find(needle, start, stop) >= 0 for needle in clause) for clause in others)
+            ]
+        if self.escapes is None:
             return spans
-        find = block.find
-        return [
-            (start, end)
-            for start, end in spans
-            if all(any(find(needle, start, end) >= 0 for needle in clause) for clause in others)
-        ]
+        if self.few_backslashes or block.find(b"\\u00", 0, end) >= 0:
+            escaped = set(_line_spans(block, (m.start() for m in self.escapes.finditer(block, 0, end))))
+            if escaped:
+                return sorted(escaped.union(spans))
+        return spans
 
-    def _rarest(self, block: bytes) -> Clause | None:
-        """Return the clause with the fewest hits; None when some clause has none. Few hits are few enough."""
-        best, fewest = None, -1
-        for clause in self.clauses:
-            hits = sum(map(block.count, clause))
-            if not hits:
-                return None
-            if best is None or hits < fewest:
-                best, fewest = clause, hits
-            if fewest <= FEW_HITS:
-                break
-        return best
+    def tuned(self, block: bytes, end: int) -> Prefilter:
+        """Return a prefilter that lets the same lines through, and quickest if other blocks are like this one.
+
+        The pattern of escapes stops at every backslash, which is quick where they are rare; elsewhere a plain search
+        comes first.
+        """
+        hits = {clause: sum(block.count(needle, 0, end) for needle in clause) for clause in self.clauses}
+        clauses = tuple(sorted(self.clauses, key=lambda clause: hits[clause]))
+        few = block.count(b"\\", 0, end) * SPARSE < end
+        return Prefilter(clauses, self.escapes, few)
 
 
-def _needle_spans(block: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
+def _needle_spans(block: bytes, needle: bytes, end: int) -> Iterator[Span]:
     find, rfind = block.find, block.rfind
-    at = find(needle)
+    at = find(needle, 0, end)
     while at >= 0:
-        start = rfind(b"\n", 0, at) + 1
-        end = find(b"\n", at)
-        if end < 0:
-            end = len(block)
-        yield start, end
-        at = find(needle, end)
+        stop = find(b"\n", at, end)
+        yield rfind(b"\n", 0, at) + 1, stop
+        at = find(needle, stop, end)
 
 
-def _line_spans(block: bytes, positions: Iterable[int]) -> Iterator[tuple[int, int]]:
-    end = -1
+def _line_spans(block: bytes, positions: Iterable[int]) -> Iterator[Span]:
+    stop = -1
     for at in positions:
-        if at < end:
-            continue
-        start = block.rfind(b"\n", 0, at) + 1
-        end = block.find(b"\n", at)
-        if end < 0:
-            end = len(block)
-        yield start, end
+        if at > stop:
+            stop = block.find(b"\n", at)
+            yield block.rfind(b"\n", 0, at) + 1, stop
 
 
 def build_prefilter(selection: Selection) -> Prefilter:
@@ -134,10 +127,9 @@ def _metadata_clauses(wanted: MetadataFilter) -> list[Clause]:
 
 
 def _base_needle(base: BaseFilter) -> bytes | None:
-    """Return the longest text a record must hold to pass: a value it equals, or a key (which must be there)."""
-    texts = [text for c in base.conditions for text in ((c.key,) if c.negated else (c.value, c.key))]
-    needles = [needle for text in texts if (needle := _needle(text))]
-    return max(needles, key=len, default=None)
+    """Return text a record must hold to pass: a value it equals or, failing that, a key, which must be there."""
+    texts = [c.value for c in base.conditions if not c.negated] + [c.key for c in base.conditions]
+    return next((needle for text in texts if (needle := _needle(text))), None)
 
 
 def _needles(texts: Iterable[str]) -> Clause:
@@ -154,4 +146,5 @@ def _needle(text: str) -> bytes | None:
 def _escapes(characters: set[str]) -> re.Pattern[bytes]:
     """Return a pattern for the JSON escapes of these ASCII characters, in either case of hex digits."""
     codes = "|".join(sorted(f"{ord(character):02x}" for character in characters))
-    return re.compile(rb"\\u00(?:" + codes.encode("ascii") + rb")", re.IGNORECASE)
+    # Written as a class, the `u` keeps the regular expression engine on its quick search for a single byte.
+    return re.compile(rb"\\[uU]00(?:" + codes.encode("ascii") + rb")", re.IGNORECASE)

@@ -100,6 +100,7 @@ class Preflight:
     counts: Counter[str] = field(default_factory=Counter)
     errors: int = 0
     findings: list[LogFinding] = field(default_factory=list)
+    first: dict[str, LogFinding] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:
@@ -145,11 +146,11 @@ class LogCheck:
         """Count one log object."""
         blocks = LogBlocks(stream)
         number = 0
-        for block in blocks:
-            for line in block[:-1].split(b"\n"):
+        for block, end in blocks:
+            for line in block[: end - 1].split(b"\n"):
                 number += 1
                 self._read_line(line, number, path)
-            self.report.bytes += len(block)
+            self.report.bytes += end
             if self._progress is not None:
                 self._progress(self.report.bytes)
         if blocks.damaged:
@@ -198,5 +199,7 @@ class LogCheck:
         code, message, fix = text
         self.report.counts[code] += 1
         self.report.errors += severity == "error"
+        item = LogFinding(line, code, message, fix, path, severity)
+        self.report.first.setdefault(code, item)
         if len(self.report.findings) < FIRST_FINDINGS:
-            self.report.findings.append(LogFinding(line, code, message, fix, path, severity))
+            self.report.findings.append(item)

@@ -6,16 +6,17 @@ sample and all others are counted. Bodies stored beside the log are fetched many
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from airflow_distill.stages.digest import keyed_hash, prompt_digest, sha256_hex
-from airflow_distill.stages.logs.blocks import LogBlocks
+from airflow_distill.stages.digest import keyed_hash, sha256_hex
+from airflow_distill.stages.logs.blocks import LogBlocks, count_lines
+from airflow_distill.stages.logs.fingerprint import reading_digest
 from airflow_distill.stages.logs.parse import LogReader, Reading
 from airflow_distill.stages.logs.prefilter import build_prefilter
 from airflow_distill.stages.logs.reasons import SkipReason
-from airflow_distill.stages.logs.sample import Sample, answer_digest
+from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection
 from airflow_distill.stages.logs.shard_file import Harvest
 from airflow_distill.stages.logs.source import Shard, sibling_body
@@ -96,8 +97,8 @@ class ShardReader:
             return
         with stream:
             blocks = LogBlocks(stream)
-            for block in blocks:
-                self._read_block(block, uri)
+            for block, end in blocks:
+                self._read_block(block, end, uri)
         self._fetch_pending()
         self.harvest.objects["damaged" if blocks.damaged else "read"] += 1
 
@@ -115,16 +116,18 @@ class ShardReader:
         self._late = []
         return self.harvest
 
-    def _read_block(self, block: bytes, uri: str) -> None:
-        harvest = self.harvest
-        lines = block.count(b"\n")
-        harvest.lines += lines
+    def _read_block(self, block: bytes, end: int, uri: str) -> None:
         if self._prefilter.is_open:
-            candidates: Iterable[bytes] = block[:-1].split(b"\n")
+            lines = block[: end - 1].split(b"\n")
+            self.harvest.lines += len(lines)
         else:
-            candidates = list(self._prefilter.iter_candidates(block))
-            harvest.skips[SkipReason.OTHER_TRAFFIC.value] += lines - len(candidates)
-        for line in candidates:
+            if not self.harvest.lines:
+                self._prefilter = self._prefilter.tuned(block, end)
+            lines = [block[start:stop] for start, stop in self._prefilter.spans(block, end)]
+            whole = count_lines(block, end)
+            self.harvest.lines += whole
+            self.harvest.skips[SkipReason.OTHER_TRAFFIC.value] += whole - len(lines)
+        for line in lines:
             self._read_line(line, uri)
 
     def _read_line(self, line: bytes, uri: str) -> None:
@@ -142,14 +145,8 @@ class ShardReader:
             self._offer(reading)
 
     def _offer(self, reading: Reading) -> None:
-        prompt = prompt_digest(reading.system, reading.turns)
-        self.harvest.sample.offer(
-            prompt,
-            keyed_hash(self._salt, prompt),
-            (reading.timestamp, reading.request_id),
-            reading.to_bytes,
-            lambda: answer_digest(reading.answer),
-        )
+        prompt = reading_digest(reading.system, reading.turns)
+        self.harvest.sample.offer(prompt, keyed_hash(self._salt, prompt), reading)
 
     def _load(self, uri: str) -> bytes | None:
         try:

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.digest import keyed_hash, sha256_hex
@@ -29,6 +29,18 @@ VOTES = 32
 
 Order = tuple[str, str]
 """Record time and request id."""
+
+
+class Sampled(Protocol):
+    """What the sample asks of a record."""
+
+    timestamp: str
+    request_id: str
+    answer: str
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes to keep."""
+        ...
 
 
 @dataclass(slots=True)
@@ -84,34 +96,31 @@ class Sample:
         """Usable records whose prompt was already in the sample."""
         return sum(entry.count for entry in self._entries.values()) - len(self._entries)
 
-    def offer(
-        self, prompt: str, rank: int, order: Order, payload: Callable[[], bytes], answer: Callable[[], str]
-    ) -> None:
-        """Take one usable record.
+    def offer(self, prompt: str, rank: int, reading: Sampled) -> None:
+        """Take one usable record; it is turned into bytes only when it may stay.
 
         :param prompt: the prompt's digest; `rank` is its keyed hash.
-        :param payload: makes the bytes to keep; called only for a record that may stay.
-        :param answer: makes the answer's digest; called only when answers are voted on.
         """
         entry = self._entries.get(prompt)
         if entry is None:
             if self._full and -rank < self._worst:
                 self.out_of_sample += 1
                 return
-            entry = Entry(rank, order, b"", 0)
+            entry = Entry(rank, (reading.timestamp, reading.request_id), b"", 0)
             self._add(prompt, entry)
             if prompt not in self._entries:
                 self.out_of_sample += 1
                 return
         entry.count += 1
+        order = (reading.timestamp, reading.request_id)
         if self.rule == "most_frequent":
-            _cast(entry, Vote(answer(), order, payload()))
+            _cast(entry, Vote(answer_digest(reading.answer), order, reading.to_bytes()))
         elif entry.count == 1:
-            entry.payload = payload()
+            entry.payload = reading.to_bytes()
         elif self._is_better(order, entry.order):
-            entry.order, entry.payload = order, payload()
+            entry.order, entry.payload = order, reading.to_bytes()
         elif order == entry.order:
-            entry.payload = max(entry.payload, payload())
+            entry.payload = max(entry.payload, reading.to_bytes())
 
     def merge(self, prompt: str, other: Entry) -> None:
         """Take one prompt of another sample, with its count."""

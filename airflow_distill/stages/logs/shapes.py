@@ -7,6 +7,7 @@ without being built. A line that does not fit is not an error here: the reader t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -219,7 +220,9 @@ class Record(msgspec.Struct, gc=False):
 
 decode_record = msgspec.json.Decoder(Record).decode
 decode_input = msgspec.json.Decoder(InputBody).decode
-decode_output = msgspec.json.Decoder(OutputBody | list[Event]).decode
+decode_output: Callable[[bytes | str], OutputBody | list[Event]] = msgspec.json.Decoder(
+    OutputBody | list[Event]
+).decode
 
 
 def convert_input(value: Any) -> InputBody | str | None:

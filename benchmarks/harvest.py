@@ -1,0 +1,363 @@
+"""How fast the harvest is, as ratios to decompressing the same objects, in one run on this machine.
+
+Makes its own Region-day of invocation logs (gzip objects of 5 to 20 MB, twenty workloads, four models, four operations,
+prompts of a few hundred bytes to tens of kilobytes), then measures in fresh processes, several times each:
+
+- decompress only, with the same decoder and block size as the harvest: 1.0;
+- the harvest with a selective filter (one workload of twenty), and the same over four times the data;
+- the same by two processes;
+- the harvest without a filter, where every record is parsed;
+- the obvious program: the standard library's gzip and json, line by line, for scale.
+
+Run it alone: `python benchmarks/harvest.py [--megabytes 120] [--repeats 3] [--keep FOLDER]`. Ratios are of wall time, best
+of the repeats; `cpu` counts the processor time of all processes; memory is the peak of the largest process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+MODELS = (
+    "anthropic.claude-3-5-sonnet-20240620-v1:0",
+    "us.amazon.nova-premier-v1:0",
+    "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0",
+    "meta.llama3-1-405b-instruct-v1:0",
+)
+ANTHROPIC, _, NOVA, LLAMA = MODELS
+WORKLOADS = tuple(f"workload_{number:02d}" for number in range(20))
+WANTED = WORKLOADS[7]
+DAY = "2026-11-20"
+CALLER = "arn:aws:sts::123456789012:assumed-role/app-role/i-0abcdef1234567890"
+
+
+class Words:
+    """Makes text with the statistics of text: frequent words are frequent, sentences end, some letters are not ASCII."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        letters = "aaabcdeeeefghiiijklmnnoooprrssttttuuvwyz"
+        self.words = [
+            "".join(self.random.choices(letters, k=self.random.randint(2, 10))) for _ in range(20_000)
+        ]
+        self.words[50::97] = [word + "é" for word in self.words[50::97]]
+        self.weights = [1 / (rank + 3) for rank in range(len(self.words))]
+        self.cumulative: list[float] = []
+        total = 0.0
+        for weight in self.weights:
+            total += weight
+            self.cumulative.append(total)
+
+    def text(self, size: int) -> str:
+        words = self.random.choices(self.words, cum_weights=self.cumulative, k=max(3, size // 6))
+        for at in range(12, len(words), 13):
+            words[at] += ".\n" if at % 5 == 0 else "."
+        return " ".join(words)
+
+
+def records(seed: int) -> Iterator[bytes]:
+    """Yield log lines for ever; about one prompt in eight was asked before."""
+    words = Words(seed)
+    rng = words.random
+    systems = {name: words.text(1200) for name in WORKLOADS}
+    asked: list[str] = []
+    number = 0
+    while True:
+        number += 1
+        size = int(min(40_000, rng.lognormvariate(7.3, 0.9)))
+        prompt = rng.choice(asked) if asked and rng.random() < 0.12 else words.text(size)
+        asked.append(prompt)
+        del asked[:-500]
+        workload = rng.choice(WORKLOADS)
+        answer = words.text(int(min(8_000, rng.lognormvariate(6.3, 0.8))))
+        model = rng.choice(MODELS)
+        yield json.dumps(
+            record(f"{seed:04x}-{number:08x}", workload, model, systems[workload], prompt, answer, rng),
+            separators=(",", ":"),
+            ensure_ascii=False,
+        ).encode()
+
+
+def record(
+    request_id: str, workload: str, model: str, system: str, prompt: str, answer: str, rng: random.Random
+) -> dict[str, object]:
+    operation, asked, answered = bodies(model, system, prompt, answer, rng)
+    return {
+        "schemaType": "ModelInvocationLog",
+        "schemaVersion": "1.0",
+        "timestamp": f"{DAY}T{rng.randint(10, 11):02d}:{rng.randint(0, 59):02d}:{rng.randint(0, 59):02d}Z",
+        "accountId": "123456789012",
+        "identity": {"arn": CALLER},
+        "region": "us-east-1",
+        "requestId": request_id,
+        "operation": operation,
+        "modelId": model,
+        "requestMetadata": {"workload": workload, "environment": "production", "release": "2026.11.2"},
+        "input": {
+            "inputContentType": "application/json",
+            "inputBodyJson": asked,
+            "inputTokenCount": len(system + prompt) // 4,
+            "cacheReadInputTokenCount": 0,
+            "cacheWriteInputTokenCount": 0,
+        },
+        "output": {
+            "outputContentType": "application/json",
+            "outputBodyJson": answered,
+            "outputTokenCount": len(answer) // 4,
+        },
+    }
+
+
+def bodies(
+    model: str, system: str, prompt: str, answer: str, rng: random.Random
+) -> tuple[str, dict[str, object], dict[str, object]]:
+    if model == ANTHROPIC and rng.random() < 0.5:
+        return (
+            "InvokeModel",
+            {
+                "anthropic_version": "bedrock-2023-05-31",
+                "max_tokens": 1024,
+                "system": system,
+                "messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}],
+            },
+            {
+                "id": "msg_bdrk_01",
+                "type": "message",
+                "role": "assistant",
+                "content": [{"type": "text", "text": answer}],
+                "stop_reason": "end_turn",
+                "usage": {"input_tokens": 100, "output_tokens": 50},
+            },
+        )
+    if model == LLAMA and rng.random() < 0.5:
+        template = (
+            f"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{system}<|eot_id|>"
+            f"<|start_header_id|>user<|end_header_id|>\n\n{prompt}<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n"
+        )
+        return (
+            "InvokeModel",
+            {"prompt": template, "max_gen_len": 512, "temperature": 0.2},
+            {
+                "generation": answer,
+                "prompt_token_count": 9,
+                "generation_token_count": 9,
+                "stop_reason": "stop",
+            },
+        )
+    operation = "ConverseStream" if rng.random() < 0.3 else "Converse"
+    return (
+        operation,
+        {
+            "system": [{"text": system}],
+            "messages": [{"role": "user", "content": [{"text": prompt}]}],
+            "inferenceConfig": {"maxTokens": 1024, "temperature": 0.2},
+        },
+        {
+            "output": {"message": {"role": "assistant", "content": [{"text": answer}]}},
+            "stopReason": "end_turn",
+            "metrics": {"latencyMs": rng.randint(300, 9000)},
+            "usage": {"inputTokens": 100, "outputTokens": 50, "totalTokens": 150},
+        },
+    )
+
+
+def make_logs(folder: Path, megabytes: int) -> int:
+    """Write about so many compressed megabytes of objects in Bedrock's layout; return how many there are."""
+    base = folder / "AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1"
+    done = number = 0
+    while done < megabytes * 1_000_000:
+        source = records(number)
+        target = (5 + 5 * (number % 4)) * 1_000_000
+        hour = 10 + number % 2
+        path = (
+            base
+            / f"{DAY.replace('-', '/')}/{hour:02d}"
+            / f"20261120T{hour:02d}0000{number:03d}Z_{number:016x}.json.gz"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, 0) as out:
+            while raw.tell() < target:
+                out.write(next(source) + b"\n")
+        done += path.stat().st_size
+        number += 1
+    return number
+
+
+def run_decompress(folder: str) -> str:
+    from isal import igzip_lib
+
+    from airflow_distill.stages.logs.blocks import BLOCK, CHUNK
+
+    size = 0
+    for path in sorted(Path(folder).rglob("*.json.gz")):
+        decoder = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)
+        with path.open("rb") as stream:
+            while not decoder.eof:
+                chunk = stream.read(CHUNK) if decoder.needs_input else b""
+                size += len(decoder.decompress(chunk, BLOCK))
+    return f"{size / 1e6:.0f} MB of lines"
+
+
+def run_plain(folder: str) -> str:
+    kept = 0
+    for path in sorted(Path(folder).rglob("*.json.gz")):
+        with gzip.open(path) as lines:
+            for line in lines:
+                data = json.loads(line)
+                if data["requestMetadata"].get("workload") == WANTED and "nova-pro" in data["modelId"]:
+                    kept += 1
+    return f"{kept} records"
+
+
+def run_harvest(folder: str, *, wanted: str | None, workers: int = 1) -> str:
+    from airflow_distill.stages.logs.harvest import harvest_logs
+    from airflow_distill.stages.logs.metadata import MetadataFilter
+    from airflow_distill.stages.logs.selection import Selection, Window
+    from airflow_distill.stages.storage import LocalStore
+
+    selection = Selection(
+        model="amazon.nova-pro-v1:0" if wanted else "",
+        window=Window.parse(f"{DAY}T00:00:00Z", f"{DAY}T23:59:59Z"),
+        metadata=MetadataFilter.equals("workload", wanted) if wanted else None,
+    )
+    harvest = harvest_logs(LocalStore(), folder, selection, salt="bench", limit=15_000, workers=workers)
+    data = harvest.to_bytes()
+    counts = harvest.counts
+    assert counts.lines == counts.kept + sum(counts.skipped.values())
+    usable = counts.kept + counts.skipped.get("duplicate", 0) + counts.skipped.get("out_of_sample", 0)
+    return f"{counts.lines} lines, {usable} usable, {counts.kept} kept, {len(data) / 1e6:.1f} MB written"
+
+
+TASKS = {
+    "decompress": run_decompress,
+    "gzip+json": run_plain,
+    "filter": lambda folder: run_harvest(folder, wanted=WANTED),
+    "filter-2": lambda folder: run_harvest(folder, wanted=WANTED, workers=2),
+    "all": lambda folder: run_harvest(folder, wanted=None),
+}
+
+
+@dataclass
+class Measured:
+    """One task's best wall time, its processor time and the peak memory over all repeats."""
+
+    wall: float
+    cpu: float
+    megabytes: float
+    said: str
+
+
+def measure(task: str, folder: Path, repeats: int) -> Measured:
+    """Run a task in fresh processes."""
+    runs = []
+    for _ in range(repeats):
+        command = [sys.executable, __file__, "--task", task, str(folder)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        runs.append(Measured(**json.loads(answer)))
+    best = min(runs, key=lambda run: run.wall)
+    return Measured(best.wall, best.cpu, max(run.megabytes for run in runs), best.said)
+
+
+def perform(task: str, folder: str) -> None:
+    """Run one task here and print what it took; imports are part of the process, not of the time."""
+    import airflow_distill.stages.logs.harvest  # noqa: F401
+
+    began, used = time.perf_counter(), time.process_time()
+    said = TASKS[task](folder)
+    wall, cpu = time.perf_counter() - began, time.process_time() - used
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "wall": wall,
+                "cpu": cpu + children.ru_utime + children.ru_stime,
+                "megabytes": max(own.ru_maxrss, children.ru_maxrss) / 1024,
+                "said": said,
+            }
+        )
+    )
+
+
+def table(folder: Path, fourfold: Path, repeats: int) -> None:
+    floor = measure("decompress", folder, repeats)
+    rows = [
+        ("decompress only", floor, floor.wall, ""),
+        ("harvest, selective filter", measure("filter", folder, repeats), floor.wall, "<= 2.0, <= 150 MB"),
+        ("harvest, no filter", measure("all", folder, repeats), floor.wall, "<= 4.0"),
+        ("gzip + json, line by line", measure("gzip+json", folder, 1), floor.wall, ""),
+    ]
+    wide = measure("decompress", fourfold, repeats)
+    one = measure("filter", fourfold, repeats)
+    two = measure("filter-2", fourfold, repeats)
+    rows += [
+        ("4x data: decompress only", wide, wide.wall, ""),
+        ("4x data: harvest, filter", one, wide.wall, "<= 2.0, memory flat"),
+        ("4x data: two workers", two, wide.wall, ">= 1.8 x one worker"),
+    ]
+    print(f"{'work':28} {'ratio':>6} {'wall s':>7} {'cpu s':>6} {'MB':>5}  goal / what was done")
+    for name, run, base, goal in rows:
+        print(
+            f"{name:28} {run.wall / base:6.2f} {run.wall:7.2f} {run.cpu:6.2f} {run.megabytes:5.0f}  "
+            f"{goal + ' | ' if goal else ''}{run.said}"
+        )
+    print(f"two workers: {one.wall / two.wall:.2f} x one worker")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megabytes", type=int, default=120, help="compressed size of the data")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--keep", type=Path, help="make the data here and keep it; used again when it is there"
+    )
+    parser.add_argument("--task", nargs=2, metavar=("TASK", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task:
+        perform(*options.task)
+        return
+    base = options.keep or Path(tempfile.mkdtemp(prefix="harvest-bench-"))
+    try:
+        single, fourfold = base / "single", base / "fourfold"
+        if not single.exists():
+            make_logs(single, options.megabytes)
+        if not fourfold.exists():
+            multiply(single, fourfold)
+        table(single, fourfold, options.repeats)
+    finally:
+        if options.keep is None:
+            shutil.rmtree(base, ignore_errors=True)
+
+
+def multiply(single: Path, fourfold: Path) -> None:
+    """Make four times the data: each copy's prompts begin with another word, so that they are new prompts."""
+    for path in sorted(single.rglob("*.json.gz")):
+        lines = gzip.decompress(path.read_bytes())
+        for copy in range(4):
+            target = fourfold / path.relative_to(single).with_name(f"{copy}{path.name[1:]}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            header = b"user<|end_header_id|>"
+            changed = lines.replace(b'"text":"', b'"text":"copy %d ' % copy)
+            changed = changed.replace(header, header + b"copy %d " % copy)
+            target.write_bytes(gzip.compress(changed, 6, mtime=0))
+
+
+if __name__ == "__main__":
+    main()
