@@ -1,0 +1,265 @@
+"""A thousand waits on one event loop: our triggers beside the amazon provider's, on the same stub, in the same run.
+
+    python benchmarks/waits.py                                  # 1,000 waits each, 60 s between polls
+    python benchmarks/waits.py --waits 100 --seconds 30         # smaller
+    python benchmarks/waits.py --provider-python /path/python   # an interpreter that also has aiobotocore
+
+Each contender runs in a process of its own: an event loop that, like a triggerer, gets at most 50 triggers at a time.
+Measured are the seconds until every job was looked at, calls a minute at rest, memory, CPU, and the longest time the
+loop stood still.
+The provider's trigger needs aiobotocore, which pins an older SDK: name an interpreter that has it, or only ours is
+measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+BATCH = 50
+BATCH_PAUSE = 0.5
+CREATED = "2026-11-20T00:00:00Z"
+
+
+def arn(number: int) -> str:
+    """Return the ARN of a stub job."""
+    model = "amazon.nova-lite-v1:0:300k"
+    return f"arn:aws:bedrock:us-east-1:123456789012:model-customization-job/{model}/{number:012d}"
+
+
+def job(number: int) -> dict[str, Any]:
+    """Return a running job, in the shape that List and Get share."""
+    return {
+        "jobArn": arn(number),
+        "jobName": f"job{number}",
+        "status": "InProgress",
+        "creationTime": CREATED,
+        "baseModelArn": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
+        "outputModelName": f"model{number}",
+        "roleArn": "arn:aws:iam::123456789012:role/r",
+    }
+
+
+class Stub(BaseHTTPRequestHandler):
+    """The control plane with jobs that never end; counts calls, and which jobs were asked for."""
+
+    protocol_version = "HTTP/1.1"
+    jobs = 0
+    calls: ClassVar[Counter[str]] = Counter()
+    asked: ClassVar[set[str]] = set()
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path == "/counts":
+            return self._answer({"calls": dict(Stub.calls), "asked": len(Stub.asked)})
+        if parts.path.rstrip("/") == "/model-customization-jobs":
+            return self._list(parse_qs(parts.query))
+        Stub.calls["get"] += 1
+        name = unquote(parts.path.rsplit("/", 1)[1])
+        Stub.asked.add(name)
+        digits = name.rsplit("/", 1)[-1].removeprefix("job")
+        self._answer(job(int(digits)))
+
+    def _list(self, query: dict[str, list[str]]) -> None:
+        Stub.calls["list"] += 1
+        start, size = int(query.get("nextToken", ["0"])[0]), int(query.get("maxResults", ["100"])[0])
+        page: dict[str, Any] = {
+            "modelCustomizationJobSummaries": [job(n) for n in range(start, min(start + size, Stub.jobs))]
+        }
+        if start + size < Stub.jobs:
+            page["nextToken"] = str(start + size)
+        self._answer(page)
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        return
+
+
+def ours(number: int, period: float, looked: set[int]) -> Any:
+    """Return one of our triggers; the number is noted at its first look."""
+    from airflow_distill.triggers.jobs import BedrockDistillationCompletedTrigger
+
+    class Noting(BedrockDistillationCompletedTrigger):
+        def _aimed(self, look: Any) -> Any:
+            looked.add(number)
+            return super()._aimed(look)
+
+    return Noting(arn(number), poll_interval=period, created_at=CREATED)
+
+
+def providers(number: int, period: float, looked: set[int]) -> Any:
+    """Return one of the amazon provider's triggers; the stub sees its first look."""
+    from airflow.providers.amazon.aws.triggers.bedrock import BedrockCustomizeModelCompletedTrigger
+
+    return BedrockCustomizeModelCompletedTrigger(
+        job_name=f"job{number}",
+        waiter_delay=int(period),
+        waiter_max_attempts=10_000,
+        aws_conn_id="aws_default",
+    )
+
+
+CONTENDERS = {"ours": ours, "provider": providers}
+
+
+def counts(url: str) -> dict[str, Any]:
+    """Ask the stub what it has seen."""
+    from urllib.request import urlopen
+
+    with urlopen(f"{url}/counts", timeout=30) as answer:
+        told: dict[str, Any] = json.load(answer)
+    return told
+
+
+async def contend(name: str, waits: int, period: float, seconds: float, url: str) -> dict[str, Any]:
+    """Start the waits, measure the start, then rest and measure again."""
+    import psutil
+
+    process, looked = psutil.Process(), set[int]()
+    make = CONTENDERS[name]
+    make(0, period, looked)
+    idle, cpu = process.memory_info().rss, process.cpu_times().user
+    stood = asyncio.create_task(longest_block())
+
+    async def drive(number: int) -> None:
+        async for _ in make(number, period, looked).run():
+            return
+
+    begin = time.monotonic()
+    tasks: list[asyncio.Task[None]] = []
+    for start in range(0, waits, BATCH):
+        tasks += [asyncio.create_task(drive(n)) for n in range(start, min(start + BATCH, waits))]
+        await asyncio.sleep(BATCH_PAUSE)
+    while True:
+        seen = len(looked) if name == "ours" else (await asyncio.to_thread(counts, url))["asked"]
+        if seen >= waits or time.monotonic() - begin > 600:
+            break
+        await asyncio.sleep(0.25)
+    started = time.monotonic() - begin
+    cpu_start = process.cpu_times().user - cpu
+    before = sum((await asyncio.to_thread(counts, url))["calls"].values())
+    await asyncio.sleep(seconds)
+    after = sum((await asyncio.to_thread(counts, url))["calls"].values())
+    memory = process.memory_info().rss
+    stood.cancel()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    with contextlib.suppress(asyncio.CancelledError):
+        await stood
+    return {
+        "waits": waits,
+        "looked_at": seen,
+        "seconds_to_start": round(started, 1),
+        "cpu_to_start": round(cpu_start, 1),
+        "calls_per_minute": round((after - before) * 60 / seconds, 1),
+        "memory_mb": round(memory / 2**20),
+        "memory_added_mb": round((memory - idle) / 2**20, 1),
+        "longest_block_s": round(BLOCK[0], 3),
+    }
+
+
+BLOCK = [0.0]
+
+
+async def longest_block() -> None:
+    """Note the longest time by which a short sleep was late."""
+    while True:
+        begin = time.monotonic()
+        await asyncio.sleep(0.05)
+        BLOCK[0] = max(BLOCK[0], time.monotonic() - begin - 0.05)
+
+
+def measure(name: str, args: argparse.Namespace, python: str) -> dict[str, Any]:
+    """Run one contender in a process of its own against a fresh count."""
+    Stub.calls.clear()
+    Stub.asked.clear()
+    Stub.jobs = args.waits
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    connection = {
+        "conn_type": "aws",
+        "login": "x",
+        "password": "y",
+        "extra": {"region_name": "us-east-1", "service_config": {"bedrock": {"endpoint_url": url}}},
+    }
+    with tempfile.TemporaryDirectory() as home:
+        environment = {
+            **os.environ,
+            "AIRFLOW_HOME": home,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        words = ["--contender", name, "--url", url, "--waits", str(args.waits)]
+        words += ["--period", str(args.period), "--seconds", str(args.seconds)]
+        done = subprocess.run(
+            [python, __file__, *words],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    server.shutdown()
+    server.server_close()
+    if done.returncode != 0:
+        return {"error": done.stderr.strip().splitlines()[-1:] or "no word"}
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def main() -> int:
+    """Measure both, print the figures and how they compare."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--waits", type=int, default=1000)
+    parser.add_argument("--period", type=float, default=60.0, help="seconds between polls")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long to count calls at rest")
+    parser.add_argument("--provider-python", default=sys.executable, help="interpreter that has aiobotocore")
+    parser.add_argument("--contender", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.contender:
+        told = asyncio.run(contend(args.contender, args.waits, args.period, args.seconds, args.url))
+        print(json.dumps(told))
+        return 0
+    results = {
+        "ours": measure("ours", args, sys.executable),
+        "provider": measure("provider", args, args.provider_python),
+    }
+    print(json.dumps(results, indent=2))
+    mine, theirs = results["ours"], results["provider"]
+    if "error" not in theirs and "error" not in mine:
+        for figure in ("seconds_to_start", "calls_per_minute", "memory_added_mb", "longest_block_s"):
+            ratio = theirs[figure] / mine[figure] if mine[figure] else float("inf")
+            print(f"{figure:<18} ours {mine[figure]:>8}   provider {theirs[figure]:>8}   {ratio:.0f}x")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
