@@ -3,9 +3,9 @@
     python docs/pages.py            write everything anew
     python docs/pages.py --check    list what is stale; exit status 1 when anything is
 
-Reference pages come from the code itself, read as syntax trees, so that no Airflow import is needed. A region is a part of a file
-between `# region NAME` and `# endregion`; a page shows it between `<!-- region FILE NAME -->` and `<!-- end region -->`, and the name
-`whole` means the whole file.
+Reference pages come from the code itself, read as syntax trees, so that no Airflow import is needed. A region is a
+part of a file between `# region NAME` and `# endregion`; a page shows it between `<!-- region FILE NAME -->` and
+`<!-- end region -->`, and the name `whole` means the whole file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PACKAGE = ROOT / "airflow_distill"
 NOTE = "<!-- Written by docs/pages.py; edit the code instead. -->\n"
 
 REGION = re.compile(
-    r"(<!-- region (?P<file>\S+) (?P<name>\S+) -->\n)```(?P<lang>\w*)\n.*?```\n(<!-- end region -->)", re.DOTALL
+    r"(<!-- region (?P<file>\S+) (?P<name>\S+) -->\n)```(?P<lang>\w*)\n.*?```\n(?P<end><!-- end region -->)",
+    re.DOTALL,
 )
 
 
@@ -124,7 +125,7 @@ def code(text: str) -> str:
 def operators_page() -> str:
     out = ["# Operators, sensors and triggers\n", NOTE]
     out.append(
-        "Every argument is a template field unless its description says otherwise. All take `aws_conn_id`, `region_name`, `verify` and\n"
+        "Arguments marked (templated) are template fields. All take `aws_conn_id`, `region_name`, `verify` and\n"
         "`botocore_config`, and Airflow's own arguments; they are described once, with `DistillOperator`.\n"
     )
     for title, room in AIRFLOW_ROOMS:
@@ -171,7 +172,11 @@ def _class_section(each: Described) -> list[str]:
 def errors_page() -> str:
     errors = importlib.import_module("airflow_distill.errors")
     tree = (errors.__doc__ or "").split("\n\n")[1]
-    out = ["# Errors\n", NOTE, "Branches are named after who has to act. All live in `airflow_distill.errors`.\n"]
+    out = [
+        "# Errors\n",
+        NOTE,
+        "Branches are named after who has to act. All live in `airflow_distill.errors`.\n",
+    ]
     out.append(f"```text\n{_dedent(tree)}\n```\n")
     out.append("| Error | A retry | What it says |\n|---|---|---|")
     for each in classes_in("errors"):
@@ -188,8 +193,8 @@ def _dedent(text: str) -> str:
 def records_page() -> str:
     out = ["# Records\n", NOTE]
     out.append(
-        "What crosses a door between rooms: frozen, slotted, versioned, times in UTC. Those with `to_json` travel through XCom or lie in the\n"
-        "bucket.\n"
+        "What crosses a door between rooms: frozen, slotted, versioned, times in UTC. Those with `to_json` travel\n"
+        "through XCom or lie in the bucket.\n"
     )
     for title, rooms in RECORD_ROOMS:
         found = [c for room in rooms for c in classes_in(room) if c.is_record]
@@ -202,7 +207,9 @@ def records_page() -> str:
             out.append("| Field | Type | Default | |\n|---|---|---|---|")
             for f in each.fields:
                 default = "" if f.default is None else code(f.default)
-                out.append(f"| `{f.name}` | {code(f.annotation)} | {default} | {cell(texts.get(f.name, ''))} |")
+                out.append(
+                    f"| `{f.name}` | {code(f.annotation)} | {default} | {cell(texts.get(f.name, ''))} |"
+                )
             out.append("")
     return "\n".join(out)
 
@@ -226,10 +233,12 @@ def settings_page() -> str:
 
     out = ["# Settings of a workload file\n", NOTE]
     out.append(
-        "Every key a workload file may hold. Durations are a number and a unit: `90m`, `36h`, `7d`, `2w`. Money is in US dollars. The same as a JSON\n"
-        "schema, for editors: `airflow-distill workload schema`.\n"
+        "Every key a workload file may hold. Durations are a number and a unit: `90m`, `36h`, `7d`, `2w`. Money is in\n"
+        "US dollars. The same as a JSON schema, for editors: `airflow-distill workload schema`.\n"
     )
-    out.append("A file names at least the keys marked *required*; they may stand in the folder's `defaults.yaml`.\n")
+    out.append(
+        "A file names at least the keys marked *required*; they may stand in the folder's `defaults.yaml`.\n"
+    )
 
     def table(model: type[BaseModel], at: str) -> None:
         schema = Workload.model_json_schema()
@@ -290,7 +299,13 @@ def _values(schema: dict[str, Any]) -> str:
         return f"list of {inner or 'values'}"
     if schema.get("pattern", "").startswith("^[1-9]"):
         return "duration"
-    kind = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`", "object": "mapping"}
+    kind = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "`true`, `false`",
+        "object": "mapping",
+    }
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     text = kind.get(schema.get("type", ""), "")
@@ -306,7 +321,8 @@ def cli_page() -> str:
 
     out = ["# Command line\n", NOTE]
     out.append(
-        "Exit status: 0 done, 1 a verdict against (a problem found, a stale file), 2 it could not be done. `--help` loads neither Airflow nor the AWS SDK.\n"
+        "Exit status: 0 done, 1 a verdict against (a problem found, a stale file), 2 it could not be done. `--help`\n"
+        "loads neither Airflow nor the AWS SDK.\n"
     )
     out.append(f"```text\n{_help(build_parser())}\n```\n")
     for name in COMMANDS:
@@ -374,13 +390,17 @@ def with_regions(text: str) -> str:
 
     def copy(match: re.Match[str]) -> str:
         body = region(match["file"], match["name"])
-        return f"{match[1]}```{match['lang']}\n{body}```\n{match[4]}"
+        return f"{match[1]}```{match['lang']}\n{body}```\n{match['end']}"
 
     return REGION.sub(copy, text)
 
 
 def pages_with_regions() -> list[Path]:
-    return [p for p in (*sorted(DOCS.rglob("*.md")), ROOT / "README.md") if p.is_file() and "<!-- region " in p.read_text()]
+    return [
+        p
+        for p in (*sorted(DOCS.rglob("*.md")), ROOT / "README.md")
+        if p.is_file() and "<!-- region " in p.read_text()
+    ]
 
 
 def fresh_files() -> Iterator[tuple[Path, str]]:
@@ -393,7 +413,17 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
 
 # The navigation.
 
-GUIDES = ("workloads", "schedules", "pipelines", "logs", "dataset", "jobs", "evaluation", "decision", "deployment")
+GUIDES = (
+    "workloads",
+    "schedules",
+    "pipelines",
+    "logs",
+    "dataset",
+    "jobs",
+    "evaluation",
+    "decision",
+    "deployment",
+)
 """Guides in the order a reader meets them; others follow by name."""
 
 
@@ -402,7 +432,9 @@ def on_config(config: Any) -> Any:
 
     def found(folder: str, order: tuple[str, ...]) -> list[str]:
         rank = {name: number for number, name in enumerate(order)}
-        names = sorted((p.stem for p in (DOCS / folder).glob("*.md")), key=lambda n: (rank.get(n, len(rank)), n))
+        names = sorted(
+            (p.stem for p in (DOCS / folder).glob("*.md")), key=lambda n: (rank.get(n, len(rank)), n)
+        )
         return [f"{folder}/{name}.md" for name in names]
 
     nav = list(config["nav"])

@@ -422,7 +422,7 @@ class Deployment(Settings):
 
 
 class Schedule(Settings):
-    """When the loop runs: at a time, on enough fresh logs, on partitions, or only on demand."""
+    """When the loop runs: at a time, on enough fresh logs, or only on demand."""
 
     cron: str | None = Field(default=None, description="five fields, UTC")
     fresh_prompts: Count | None = Field(
@@ -433,18 +433,15 @@ class Schedule(Settings):
     check_every: Duration = Field(
         default=timedelta(minutes=15), description="how often the log prefix is listed"
     )
-    partitions: Literal["weekly"] | None = Field(
-        default=None, description="hourly log partitions to daily datasets to a weekly run"
-    )
     catchup: bool = Field(
         default=False, description="cron only: also run for times that passed while the Dag was off"
     )
 
     @model_validator(mode="after")
     def _is_one_of(self) -> Schedule:
-        given = [n for n in ("cron", "fresh_prompts", "partitions") if getattr(self, n) is not None]
+        given = [n for n in ("cron", "fresh_prompts") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise ValueError(f"give one of cron, fresh_prompts, partitions; this gives {' and '.join(given)}")
+            raise ValueError(f"give one of cron and fresh_prompts; this gives {' and '.join(given)}")
         if self.cron is not None and len(self.cron.split()) != 5 and not self.cron.startswith("@"):
             raise ValueError("cron has five fields, such as '0 3 * * 1'")
         return self

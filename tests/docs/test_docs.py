@@ -1,0 +1,207 @@
+"""The pages keep step with the code: nothing undocumented, nothing stale, no dead link, every block of code is code."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from airflow_distill import errors
+from airflow_distill.cli.main import COMMANDS, build_parser
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [*DOCS.rglob("*.md"), *(p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if p.is_file())]
+)
+
+
+@pytest.fixture(scope="module")
+def pages() -> ModuleType:
+    sys.path.insert(0, str(DOCS))
+    try:
+        return importlib.import_module("pages")
+    finally:
+        sys.path.remove(str(DOCS))
+
+
+def test_no_generated_page_and_no_copied_region_is_stale(pages: ModuleType) -> None:
+    stale = [str(p.relative_to(ROOT)) for p, text in pages.fresh_files() if p.read_text() != text]
+    assert stale == [], "run python docs/pages.py"
+
+
+def test_every_tagged_region_of_a_dag_is_shown_somewhere() -> None:
+    shown = {found for page in PAGES for found in re.findall(r"<!-- region (\S+ \S+) -->", page.read_text())}
+    tagged = {
+        f"{path.relative_to(ROOT)} {name}"
+        for path in (ROOT / "dags").rglob("*.py")
+        for name in re.findall(r"^# region (\S+)", path.read_text(), re.MULTILINE)
+    }
+    assert tagged - shown == set()
+
+
+def reference(name: str) -> str:
+    return (DOCS / "reference" / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_section(name: str) -> None:
+    assert f"\n## {name}\n" in reference("cli")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.DistillError)]
+)
+def test_every_error_has_its_row(name: str) -> None:
+    assert f"`{name}`" in reference("errors")
+
+
+def airflow_classes(pages: ModuleType) -> Iterator[tuple[str, str]]:
+    for _, room in pages.AIRFLOW_ROOMS:
+        for each in pages.classes_in(room):
+            if pages._is_airflow_class(each):
+                yield each.name, each.doc
+
+
+def test_every_operator_sensor_trigger_and_notifier_has_its_section(pages: ModuleType) -> None:
+    text = reference("operators")
+    missing = [name for name, _ in airflow_classes(pages) if f"\n### {name}\n" not in text]
+    assert missing == []
+
+
+def test_every_operator_says_what_it_does(pages: ModuleType) -> None:
+    assert [name for name, doc in airflow_classes(pages) if not doc] == []
+
+
+def test_every_record_that_crosses_a_door_has_its_section(pages: ModuleType) -> None:
+    text = reference("records")
+    records = [
+        c.name for _, rooms in pages.RECORD_ROOMS for r in rooms for c in pages.classes_in(r) if c.is_record
+    ]
+    assert len(records) > 20
+    assert [name for name in records if f"\n### {name}\n" not in text] == []
+
+
+def test_every_setting_has_its_row() -> None:
+    from airflow_distill.workload.reading import _all_settings
+
+    text = reference("settings")
+    assert [s for s in _all_settings() if f"| `{s.rsplit('.', 1)[-1]}` |" not in text] == []
+
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_of_a_page_resolve(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    dead = []
+    for found in LINK.findall(text):
+        target = next(filter(None, found))
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            dead.append(target)
+    assert dead == []
+
+
+def anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    slugs = {re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", head).strip().lower()) for head in heads}
+    return slugs | set(re.findall(r'id="([^"]+)"', page.read_text()))
+
+
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, (indent, lang, body) in enumerate(BLOCK.findall(page.read_text())):
+            if lang == language:
+                text = "\n".join(line.removeprefix(indent) for line in body.splitlines())
+                found.append((f"{page.relative_to(ROOT)}:{number}", text))
+    return found
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("python"), ids=[w for w, _ in blocks("python")])
+def test_python_on_a_page_is_python_and_imports_what_exists(where: str, text: str) -> None:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("airflow_distill"):
+            path = ROOT / Path(*node.module.split("."))
+            source = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+            assert source.is_file(), node.module
+            defined = source.read_text()
+            assert [
+                a.name for a in node.names if a.name not in defined and not (path / f"{a.name}.py").is_file()
+            ] == []
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("yaml"), ids=[w for w, _ in blocks("yaml")])
+def test_yaml_on_a_page_is_yaml_of_known_settings(where: str, text: str, tmp_path: Path) -> None:
+    """Whole workload files lint clean over the examples' defaults; a part of one has only known keys."""
+    from airflow_distill.workload.reading import check_workload
+
+    data = yaml.safe_load(text)
+    if not isinstance(data, dict) or "decision" in where:
+        return
+    (tmp_path / "defaults.yaml").write_text((ROOT / "dags/workloads/defaults.yaml").read_text())
+    (tmp_path / "page.yaml").write_text(text)
+    wrong = [p for p in check_workload(tmp_path / "page.yaml").problems if p.message != "required"]
+    assert [str(p) for p in wrong] == []
+
+
+@pytest.mark.parametrize(("where", "text"), blocks("json"), ids=[w for w, _ in blocks("json")])
+def test_json_on_a_page_is_json(where: str, text: str) -> None:
+    for line in [text] if text.lstrip().startswith("{\n") else text.splitlines():
+        if line.strip():
+            json.loads(line)
+
+
+def commands() -> list[tuple[str, str]]:
+    return [
+        (where, line)
+        for where, text in blocks("bash") + blocks("sh") + blocks("console")
+        for line in text.replace("\\\n", " ").splitlines()
+        if line.lstrip("$ ").startswith("airflow-distill ")
+    ]
+
+
+@pytest.mark.parametrize(("where", "line"), commands(), ids=[f"{w} {c[:60]}" for w, c in commands()])
+def test_a_command_on_a_page_is_one_the_parser_takes(where: str, line: str) -> None:
+    words = shlex.split(line.lstrip("$ "), comments=True)[1:]
+    words = words[: next((i for i, w in enumerate(words) if w in (">", "|", "&&")), len(words))]
+    name = next((word for word in words if word in COMMANDS), None)
+    if "--help" in words or "--version" in words:
+        return
+    build_parser(name).parse_args([word for word in words if word != "..."])
+
+
+def test_the_site_builds_without_warnings_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
+    out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stdout + out.stderr
+    loads = re.compile(r"""<(?:script|img|iframe|link)[^>]*(?:src|href)=["'](https?://[^"']+)""")
+    outside = {url for page in (tmp_path / "site").rglob("*.html") for url in loads.findall(page.read_text())}
+    assert outside == set()
