@@ -11,6 +11,7 @@ import importlib.util
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -65,3 +66,13 @@ def run_dag(airflow_home: Path) -> Callable[..., Any]:
             path.unlink()
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _waits_end_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests in this process have no scheduler that a quick resume could overtake."""
+    base = sys.modules.get("airflow_distill.triggers.base")
+    if base is None and request.node.get_closest_marker("airflow"):
+        import airflow_distill.triggers.base as base
+    if base is not None:
+        monkeypatch.setattr(base.RemoteWorkTrigger, "settle_seconds", 0.0)

@@ -19,7 +19,14 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="prompts and the teacher's answers: JSON Lines with prompt and completion, or CSV with text,category",
     )
     parser.add_argument(
-        "--prompts", type=int, default=4000, metavar="N", help="at most N prompts of the file (4000)"
+        "--prompts", type=int, default=12_000, metavar="N", help="at most N prompts of the file (12000)"
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.15,
+        metavar="M",
+        help="how far below the teacher the student may score and still be promoted (0.15)",
     )
     parser.add_argument(
         "--keep", action="store_true", help="leave Airflow and the sandbox running until Ctrl-C"

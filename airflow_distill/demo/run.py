@@ -124,6 +124,10 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise ConfigurationError(
                 f"{name} {port}: something listens on that port already.", hint="choose another"
             )
+    if not 0 < args.margin < 1:
+        raise ConfigurationError(
+            f"--margin {args.margin} is not between 0 and 1.", hint="0.05 is strict, 0.15 lenient"
+        )
     if args.prompts < 150:
         raise ConfigurationError(
             f"--prompts {args.prompts} is too few.", hint="give at least 150: Bedrock wants 100 to train on"
@@ -164,7 +168,7 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
     )
     with demo.timed("start"):
         airflow, endpoint_url = _start(demo, traffic)
-    run_id = airflow.trigger(DAG_ID, _run_parameters(traffic))
+    run_id = airflow.trigger(DAG_ID, _run_parameters(demo, traffic))
     demo.say(f"triggered the Dag {DAG_ID}; watch it at {airflow.url}/dags/{DAG_ID}")
     with demo.timed("loop"):
         state = _watch(demo, airflow, run_id)
@@ -252,9 +256,9 @@ def _plan_refusals(endpoint_url: str, calls: int) -> None:
     httpx.post(f"{endpoint_url}/_sandbox/faults", json=fault, timeout=10).raise_for_status()
 
 
-def _run_parameters(traffic: Traffic) -> dict[str, Any]:
+def _run_parameters(demo: Demonstration, traffic: Traffic) -> dict[str, Any]:
     metric = "label_accuracy" if traffic.classification else "token_f1"
-    return {"workload": WORKLOAD, "metric": metric, "poll_seconds": 2}
+    return {"workload": WORKLOAD, "metric": metric, "poll_seconds": 2, "margin": demo.args.margin}
 
 
 def _watch(demo: Demonstration, airflow: LocalAirflow, run_id: str) -> str:

@@ -141,7 +141,7 @@ class WaitingOperator(DistillOperator):
 
     :param wait_for_completion: wait until the work has ended; otherwise return once it is submitted (templated).
     :param deferrable: wait in the triggerer, which frees the worker slot (templated).
-    :param poll_interval: seconds between looks (templated).
+    :param waiter_delay: seconds between looks (templated).
     :param wait_timeout: how long the work may take, counted from its creation by the service, across retries (templated).
     :param on_deadline: `leave` it running when the time is over, or `stop` it (templated).
     :param cancel_on_kill: stop it when a user marks the task failed or successful while it waits (templated).
@@ -153,7 +153,7 @@ class WaitingOperator(DistillOperator):
     template_fields: Sequence[str] = aws_template_fields(
         "wait_for_completion",
         "deferrable",
-        "poll_interval",
+        "waiter_delay",
         "wait_timeout",
         "on_deadline",
         "cancel_on_kill",
@@ -164,7 +164,7 @@ class WaitingOperator(DistillOperator):
         *,
         wait_for_completion: bool = True,
         deferrable: bool = True,
-        poll_interval: float = 60.0,
+        waiter_delay: float = 60.0,
         wait_timeout: timedelta | None = timedelta(days=8),
         on_deadline: str = "leave",
         cancel_on_kill: bool = True,
@@ -173,7 +173,7 @@ class WaitingOperator(DistillOperator):
         super().__init__(**kwargs)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
+        self.waiter_delay = waiter_delay
         self.wait_timeout = wait_timeout
         self.on_deadline = on_deadline
         self.cancel_on_kill = cancel_on_kill
@@ -258,7 +258,7 @@ class WaitingOperator(DistillOperator):
             arn=snapshot.arn,
             deadline=deadline_text(deadline),
             on_deadline=self.on_deadline,
-            poll_interval=float(self.poll_interval),
+            poll_interval=float(self.waiter_delay),
             created_at=snapshot.created_at,
             cancel_on_kill=bool(self.cancel_on_kill),
             expect_model_arn=expect_model_arn,
@@ -279,7 +279,7 @@ class WaitingOperator(DistillOperator):
             policy=WaitPolicy(deadline=deadline),
             now=wall_clock,
             sleep=self.pause,
-            period=float(self.poll_interval),
+            period=float(self.waiter_delay),
             jitter=random,
             progress=self.log.info,
         )

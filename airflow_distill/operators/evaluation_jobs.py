@@ -61,7 +61,7 @@ from airflow_distill.triggers.evaluation import (
 WAITING_FIELDS = (
     "wait_for_completion",
     "deferrable",
-    "poll_interval",
+    "waiter_delay",
     "wait_timeout",
     "on_deadline",
     "cancel_on_kill",

@@ -80,7 +80,7 @@ class BedrockDistillModelOperator(WaitingOperator):
     template_fields: Sequence[str] = aws_template_fields(
         "wait_for_completion",
         "deferrable",
-        "poll_interval",
+        "waiter_delay",
         "wait_timeout",
         "on_deadline",
         "cancel_on_kill",
@@ -390,7 +390,7 @@ class BedrockCopyModelOperator(WaitingOperator):
     template_fields: Sequence[str] = aws_template_fields(
         "wait_for_completion",
         "deferrable",
-        "poll_interval",
+        "waiter_delay",
         "wait_timeout",
         "on_deadline",
         "cancel_on_kill",

@@ -40,7 +40,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
     """Base of sensors for remote work. Subclasses give `kind`, `trigger_class`, `identifier` and `receipt`.
 
     :param deferrable: wait in the triggerer, which frees the worker slot (templated).
-    :param poll_interval: seconds between looks (templated).
+    :param waiter_delay: seconds between looks (templated).
     :param wait_timeout: how long the work may take, counted from its creation by the service (templated).
     :param on_deadline: `leave` it running when the time is over, or `stop` it (templated).
     """
@@ -49,21 +49,21 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
     kind: ClassVar[Kind]
     trigger_class: ClassVar[type[RemoteWorkTrigger]]
     template_fields: Sequence[str] = aws_template_fields(
-        "deferrable", "poll_interval", "wait_timeout", "on_deadline"
+        "deferrable", "waiter_delay", "wait_timeout", "on_deadline"
     )
 
     def __init__(
         self,
         *,
         deferrable: bool = True,
-        poll_interval: float = 60.0,
+        waiter_delay: float = 60.0,
         wait_timeout: timedelta | None = timedelta(days=8),
         on_deadline: str = "leave",
         **kwargs: Any,
     ) -> None:
         super().__init__(**with_retry_defaults(kwargs))
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
+        self.waiter_delay = waiter_delay
         self.wait_timeout = wait_timeout
         self.on_deadline = on_deadline
         self._memory = WaitMemory()
@@ -125,7 +125,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
                 arn=arn,
                 deadline=deadline_text(deadline_after(created_at, self.wait_timeout, wall_clock())),
                 on_deadline=self.on_deadline,
-                poll_interval=float(self.poll_interval),
+                poll_interval=float(self.waiter_delay),
                 created_at=created_at,
                 cancel_on_kill=False,
                 expect_model_arn=self.expected_model(),

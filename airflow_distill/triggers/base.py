@@ -84,6 +84,9 @@ class RemoteWorkTrigger(BaseTrigger):
     """
 
     kind: ClassVar[Kind]
+    settle_seconds: ClassVar[float] = 5.0
+    """The event is held back so long after the wait began. Airflow 3.3.2's scheduler takes a task that resumes before the
+    executor's report of its deferral was read for one that died, and retries it (seen on a busy two-core machine)."""
 
     def __init__(
         self,
@@ -163,11 +166,13 @@ class RemoteWorkTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when the work has ended or the deadline has passed."""
+        settled = asyncio.get_running_loop().time() + self.settle_seconds
         try:
             outcome = await self._wait()
         except Exception as error:  # a defect must reach the task as a word it can act on
             self.log.exception("The wait broke off")
             outcome = Outcome("unreadable", trouble=Trouble.from_error(error))
+        await asyncio.sleep(settled - asyncio.get_running_loop().time())
         yield TriggerEvent({**outcome.to_json(), "carry": self.carry})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> Outcome:

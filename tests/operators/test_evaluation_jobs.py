@@ -23,7 +23,7 @@ def answers(trained_student: Any) -> dict[str, Any]:
 def evaluate(w: Any, answers: dict[str, Any], role_arn: str, **more: Any) -> dict[str, Any]:
     from airflow_distill.operators.evaluation_jobs import BedrockEvaluateAnswersOperator
 
-    settings = {"evaluator": "amazon.nova-pro-v1:0", "deferrable": False, "poll_interval": 0.05, **more}
+    settings = {"evaluator": "amazon.nova-pro-v1:0", "deferrable": False, "waiter_delay": 0.05, **more}
     operator = BedrockEvaluateAnswersOperator(
         task_id="judge", answers=answers, dataset=w.dataset, role_arn=role_arn, **settings
     )
@@ -80,7 +80,7 @@ def test_batch_answers_spare_the_runtime_calls(trained_student: Any, bedrock_rol
             root=w.root,
             role_arn=bedrock_role,
             deferrable=False,
-            poll_interval=0.05,
+            waiter_delay=0.05,
             **more,
         ).execute({})
         assert (receipt["answered"], receipt["missing"], receipt["errors"]) == (w.heldout, 0, 0)
@@ -105,7 +105,7 @@ def test_a_second_batch_task_buys_nothing(trained_student: Any, bedrock_role: st
             role_arn=bedrock_role,
             job=w.job,
             deferrable=False,
-            poll_interval=0.05,
+            waiter_delay=0.05,
         ).execute({})
         for _ in range(2)
     ]

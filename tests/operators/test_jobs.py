@@ -90,7 +90,7 @@ class Quick(BedrockDistillModelOperator):
 def operator(dataset: Mapping[str, Any] | None, **kwargs: Any) -> BedrockDistillModelOperator:
     arguments: dict[str, Any] = {
         "task_id": "distill", "workload": "w", "root": ROOT, "role_arn": "arn:aws:iam::123456789012:role/distill-sandbox",
-        "dataset": dataset, "poll_interval": 0.05, **kwargs,
+        "dataset": dataset, "waiter_delay": 0.05, **kwargs,
     }  # fmt: skip
     return Quick(**arguments)
 
@@ -325,7 +325,7 @@ def test_a_model_is_copied_once(bedrock_environment, dataset):
             workload="w",
             region_name="us-west-2",
             deferrable=False,
-            poll_interval=0.05,
+            waiter_delay=0.05,
         ).execute(context())
     assert copy["status"] == "Completed"
     assert ":us-west-2:" in copy["model_arn"]

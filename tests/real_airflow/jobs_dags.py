@@ -26,7 +26,7 @@ COMMON: dict[str, Any] = {
         "teacher": "amazon.nova-pro-v1:0",
         "student": "amazon.nova-lite-v1:0:300k",
     },
-    "poll_interval": 3,
+    "waiter_delay": 3,
     "retries": 2,
     "retry_delay": timedelta(seconds=1),
     "botocore_config": {"retries": {"total_max_attempts": 1}},
