@@ -39,21 +39,25 @@ def jackknife(
 ) -> tuple[float | None, intervals.Evidence]:
     """Return the metric of one role, or the first role's minus the second's, and its evidence.
 
-    An item holds one entry a role. No class with enough items means no estimate and no evidence.
+    An item holds one entry a role. No class with enough items means no estimate and no evidence. The ends of the
+    evidence are what one more item can do in the rarest class measured: `reach` grows as a class, or the part of the
+    set that is measured, gets small, and the interval with it.
     """
-    frame = scorer.frame(Counter(item[0][0][0][0] for item in items))
-    low = 0.0 if items and len(items[0]) == 1 else -1.0
+    references = Counter(item[0][0][0][0] for item in items)
+    frame = scorer.frame(references)
     if not frame:
-        return None, intervals.from_pseudo_values((), low)
-    totals = [_total(items, side) for side in range(len(items[0]))]
+        return None, intervals.from_pseudo_values(())
+    n, roles = len(items), len(items[0])
+    totals = [_total(items, side) for side in range(roles)]
     whole = _measure(scorer, totals, frame)
-    n = len(items)
     values: list[float] = []
     for item, count in sorted(Counter(items).items()):
         left_out = [_without(total, cells) for total, cells in zip(totals, item, strict=True)]
         value = n * whole - (n - 1) * _measure(scorer, left_out, frame)
         values += [value] * count
-    return whole, intervals.from_pseudo_values(values, low)
+    reach = n / (len(frame) * min(references[label] for label in frame))
+    low, high = (-reach, reach) if roles == 2 else (min(0.0, 1.0 - reach), max(1.0, reach))
+    return whole, intervals.from_pseudo_values(values, low, high)
 
 
 def turns(

@@ -241,11 +241,11 @@ class Comparison:
 
     def lower(self, alpha: float) -> float:
         """Return the one-sided lower confidence bound at `1 - alpha`."""
-        return intervals.lower_bound(self.evidence, alpha)
+        return max(intervals.lower_bound(self.evidence, alpha), -1.0)
 
     def upper(self, alpha: float) -> float:
         """Return the one-sided upper confidence bound at `1 - alpha`."""
-        return intervals.upper_bound(self.evidence, alpha)
+        return min(intervals.upper_bound(self.evidence, alpha), 1.0)
 
     def items_needed(self, value: float, alpha: float, power: float = 0.8) -> int | None:
         """Return how many items would settle whether the difference exceeds `value`, if it is what it seems now."""

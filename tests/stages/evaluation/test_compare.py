@@ -251,6 +251,25 @@ def test_macro_f1_falls_with_the_class_that_is_lost() -> None:
     assert against.interval.low < against.estimate < against.interval.high
 
 
+def test_macro_f1_over_classes_too_rare_to_measure_is_not_given() -> None:
+    """77 classes in 100 prompts leave one or two classes to measure. A student wrong in 5 % of all prompts is often
+    right in all of theirs; that must not read as proof."""
+    rng = random.Random(5)
+    examples = [make_example(i, answer=f"class {rng.randrange(77)}", metadata=()) for i in range(100)]
+    assert compared(score(examples, answers_of(examples), ["macro_f1"]), "macro_f1").estimate is None
+
+
+def test_a_rare_class_widens_the_interval_of_macro_f1() -> None:
+    """One item more of a class of six moves its F1 far, and nobody has seen it."""
+    uneven = [make_example(i, answer="rare" if i < 6 else LABELS[i % 4]) for i in range(120)]
+    even = compared(score(EXAMPLES, answers_of(EXAMPLES), ["macro_f1"]), "macro_f1")
+    assert (
+        compared(score(uneven, answers_of(uneven), ["macro_f1"]), "macro_f1").lower(0.05)
+        < 2 * even.lower(0.05)
+        < 0
+    )
+
+
 # --- slices and regressions ---------------------------------------------------------------------------------
 
 

@@ -202,7 +202,19 @@ def test_macro_f1_agrees_with_scikit_learn() -> None:
 
 
 def test_rare_classes_are_left_out_of_macro_f1() -> None:
-    assert MacroF1(min_support=5).frame({"often": 9, "rare": 4, "": 12}) == ("often",)
+    assert MacroF1(min_support=5).frame({"often": 60, "rare": 4}) == ("often",)
+    assert MacroF1(min_support=5).frame({"often": 60, "": 5}) == ("often",), "no label is no class"
+
+
+def test_mostly_rare_classes_have_no_macro_f1() -> None:
+    """An average over the few classes that happen to be filled would speak for a set it has not seen."""
+    assert MacroF1().frame({"often": 20} | {f"rare {i}": 4 for i in range(20)}) == ()
+
+
+@pytest.mark.parametrize("settings", [{"min_support": 1}, {"min_coverage": 0}, {"min_coverage": 1.1}])
+def test_macro_f1_refuses_settings_under_which_it_means_nothing(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        make_scorer({"kind": "macro_f1"} | settings)
 
 
 # --- JSON and tools -----------------------------------------------------------------------------------------

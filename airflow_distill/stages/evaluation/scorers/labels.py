@@ -5,14 +5,15 @@ that is none of the known labels is wrong; nothing is guessed from words inside 
 
 Accuracy is a mean over items. Macro-F1 is a figure of the whole set: every class counts the same. A class with fewer
 than `min_support` held-out items is left out of the average, because its F1 is noise and an interval over it would be a
-pretence (docs/decisions/intervals.md); what is predicted for its items still counts against the other classes.
+pretence (docs/decisions/intervals.md); what is predicted for its items still counts against the other classes. When the
+classes that can be measured hold less than `min_coverage` of the items, there is no macro-F1 at all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
@@ -67,18 +68,21 @@ class LabelAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class MacroF1:
-    """The mean of the classes' F1 over classes with enough held-out items."""
+    """The mean of the classes' F1 over classes with enough held-out items, if these are nearly all of the set."""
 
     name: str = "macro_f1"
     labels: tuple[str, ...] = ()
     pattern: str = ""
-    min_support: int = field(default=5)
+    min_support: int = 5
+    min_coverage: float = 0.9
 
     def __post_init__(self) -> None:
         check_pattern(self.pattern)
         object.__setattr__(self, "labels", tuple(self.labels))
-        if self.min_support < 2:
-            raise ConfigurationError("evaluation: macro-F1 needs min_support of at least 2.")
+        if self.min_support < 2 or not 0 < self.min_coverage <= 1:
+            raise ConfigurationError(
+                "evaluation: macro-F1 needs min_support of at least 2 and min_coverage above 0 and up to 1."
+            )
 
     def cell(self, answer: str | None, example: Example) -> tuple[str, str]:
         wanted = read_label(example.answer or "", self.labels, self.pattern)
@@ -86,9 +90,11 @@ class MacroF1:
         return wanted, said
 
     def frame(self, references: Mapping[str, int]) -> tuple[str, ...]:
-        return tuple(
-            sorted(label for label, count in references.items() if label and count >= self.min_support)
-        )
+        """Return the classes with enough items; none when the others hold too large a part of the set."""
+        enough = {label: n for label, n in references.items() if label and n >= self.min_support}
+        if sum(enough.values()) < self.min_coverage * sum(references.values()):
+            return ()
+        return tuple(sorted(enough))
 
     def measure(self, cells: Mapping[tuple[str, str], float], frame: tuple[str, ...]) -> float:
         wanted: dict[str, float] = dict.fromkeys(frame, 0.0)
