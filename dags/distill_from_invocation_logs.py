@@ -8,9 +8,7 @@ an end date that the reaper honours.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, Param
 
 from airflow_distill.operators.dataset import CheckDatasetOperator, CurateDatasetOperator
 from airflow_distill.operators.decision import DecidePromotionOperator
@@ -29,7 +27,6 @@ ACCOUNT = "conn.aws_default.extra_dejson.distill"
 
 with DAG(
     dag_id="distill_from_invocation_logs",
-    description="Invocation logs to dataset, distillation job, evaluation, decision and deployment",
     schedule=None,  # a cron expression retrains on a schedule; dags/retrain_on_fresh_logs.py when enough logs are there
     max_active_runs=1,
     render_template_as_native_obj=True,
@@ -40,7 +37,6 @@ with DAG(
         "teacher": "{{ params.teacher }}",
         "student": "{{ params.student }}",
         "waiter_delay": "{{ params.poll_seconds }}",
-        "retry_delay": timedelta(seconds=30),
     },
     params={
         "workload": Param(
@@ -49,17 +45,14 @@ with DAG(
         "teacher": Param("amazon.nova-pro-v1:0", type="string"),
         "student": Param("amazon.nova-micro-v1:0:128k", type="string"),
         "metric": Param("label_accuracy", type="string", description="what decides; token_f1 for free text"),
-        "margin": Param(
-            0.05, type="number", description="how much worse than the teacher is still good enough"
-        ),
-        "hourly_price": Param(
-            18.4, type="number", description="USD an hour of one model unit, as on your bill"
-        ),
+        "margin": Param(0.05, type="number", description="how far below the teacher is good enough"),
+        "hourly_price": Param(18.4, type="number", description="USD an hour of a model unit, as billed"),
         "days": Param(7, type="integer", description="days of logs to read, and of serving to buy"),
         "poll_seconds": Param(60, type="number", description="how often to look at a job or host"),
     },
     tags=["bedrock", "distillation"],
 ):
+    # region loop
     harvest = HarvestLogsOperator(
         task_id="harvest",
         logs=f"{{{{ {ACCOUNT}.logs }}}}",
@@ -78,11 +71,9 @@ with DAG(
     job = BedrockDistillationCompletedSensor(task_id="wait", job=submit.output).output
 
     candidate = BedrockCreateHostOperator(task_id="candidate", job=job)
-    answers = CollectAnswersOperator(
-        task_id="answers", dataset=dataset, job=job, host=candidate.output
-    ).output
+    answers = CollectAnswersOperator(task_id="answers", dataset=dataset, job=job, host=candidate.output)
     score = ScoreAnswersOperator(
-        task_id="score", answers=answers, dataset=dataset, metrics=["{{ params.metric }}"]
+        task_id="score", answers=answers.output, dataset=dataset, metrics=["{{ params.metric }}"]
     )
     decide = DecidePromotionOperator(
         task_id="decide",
@@ -100,8 +91,8 @@ with DAG(
         ends_at="{{ dag_run.run_after + macros.timedelta(days=params.days) }}",
         bake={"probes": 3, "every_seconds": "{{ params.poll_seconds }}"},
     )
-    smoke_test = SmokeTestOperator(task_id="smoke_test", deployment=deploy.output)
-    remove_candidate = BedrockDeleteHostOperator(task_id="remove_candidate", host=candidate.output)
+    SmokeTestOperator(task_id="smoke_test", deployment=deploy.output)
 
-    chain(decide, remove_candidate.as_teardown(setups=candidate))
-    chain(deploy, smoke_test)
+    remove = BedrockDeleteHostOperator(task_id="remove_candidate", host=candidate.output)
+    decide >> remove.as_teardown(setups=candidate)
+    # endregion

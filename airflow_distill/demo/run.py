@@ -52,7 +52,7 @@ class Demonstration:
     console: Console
     home: Path
     started: float = field(default_factory=time.monotonic)
-    most_slots_while_waiting: int = 0
+    slots_while_waiting: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.home / "logs")
@@ -181,6 +181,11 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
         facts += _ask_the_student(receipts, endpoint_url, traffic)
     console.print()
     console.print(summary_table(facts))
+    if looks := len(demo.slots_while_waiting):
+        slots = max(demo.slots_while_waiting)
+        facts.append(
+            ("worker slots", f"{slots} taken while the job ran and its task was deferred ({looks} looks)")
+        )
     facts.append(("time", f"{demo.clock()} in all, {demo.timings['start']:.0f} s of it until Airflow was up"))
     report = write_report(demo.home, facts, receipts, meter, demo.timings)
     console.print(f"\nReport: {report}", highlight=False, soft_wrap=True)
@@ -242,10 +247,12 @@ def _start_sandbox(demo: Demonstration, traffic: Traffic) -> str:
     ready_file = demo.home / "sandbox.json"
     command = [sys.executable, "-m", "airflow_distill.cli.main", "sandbox", "start"]
     command += ["--port", str(demo.args.sandbox_port), "--ready-file", str(ready_file)]
-    command += ["--traffic", str(answers), "--pace", "seconds:12"]
+    command += ["--traffic", str(answers), "--pace", "seconds:6"]
     demo.processes.start("sandbox", command, {**os.environ, "PYTHONUNBUFFERED": "1"})
     wait_until("The sandbox", ready_file.is_file, demo.processes, timeout=60, pause=0.1)
     endpoint_url = str(json.loads(ready_file.read_text())["endpoint_url"])
+    job_pace = {"pace": "seconds:25", "kind": "customization-job"}
+    httpx.post(f"{endpoint_url}/_sandbox/pace", json=job_pace, timeout=10).raise_for_status()
     demo.say(f"the sandbox (Bedrock, S3, IAM, STS, SSM) answers at {endpoint_url}")
     return endpoint_url
 
@@ -272,8 +279,8 @@ def _watch(demo: Demonstration, airflow: LocalAirflow, run_id: str) -> str:
             demo.processes.check()
             state = airflow.run_state(DAG_ID, run_id)
             instances = {task["task_id"]: task for task in airflow.task_instances(DAG_ID, run_id)}
-            if any(task["state"] == "deferred" for task in instances.values()):
-                demo.most_slots_while_waiting = max(demo.most_slots_while_waiting, airflow.running_slots())
+            if instances.get("wait", {}).get("state") == "deferred":
+                demo.slots_while_waiting.append(airflow.running_slots())
             progress.update(_rows(airflow, run_id, order, instances, facts), demo.clock())
             if state in {"success", "failed"}:
                 return state
