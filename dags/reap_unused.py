@@ -1,7 +1,7 @@
 """Once a day: what still bills under our tags although nobody needs it.
 
-Dry by default. Set the Dag's `delete` param, or trigger it with `{"delete": true}`, to remove what has passed its end or its
-grace; resources without our tags are never touched. The bucket prefix comes from the connection's extra, as in
+Dry by default. Set the Dag's `delete` param, or trigger it with `{"delete": true}`, to remove what has passed its end or
+its grace; resources without our tags are never touched. The bucket prefix comes from the connection's extra, as in
 `distill_from_invocation_logs.py`.
 """
 

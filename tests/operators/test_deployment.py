@@ -1,0 +1,330 @@
+"""Hosts, promotion, teardown and reaping as tasks, against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+
+from airflow_distill.operators import deployment as module
+from airflow_distill.operators.deployment import (
+    BedrockCreateHostOperator,
+    BedrockDeleteHostOperator,
+    BedrockPromoteModelOperator,
+    BedrockRollbackModelOperator,
+    ReapUnusedOperator,
+    SmokeTestOperator,
+)
+from airflow_distill.sandbox import Sandbox
+from tests.release_world import Guesses, Rambles, ReleaseWorld
+
+pytestmark = pytest.mark.airflow
+
+OPERATORS = [
+    BedrockCreateHostOperator,
+    BedrockDeleteHostOperator,
+    BedrockPromoteModelOperator,
+    BedrockRollbackModelOperator,
+    ReapUnusedOperator,
+    SmokeTestOperator,
+]
+QUICK = {"deferrable": False, "waiter_delay": 0.01}
+SMOKE = {"prompts": 4, "shape": {"one_of": "references"}}
+BAKE = {"probes": 1, "prompts": 4, "min_score": 0.5}
+
+
+class Instance:
+    """What an operator asks of a task instance."""
+
+    def __init__(self, run_id: str) -> None:
+        self.dag_id, self.run_id, self.task_id, self.map_index = "loop", run_id, "task", -1
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def context(run_id: str = "manual__2026-11-24T00:00:00+00:00") -> dict[str, Any]:
+    return {"ti": Instance(run_id), "run_id": run_id}
+
+
+@pytest.fixture
+def world(bedrock_environment: Sandbox) -> ReleaseWorld:
+    return ReleaseWorld(bedrock_environment)
+
+
+def job_of(model_arn: str) -> dict[str, Any]:
+    return {
+        "kind": "job",
+        "v": 1,
+        "custom_model_arn": model_arn,
+        "dataset_id": "d1",
+        "job_arn": model_arn.replace("custom-model", "model-customization-job"),
+    }
+
+
+def create(job: Any, **changes: Any) -> BedrockCreateHostOperator:
+    return BedrockCreateHostOperator(
+        task_id="candidate", workload="support_tickets", job=job, **{**QUICK, **changes}
+    )
+
+
+def promote(world: ReleaseWorld, model: str, **changes: Any) -> BedrockPromoteModelOperator:
+    given: dict[str, Any] = {"smoke": SMOKE, "bake": BAKE, **QUICK, **changes}
+    return BedrockPromoteModelOperator(
+        task_id="promote",
+        workload=world.workload,
+        root=world.root,
+        decision=world.decision(model),
+        job=job_of(model),
+        **given,
+    )
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_argument_is_kept_unchanged_and_templated(operator: Any) -> None:
+    """A value wrapped in the constructor is neither rendered nor a dependency."""
+    own = [p for p in inspect.signature(operator.__init__).parameters if p not in ("self", "kwargs")]
+    marks = {name: f"{{{{ params.{name} }}}}" for name in own}
+    switches = {"wait_for_completion", "fail_on_rollback", "fail_if_found"}
+    needed = {"workload": "{{ w }}", "root": "{{ r }}"}
+    given = {**{k: v for k, v in needed.items() if k in operator.template_fields}, **marks}
+    task = operator(task_id="t", **given)
+    for name, value in given.items():
+        assert getattr(task, name) == value
+        assert name in switches or name in operator.template_fields
+
+
+def test_a_candidate_host_carries_our_tags_and_a_second_try_finds_it(world: ReleaseWorld) -> None:
+    job = job_of(world.model("first"))
+    first = create(job).execute(context())
+    again = create(job).execute(context())
+    assert first == again
+    assert first["host_kind"] == "custom-model-deployment"
+    assert (first["temporary"], first["status"], first["hourly_price"]) == (True, "Active", None)
+    assert first["expires_at"]
+    tags = world.gateways.bedrock.tags(first["host_arn"])
+    assert tags["airflow-distill:run"] == "loop/manual__2026-11-24T00:00:00+00:00"
+    assert tags["airflow-distill:owner"] == "airflow"
+    assert world.sandbox.calls("CreateCustomModelDeployment") == 1
+    assert len(json.dumps(first)) < 2048
+
+
+def test_throughput_bought_for_a_candidate_tells_its_price_and_end(world: ReleaseWorld) -> None:
+    host = create(
+        job_of(world.model("first")),
+        host_kind="provisioned-throughput",
+        units="2",
+        hourly_price="18.4",
+        lifetime_hours=6,
+    ).execute(context())
+    assert host["hourly_price"] == 36.8
+    assert world.gateways.bedrock.tags(host["host_arn"])["airflow-distill:hourly-price"] == "18.4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"host_kind": "provisioned-throughput", "units": 1, "hourly_price": 18.4}, "needs an end date"),
+        ({"host_kind": "provisioned-throughput", "units": 1, "lifetime_hours": 2}, "hourly price"),
+        ({"host_kind": "lambda"}, "is not a host kind"),
+        ({"daily_price_cap": 5}, "unknown, and a cap"),
+    ],
+)
+def test_a_host_that_may_not_be_had_fails_the_task_at_once_and_buys_nothing(
+    world: ReleaseWorld, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=said):
+        create(job_of(world.model("first")), **changes).execute(context())
+    assert world.hosts() == []
+
+
+def test_the_wait_for_a_host_frees_the_worker_and_resumes_on_the_triggers_event(world: ReleaseWorld) -> None:
+    world.sandbox.world.set_pace("reads:3")
+    job = job_of(world.model("first"))
+    with pytest.raises(TaskDeferred) as deferred:
+        create(job, deferrable=True, waiter_delay=0.05).execute(context())
+    assert deferred.value.method_name == "resume"
+    event = asyncio.run(one_event(deferred.value.trigger))
+    host = create(job, deferrable=True).resume(context(), event)
+    assert host["status"] == "Active"
+    assert world.sandbox.calls("CreateCustomModelDeployment") == 1
+
+
+def test_a_host_that_takes_too_long_is_an_error_that_says_so(world: ReleaseWorld) -> None:
+    event = {"v": 1, "status": "timeout", "snapshot": None, "trouble": None}
+    with pytest.raises(AirflowFailException, match="deadline passed"):
+        create(job_of(world.model("first"))).resume(context(), event)
+
+
+def test_teardown_removes_this_runs_temporary_hosts_and_nothing_else(world: ReleaseWorld) -> None:
+    model = world.model("first")
+    live = world.promote(model).host_arn
+    mine = create(job_of(model)).execute(context("run-1"))["host_arn"]
+    other = create(job_of(model)).execute(context("run-2"))["host_arn"]
+    foreign = world.client("bedrock").create_custom_model_deployment(
+        modelDeploymentName="theirs", modelArn=model
+    )["customModelDeploymentArn"]
+    said = teardown(None).execute(context("run-1"))
+    assert said["deleted"] == [mine]
+    assert set(world.hosts()) == {live, other, foreign}
+    assert (
+        teardown({"host_arn": live, "host_kind": "custom-model-deployment"}).execute(context("run-1"))[
+            "deleted"
+        ]
+        == []
+    ), "a receipt that names the live host does not delete it"
+    assert teardown("None").execute(context("run-3"))["deleted"] == []
+
+
+def test_teardown_waits_for_throughput_that_is_busy(world: ReleaseWorld) -> None:
+    model = world.model("first")
+    host = create(
+        job_of(model), host_kind="provisioned-throughput", units=1, hourly_price=15, lifetime_hours=2
+    ).execute(context())
+    world.sandbox.world.set_pace("reads:2")
+    second = world.model("second")
+    world.gateways.bedrock.update_provisioned_throughput(host["host_arn"], second)
+    assert teardown(host).execute(context())["deleted"] == [host["host_arn"]]
+    assert set(world.sandbox.meter()["billing_now"]) == {model, second}
+
+
+def teardown(host: Any) -> BedrockDeleteHostOperator:
+    return BedrockDeleteHostOperator(task_id="teardown", workload="support_tickets", host=host, **QUICK)
+
+
+def test_promotion_returns_a_receipt_and_smoke_test_asks_the_live_host(world: ReleaseWorld) -> None:
+    model = world.model("first")
+    said = promote(world, model).execute(context())
+    assert (said["outcome"], said["release"], said["model_arn"]) == ("released", 1, model)
+    assert said["pointer"] == "/airflow-distill/support_tickets/live"
+    assert said["release_uri"].endswith("/support_tickets/releases/000001.json")
+    assert len(json.dumps(said)) < 2048
+    for receipt in (said, json.dumps(said), None):
+        smoke = SmokeTestOperator(
+            task_id="smoke", workload=world.workload, root=world.root, deployment=receipt, smoke=SMOKE
+        ).execute(context())
+        assert (smoke["asked"], smoke["shaped"], smoke["host_arn"]) == (4, 4, said["host_arn"])
+
+
+def test_promotion_defers_for_the_host_and_for_the_bake_period_and_ends_the_same(world: ReleaseWorld) -> None:
+    """Every resume is a fresh operator, as on another worker; nothing is remembered but account and ledger."""
+    world.sandbox.world.set_pace("reads:3", "custom-model-deployment")
+    model = world.model("first")
+    settings: dict[str, Any] = {
+        "deferrable": True,
+        "waiter_delay": 0.05,
+        "bake": {**BAKE, "probes": 2, "every_seconds": 3.0},
+    }
+    waits: list[str] = []
+
+    def step(event: Any = None) -> Any:
+        operator = promote(world, model, **settings)
+        try:
+            return operator.resume(context(), event) if waits else operator.execute(context())
+        except TaskDeferred as deferred:
+            waits.append(type(deferred.trigger).__name__)
+            return step(asyncio.run(one_event(deferred.trigger)))
+
+    said = step()
+    assert said["outcome"] == "released"
+    assert waits[0] == "BedrockCustomModelDeploymentReadyTrigger"
+    assert "DateTimeTrigger" in waits
+    assert world.sandbox.calls("CreateCustomModelDeployment") == 1
+
+
+def test_a_rollback_fails_the_task_and_its_receipt_tells_what_is_live(world: ReleaseWorld) -> None:
+    first = world.model("first")
+    address = promote(world, first).execute(context("run-1"))["host_arn"]
+    now = context("run-2")
+    with pytest.raises(AirflowFailException, match="release 2 of support_tickets was rolled_back"):
+        promote(world, world.model("second", Guesses())).execute(now)
+    said = now["ti"].pushed["return_value"]
+    assert (said["outcome"], said["host_arn"], said["model_arn"]) == ("rolled_back", address, first)
+    quiet = promote(world, world.model("third", Rambles()), fail_on_rollback=False).execute(context("run-3"))
+    assert quiet["outcome"] == "rolled_back"
+
+
+def test_a_verdict_other_than_promote_skips_the_task(world: ReleaseWorld) -> None:
+    decision = world.decision(world.model("first"), verdict="hold")
+    with pytest.raises(AirflowSkipException, match="hold"):
+        BedrockPromoteModelOperator(
+            task_id="p", workload=world.workload, root=world.root, decision=decision
+        ).execute(context())
+
+
+def test_a_plan_only_promotion_changes_nothing(world: ReleaseWorld) -> None:
+    said = promote(world, world.model("first"), plan_only="true").execute(context())
+    assert said["outcome"] == "dry_run"
+    assert world.hosts() == []
+    assert world.ledger.read().entries == ()
+
+
+def test_the_rollback_task_goes_back_once_however_often_it_is_cleared(world: ReleaseWorld) -> None:
+    models = [world.model(name) for name in ("first", "second", "third")]
+    for number, model in enumerate(models):
+        promote(world, model).execute(context(f"run-{number}"))
+    task = BedrockRollbackModelOperator(task_id="back", workload=world.workload, root=world.root, **QUICK)
+    said = [task.execute(context("back-1")) for _ in range(2)]
+    assert said[0] == said[1]
+    assert said[0]["model_arn"] == models[1]
+    assert world.pointer()["model_arn"] == models[1]
+
+
+def test_the_reaper_lists_with_daily_prices_and_removes_only_when_told(world: ReleaseWorld) -> None:
+    host = create(
+        job_of(world.model("first")),
+        host_kind="provisioned-throughput",
+        units=1,
+        hourly_price=15,
+        lifetime_hours=2,
+    )
+    arn = host.execute(context())["host_arn"]
+    assert reap(world).execute(context())["removable"] == 0, "its end has not come"
+    world.gateways.bedrock.tag(arn, {"airflow-distill:expires-at": "20260101T000000Z"})
+    listed = reap(world).execute(context())
+    assert (listed["found"], listed["removable"], listed["removed"]) == (2, 1, 0)
+    assert listed["daily_price"] >= 360.0
+    assert world.hosts() == [arn]
+    with pytest.raises(AirflowFailException, match="still bill"):
+        reap(world, fail_if_found=True).execute(context())
+    assert reap(world, delete="true").execute(context())["removed"] == 1
+    assert world.hosts() == []
+
+
+def reap(world: ReleaseWorld, **changes: Any) -> ReapUnusedOperator:
+    return ReapUnusedOperator(task_id="reap", root=world.root, **changes)
+
+
+def test_no_task_log_or_receipt_holds_prompt_or_answer_text(
+    world: ReleaseWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="airflow")
+    now = context()
+    with pytest.raises(AirflowFailException):
+        promote(world, world.model("first", Rambles())).execute(now)
+    told = caplog.text + json.dumps(now["ti"].pushed)
+    told += "".join(
+        world.store.read(item.uri).decode() for item in world.store.iter_objects(world.ledger.prefix)
+    )
+    assert "weather" not in told
+    assert "Ticket number" not in told
+
+
+async def one_event(trigger: Any) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def test_the_module_names_every_operator_it_documents() -> None:
+    found = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
+    assert {operator.__name__ for operator in OPERATORS} <= found
