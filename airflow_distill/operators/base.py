@@ -23,6 +23,7 @@ from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import NEVER_EXPIRE, RetryDecision, RetryPolicy, ask_task_state
 from airflow_distill.errors import DistillError, ServiceConflictError, ServiceQuotaError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.operators.observe import Lineage, count
 from airflow_distill.remote.polling import (
     Outcome,
     WaitPolicy,
@@ -76,7 +77,7 @@ def with_retry_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in ours.items() if name not in given}, **kwargs}
 
 
-class DistillOperator(AwsBaseOperator[BedrockDistillHook]):
+class DistillOperator(Lineage, AwsBaseOperator[BedrockDistillHook]):
     """Base of the package's operators.
 
     :param aws_conn_id: the Airflow connection for AWS (templated).
@@ -99,7 +100,9 @@ class DistillOperator(AwsBaseOperator[BedrockDistillHook]):
     def execute(self, context: Any) -> Any:
         """Run the operator's own work with errors translated."""
         with airflow_errors():
-            return self.work(context)
+            receipt = self.work(context)
+        count(receipt)
+        return receipt
 
     def work(self, context: Any) -> Any:
         """What the operator does; returns its receipt as a plain dict."""
@@ -293,7 +296,9 @@ class WaitingOperator(DistillOperator):
         """Resume after the deferred wait; the event holds everything, so no further call can fail a finished job."""
         carry = event.get("carry") if isinstance(event, Mapping) else None
         with airflow_errors():
-            return self.finish(context, Outcome.from_event(event, self.kind), carry or {})
+            receipt = self.finish(context, Outcome.from_event(event, self.kind), carry or {})
+        count(receipt)
+        return receipt
 
     def finish(self, context: Any, outcome: Outcome, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Return the receipt of a success; raise everything else as what it is."""
