@@ -29,12 +29,12 @@ SERVICES = ("bedrock", "bedrock-runtime")
 # Values the service takes although its own model does not list them, by shape name (AWS samples send them).
 UNLISTED_ENUM_VALUES: Mapping[str, frozenset[str]] = {"EvaluationTaskType": frozenset({"General"})}
 
-# Patterns of the model that a backtracking matcher can be stuck in for ever, and an equal form without that fault.
-_EQUAL_PATTERNS = {
-    r"[a-zA-Z0-9](-*[a-zA-Z0-9\+\-\.])*": r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*",
-    r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}": r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*",
-    r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}": r"[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*",
-}
+# Parts of the model's patterns that a backtracking matcher can be stuck in for ever, and equal forms without that fault.
+_EQUAL_PARTS = (
+    (r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}", r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*"),
+    (r"[a-zA-Z0-9](-*[a-zA-Z0-9\+\-\.])*", r"[a-zA-Z0-9][a-zA-Z0-9\+\-\.]*"),
+    (r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}", r"[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*"),
+)
 
 _SHOWN_VALUE = 120
 
@@ -262,8 +262,10 @@ def _check(shape: StructureShape, parameters: dict[str, Any]) -> None:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
+    for part, equal in _EQUAL_PARTS:
+        pattern = pattern.replace(part, equal)
     try:
-        return re.compile(_EQUAL_PATTERNS.get(pattern, pattern))
+        return re.compile(pattern)
     except re.error:
         return None
 
