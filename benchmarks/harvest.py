@@ -54,7 +54,7 @@ class Words:
         self.words = [
             "".join(self.random.choices(letters, k=self.random.randint(2, 10))) for _ in range(20_000)
         ]
-        self.words[50::97] = [word + "é" for word in self.words[50::97]]
+        self.words[50::2000] = [word + "é" for word in self.words[50::2000]]
         self.weights = [1 / (rank + 3) for rank in range(len(self.words))]
         self.cumulative: list[float] = []
         total = 0.0

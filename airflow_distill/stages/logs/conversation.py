@@ -31,8 +31,14 @@ def read_input(body: InputBody) -> Conversation:
 
     :raises Unusable: the body is of no known family, or holds what a text dataset cannot.
     """
-    if body.messages is not None:
-        return _close(_system_text(body.system), _turns(body.messages))
+    messages = body.messages
+    if messages is not None:
+        system = _system_text(body.system)
+        if len(messages) == 1 and messages[0].role == "user":
+            text = block_text(messages[0].content, "\n", SkipReason.UNKNOWN_INPUT)
+            if text and not text.isspace():
+                return system, (("user", text),), ""
+        return _close(system, _turns(messages))
     if body.prompt is not None:
         system, turns = split_prompt(body.prompt)
         return _close(system or _system_text(body.system), turns)
@@ -111,10 +117,6 @@ def _system_text(system: str | list[Block] | None) -> str | None:
 
 
 def _turns(messages: list[Message]) -> list[RawTurn]:
-    if len(messages) == 1:
-        message = messages[0]
-        if message.role == "user":
-            return [("user", block_text(message.content, "\n", SkipReason.UNKNOWN_INPUT))]
     turns: list[RawTurn] = []
     for message in messages:
         role = message.role

@@ -1,7 +1,7 @@
 """The prompt digest of `stages.digest`, computed several times faster for the prompts that logs are full of.
 
 Imports the JSON encoder and `stages.digest`, whose `prompt_digest` is the definition: a test holds the two equal for any
-text. Text that is ASCII needs no Unicode normalising, and the typed encoder writes what the definition's encoder writes.
+text. Latin text needs no Unicode normalising, and the typed encoder writes what the definition's encoder writes.
 Text that it cannot write goes through the definition.
 """
 
@@ -26,6 +26,17 @@ def reading_digest(system: str | None, turns: tuple[tuple[str, str], ...]) -> st
 
 
 def _canonical(text: str) -> str:
-    if text.isascii() and "\r" not in text:
-        return text.strip()
-    return canonical_text(text)
+    if "\r" in text or not _is_latin(text):
+        return canonical_text(text)
+    return text.strip()
+
+
+def _is_latin(text: str) -> bool:
+    """Say whether all characters are below U+0100, where every text is in normal form C; far quicker than asking."""
+    if text.isascii():
+        return True
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -127,7 +127,6 @@ class _Stored(msgspec.Struct, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
-_MISFIT_INPUT, _MISFIT_OUTPUT = InputBody(), OutputBody()
 _LARGEST = 2**53
 
 
@@ -176,7 +175,11 @@ class LogReader:
             raise Unusable(reason)
         if record.errorCode:
             raise Unusable(SkipReason.FAILED_CALL)
-        asked, answered = _bodies(record, load)
+        sent, got = record.input, record.output
+        asked = sent.inputBodyJson if sent is not None else None
+        answered = got.outputBodyJson if got is not None else None
+        if asked.__class__ is not InputBody or answered.__class__ is not OutputBody:
+            asked, answered = _bodies(record, load)
         system, turns, begun = read_input(asked)
         if self._checks_system and (reason := selector.reject_system(system)):
             raise Unusable(reason)
@@ -185,8 +188,7 @@ class LogReader:
             text = begun + text
         if not text or text.isspace():
             raise Unusable(SkipReason.EMPTY_ANSWER)
-        tokens_in = _input_tokens(record.input, body_in)
-        tokens_out = record.output.outputTokenCount if record.output is not None else None
+        tokens_out = got.outputTokenCount if got is not None else None
         return Reading(
             record.requestId or "",
             timestamp,
@@ -199,7 +201,7 @@ class LogReader:
             stop,
             metadata,
             identity,
-            tokens_in,
+            _input_tokens(sent, body_in),
             _whole(tokens_out if tokens_out is not None else body_out),
             _whole(latency),
         )
@@ -232,10 +234,6 @@ def _bodies(record: Record, load: BodyLoader) -> tuple[InputBody, OutputBody | l
     """Return both bodies, fetched where the record only points to them."""
     asked = record.input.inputBodyJson if record.input is not None else None
     answered = record.output.outputBodyJson if record.output is not None else None
-    if asked is _MISFIT_INPUT:
-        raise Unusable(SkipReason.UNKNOWN_INPUT)
-    if answered is _MISFIT_OUTPUT:
-        raise Unusable(SkipReason.UNKNOWN_OUTPUT)
     if asked is None:
         asked = decode_input_body(_fetch(record.input.inputBodyS3Path if record.input else None, load))
     elif isinstance(asked, str):
@@ -307,14 +305,14 @@ def _fit(data: dict[str, Any]) -> Record:
         identity=Identity(_text(identity, "arn")) if isinstance(identity, dict) else None,
         requestMetadata=_metadata(data.get("requestMetadata")),
         input=Input(
-            inputBodyJson=_convert(convert_input, asked.get("inputBodyJson"), _MISFIT_INPUT),
+            inputBodyJson=_convert(convert_input, asked.get("inputBodyJson"), InputBody()),
             inputBodyS3Path=_text(asked, "inputBodyS3Path"),
             inputTokenCount=_number(asked, "inputTokenCount"),
             cacheReadInputTokenCount=_number(asked, "cacheReadInputTokenCount"),
             cacheWriteInputTokenCount=_number(asked, "cacheWriteInputTokenCount"),
         ),
         output=Output(
-            outputBodyJson=_convert(convert_output, answered.get("outputBodyJson"), _MISFIT_OUTPUT),
+            outputBodyJson=_convert(convert_output, answered.get("outputBodyJson"), OutputBody()),
             outputBodyS3Path=_text(answered, "outputBodyS3Path"),
             outputTokenCount=_number(answered, "outputTokenCount"),
         ),
@@ -343,7 +341,7 @@ def _metadata(value: Any) -> dict[str, str] | None:
 
 
 def _convert(convert: Callable[[Any], Any], value: Any, misfit: Any) -> Any:
-    """Fit a body to its shape; one that does not fit is judged only after the record's selection."""
+    """Fit a body to its shape. One that does not fit becomes an empty body, which is judged after the selection."""
     try:
         return convert(value)
     except (msgspec.ValidationError, RecursionError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from airflow_distill.stages.digest import keyed_hash, sha256_hex
 from airflow_distill.stages.logs.blocks import LogBlocks, count_lines
@@ -20,6 +21,7 @@ from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection
 from airflow_distill.stages.logs.shard_file import Harvest
 from airflow_distill.stages.logs.source import Shard, sibling_body
+from airflow_distill.stages.logs.streams import open_ahead
 from airflow_distill.stages.logs.unusable import Unusable
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore
 
@@ -80,21 +82,19 @@ class ShardReader:
     def read(self, shard: Shard, progress: Progress | None = None) -> Harvest:
         """Read every object of a shard and return the harvest."""
         done, whole = 0, shard.size
-        for item in shard.objects:
-            self.read_object(item.uri)
-            self.harvest.stored_bytes += item.size
+        for item, stream in open_ahead(self._store, shard.objects):
+            if stream is None:
+                self.harvest.objects["missing"] += 1
+            else:
+                self.read_object(item.uri, stream)
+                self.harvest.stored_bytes += item.size
             done += item.size
             if progress is not None:
                 progress(done, whole)
         return self.finish()
 
-    def read_object(self, uri: str) -> None:
-        """Read one log object."""
-        try:
-            stream = self._store.open(uri)
-        except ObjectMissingError:
-            self.harvest.objects["missing"] += 1
-            return
+    def read_object(self, uri: str, stream: BinaryIO) -> None:
+        """Read one log object and close it."""
         with stream:
             blocks = LogBlocks(stream)
             for block, end in blocks:
