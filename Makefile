@@ -31,6 +31,7 @@ check: setup ## lint, types, spelling, stale generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/pages.py --check
 	$(BIN)/codespell airflow_distill dags tests docs benchmarks README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
 
 format: setup ## format the code and mend what the linter can mend

@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sensors": {"errors", "remote", "stages", "aws", "hooks", "triggers", "links", "compat", "operators"},
     "notifications": {"errors", "remote", "stages", "hooks", "compat"},
     "pipelines": {
-        "errors", "remote", "stages", "workload", "aws", "hooks", "triggers", "operators", "sensors", "compat", "notifications",
+        "errors", "remote", "stages", "workload", "aws", "hooks", "triggers", "operators", "sensors", "compat",
+        "notifications",
     },
     "plugin": {"errors", "links", "stages", "compat"},
     "provider_info": set(),
