@@ -39,12 +39,12 @@ with DAG(
         "waiter_delay": "{{ params.poll_seconds }}",
     },
     params={
-        "workload": Param(
-            "support_tickets", type="string", description="also the request metadata to select by"
-        ),
-        "teacher": Param("amazon.nova-pro-v1:0", type="string"),
-        "student": Param("amazon.nova-micro-v1:0:128k", type="string"),
-        "metric": Param("label_accuracy", type="string", description="what decides; token_f1 for free text"),
+        "workload": Param("support_tickets", description="also the request metadata to select by"),
+        "teacher": Param("amazon.nova-pro-v1:0"),
+        "student": Param("amazon.nova-micro-v1:0:128k"),
+        "heldout": Param(0.1, type="number", description="share of prompts to judge by, never trained on"),
+        "near_duplicates": Param(0.8, type=["number", "null"], description="likeness of copies; or none"),
+        "metric": Param("label_accuracy", description="what decides; token_f1 for free text"),
         "margin": Param(0.05, type="number", description="how far below the teacher is good enough"),
         "hourly_price": Param(18.4, type="number", description="USD an hour of a model unit, as billed"),
         "days": Param(7, type="integer", description="days of logs to read, and of serving to buy"),
@@ -61,7 +61,8 @@ with DAG(
         window_start="{{ dag_run.run_after - macros.timedelta(days=params.days) }}",
         window_end="{{ dag_run.run_after }}",
     ).output
-    curated = CurateDatasetOperator(task_id="curate", harvest=harvest).output
+    settings = {"heldout": "{{ params.heldout }}", "near_duplicates": "{{ params.near_duplicates }}"}
+    curated = CurateDatasetOperator(task_id="curate", harvest=harvest, settings=settings).output
     dataset = CheckDatasetOperator(task_id="check", dataset=curated).output
 
     role_arn = f"{{{{ {ACCOUNT}.role_arn }}}}"
