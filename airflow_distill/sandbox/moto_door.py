@@ -6,6 +6,7 @@ module. moto also takes a second or two to import, which no start should wait fo
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -77,7 +78,7 @@ def every_backend(services: Iterable[str] = ("s3", "iam", "ssm", "kms")) -> list
     return [
         (service, account, region, one)
         for service in services
-        if f"{service} backends" in _loaded
+        if f"moto.{service}.models" in sys.modules
         for account, regions in list(backends(service).items())
         for region, one in list(regions.items())
     ]
