@@ -73,9 +73,11 @@ def create(job: Any, **changes: Any) -> BedrockCreateHostOperator:
     )
 
 
-def promote(world: ReleaseWorld, model: str, **changes: Any) -> BedrockPromoteModelOperator:
+def promote(
+    world: ReleaseWorld, model: str, made_of: Any = BedrockPromoteModelOperator, **changes: Any
+) -> BedrockPromoteModelOperator:
     given: dict[str, Any] = {"smoke": SMOKE, "bake": BAKE, **QUICK, **changes}
-    return BedrockPromoteModelOperator(
+    made: BedrockPromoteModelOperator = made_of(
         task_id="promote",
         workload=world.workload,
         root=world.root,
@@ -83,6 +85,7 @@ def promote(world: ReleaseWorld, model: str, **changes: Any) -> BedrockPromoteMo
         job=job_of(model),
         **given,
     )
+    return made
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -218,16 +221,23 @@ def test_promotion_defers_for_the_host_and_for_the_bake_period_and_ends_the_same
     settings: dict[str, Any] = {
         "deferrable": True,
         "waiter_delay": 0.05,
-        "bake": {**BAKE, "probes": 2, "every_seconds": 3.0},
+        "bake": {**BAKE, "probes": 2, "every_seconds": 600},
     }
     waits: list[str] = []
 
+    class OnSandboxTime(BedrockPromoteModelOperator):
+        def now(self) -> Any:
+            return world.now()
+
     def step(event: Any = None) -> Any:
-        operator = promote(world, model, **settings)
+        operator = promote(world, model, made_of=OnSandboxTime, **settings)
         try:
             return operator.resume(context(), event) if waits else operator.execute(context())
         except TaskDeferred as deferred:
             waits.append(type(deferred.trigger).__name__)
+            if waits[-1] == "DateTimeTrigger":
+                world.sleep(601)
+                return step()
             return step(asyncio.run(one_event(deferred.trigger)))
 
     said = step()
