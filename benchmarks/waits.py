@@ -95,6 +95,16 @@ class Stub(BaseHTTPRequestHandler):
         return
 
 
+class StubServer(ThreadingHTTPServer):
+    """Serves the stub; connections that a contender's end cuts off are no news."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        return
+
+
 def ours(number: int, period: float, looked: set[int]) -> Any:
     """Return one of our triggers; the number is noted at its first look."""
     from airflow_distill.triggers.jobs import BedrockDistillationCompletedTrigger
@@ -195,8 +205,7 @@ def measure(name: str, args: argparse.Namespace, python: str) -> dict[str, Any]:
     Stub.calls.clear()
     Stub.asked.clear()
     Stub.jobs = args.waits
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    server.daemon_threads = True
+    server = StubServer(("127.0.0.1", 0), Stub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     connection = {
