@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import msgspec
+
 from airflow_distill.stages.digest import digest, prompt_digest
 from airflow_distill.stages.logs.blocks import LogBlocks
 from airflow_distill.stages.logs.parse import LogReader
@@ -107,7 +109,7 @@ def _from_envelope(line: bytes, skipped: str) -> Call | None:
     """Tell a call by what stands around its bodies; None when the line is no record at all."""
     try:
         record: Record = decode_record(line)
-    except (ValueError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if not record.modelId or not record.operation:
         return None
