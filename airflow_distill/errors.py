@@ -181,9 +181,7 @@ class JobFailedError(JobError):
 
 
 class JobStoppedError(JobError):
-    """Somebody stopped the job. A retry of the task may buy one more job, if generations allow it."""
-
-    retryable = True
+    """Somebody stopped the job, so an automatic retry must not buy another; clear the task to buy one on purpose."""
 
 
 class JobTimeoutError(JobError):

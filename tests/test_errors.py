@@ -59,7 +59,6 @@ def test_only_errors_that_can_heal_are_retryable() -> None:
         "ServiceThrottledError",
         "ServiceUnavailableError",
         "JobFailedError",
-        "JobStoppedError",
         "StateError",
         "EvaluationError",
         "ReleaseConflictError",
