@@ -31,8 +31,9 @@ class LogBlocks:
     After the iteration, `damaged` says whether the compressed stream was cut off or corrupt.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, largest_object: int = LARGEST_OBJECT) -> None:
         self._stream = stream
+        self._largest = largest_object
         self.damaged = False
 
     def __iter__(self) -> Iterator[Block]:
@@ -93,16 +94,24 @@ class LogBlocks:
 
     def _whole_object(self, first: bytes, pieces: Iterator[bytes]) -> tuple[bytes, bytes]:
         """Return (bytes read so far, the one object as one line or b"" when the file is not one object)."""
-        data = first
-        for piece in pieces:
+        data = bytearray(first)
+        while len(data) <= self._largest:
+            piece = next(pieces, b"")
+            if not piece:
+                break
             data += piece
-            if len(data) > LARGEST_OBJECT:
-                return data, b""
-        try:
-            value = json.loads(data.decode("utf-8-sig"))
-        except (ValueError, RecursionError):
-            return data, b""
-        return data, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        else:
+            return bytes(data), b""
+        return bytes(data), _as_one_line(data)
+
+
+def _as_one_line(data: bytearray) -> bytes:
+    """Return the one JSON object that the data is as one line; nothing when it is not."""
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return b""
+    return json.dumps(value).encode() + b"\n"
 
 
 def count_lines(block: bytes, end: int) -> int:

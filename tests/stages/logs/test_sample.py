@@ -1,0 +1,156 @@
+"""The sample is the k prompts of smallest hash, whatever the order and the cut; counts always add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.digest import keyed_hash, prompt_digest
+from airflow_distill.stages.logs.fingerprint import reading_digest
+from airflow_distill.stages.logs.sample import ANSWER_RULES, VOTES, Sample
+
+
+@dataclass
+class Said:
+    """A record as the sample sees it."""
+
+    prompt: str
+    answer: str
+    timestamp: str
+    request_id: str
+
+    def to_bytes(self) -> bytes:
+        return f"{self.prompt}|{self.answer}|{self.timestamp}|{self.request_id}".encode()
+
+
+def offer(sample: Sample, records: list[Said]) -> Sample:
+    for item in records:
+        prompt = prompt_digest(None, (("user", item.prompt),))
+        sample.offer(prompt, keyed_hash("s", prompt), item)
+    return sample
+
+
+def content(sample: Sample) -> Any:
+    entries = [(prompt, entry.count, entry.payload) for prompt, entry in sample.iter_entries()]
+    return entries, sample.duplicates, sample.out_of_sample
+
+
+records = st.lists(
+    st.builds(
+        Said,
+        prompt=st.sampled_from([f"p{n}" for n in range(12)]),
+        answer=st.sampled_from(["a", "b", "c"]),
+        timestamp=st.sampled_from(["2026-11-20T10:00:00Z", "2026-11-20T10:00:01Z"]),
+        request_id=st.sampled_from(["", "r1", "r2", "r3"]),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None)
+@given(items=records, limit=st.integers(1, 14), rule=st.sampled_from(ANSWER_RULES), data=st.data())
+def test_neither_order_nor_cut_changes_the_sample(
+    items: list[Said], limit: int, rule: str, data: st.DataObject
+) -> None:
+    whole = content(offer(Sample(limit, rule), items))
+    assert content(offer(Sample(limit, rule), data.draw(st.permutations(items)))) == whole
+    parts = [Sample(limit, rule) for _ in range(data.draw(st.integers(1, 6)))]
+    for item in items:
+        offer(data.draw(st.sampled_from(parts)), [item])
+    merged = Sample(limit, rule)
+    for part in data.draw(st.permutations(parts)):
+        merged.out_of_sample += part.out_of_sample
+        for prompt, entry in part.iter_entries():
+            merged.merge(prompt, entry)
+    assert content(merged) == whole
+
+
+@settings(deadline=None)
+@given(items=records, limit=st.integers(1, 14))
+def test_it_holds_the_smallest_and_every_record_is_counted_once(items: list[Said], limit: int) -> None:
+    sample = offer(Sample(limit), items)
+    assert len(items) == len(sample) + sample.duplicates + sample.out_of_sample
+    asked = Counter(prompt_digest(None, (("user", item.prompt),)) for item in items)
+    expected = sorted(asked, key=lambda prompt: keyed_hash("s", prompt))[:limit]
+    assert [(prompt, entry.count) for prompt, entry in sample.iter_entries()] == [
+        (prompt, asked[prompt]) for prompt in expected
+    ]
+
+
+FIRST = Said("p", "a", "2026-11-20T10:00:00Z", "r1")
+SECOND = Said("p", "b", "2026-11-20T11:00:00Z", "r2")
+THIRD = Said("p", "b", "2026-11-20T12:00:00Z", "r3")
+LAST = Said("p", "c", "2026-11-20T13:00:00Z", "r4")
+
+
+@pytest.mark.parametrize(("rule", "chosen"), [("latest", LAST), ("first", FIRST), ("most_frequent", THIRD)])
+def test_the_rule_chooses_among_several_answers(rule: str, chosen: Said) -> None:
+    sample = offer(Sample(5, rule), [SECOND, FIRST, LAST, THIRD])
+    assert [entry.payload for _, entry in sample.iter_entries()] == [chosen.to_bytes()]
+
+
+def test_a_record_delivered_twice_votes_once_and_counts_as_a_duplicate() -> None:
+    sample = offer(Sample(5, "most_frequent"), [LAST, LAST, LAST, SECOND, THIRD])
+    assert [entry.payload for _, entry in sample.iter_entries()] == [THIRD.to_bytes()]
+    assert sample.duplicates == 4
+
+
+def test_votes_of_a_prompt_are_bounded() -> None:
+    many = [Said("p", f"a{n % 3}", "2026-11-20T10:00:00Z", f"r{n}") for n in range(1000)]
+    ((_, entry),) = offer(Sample(5, "most_frequent"), many).iter_entries()
+    assert (entry.count, len(entry.votes)) == (1000, VOTES)
+
+
+def test_the_sample_is_uniform_over_prompts_not_over_requests() -> None:
+    """Half of 2,000 prompts are asked fifty times; they must not be in the sample more often than the others."""
+    items = [
+        Said(f"q{n}", "a", "2026-11-20T10:00:00Z", f"r{n}-{again}")
+        for n in range(2000)
+        for again in range(50 if n % 2 else 1)
+    ]
+    kept = [entry.payload for _, entry in offer(Sample(400), items).iter_entries()]
+    often = sum(int(payload.split(b"|")[0][1:]) % 2 for payload in kept)
+    assert 140 <= often <= 260
+
+
+def test_a_wrong_limit_or_rule_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        Sample(0)
+    with pytest.raises(ConfigurationError):
+        Sample(5, "best")
+
+
+texts = st.text(max_size=60)
+
+
+@settings(max_examples=300, deadline=None)
+@given(system=st.none() | texts, turns=st.lists(st.tuples(st.sampled_from(["user", "assistant"]), texts)))
+def test_the_quick_fingerprint_is_the_definition(system: str | None, turns: list[tuple[str, str]]) -> None:
+    assert reading_digest(system, tuple(turns)) == prompt_digest(system, tuple(turns))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "e\u0301",
+        "é",
+        "\r\n a \r b \n",
+        "\x7f\x80\x85\xa0",
+        '\x00\x1f\b\f\t"\\/',
+        "\ud800",
+        "Å",
+        "가",
+        "ﬁ",
+        " x ",
+    ],
+)
+def test_the_quick_fingerprint_is_the_definition_for_odd_text(text: str) -> None:
+    for system in (None, text):
+        turns = (("user", text), ("assistant", f"a{text}b"))
+        assert reading_digest(system, turns) == prompt_digest(system, turns)
