@@ -227,7 +227,7 @@ class ReleaseWorld:
         decision_id = digest(["decision", model_arn], 16)
         folder = f"{self.root}/{self.workload}/evaluations/{decision_id}"
         scorecard = json.dumps({"v": 1, "model": model_arn}).encode()
-        decision = json.dumps({"v": 1, "verdict": verdict, "model_arn": model_arn}).encode()
+        decision = json.dumps({"v": 1, "outcome": verdict, "model_arn": model_arn}).encode()
         self.store.write(f"{folder}/scorecard.json", scorecard)
         self.store.write(f"{folder}/decision.json", decision)
         return {

@@ -147,6 +147,7 @@ def read_evidence(
                 f"deployment: {uri} is not the {name} that the receipt names (the digest differs).",
                 hint="It was changed after the decision; decide again.",
             )
+    _must_say_promote(_read(store, str(decision["decision_uri"]), "decision"), decision)
     dataset_id = str(decision.get("dataset_id") or "")
     manifest_uri = join_uri(root, workload, "datasets", dataset_id, "manifest.json")
     return Evidence(
@@ -160,6 +161,20 @@ def read_evidence(
         manifest_sha256=sha256_hex(_read(store, manifest_uri, "manifest")),
         job_arn=job_arn or str(decision.get("job_arn") or ""),
     )
+
+
+def _must_say_promote(raw: bytes, decision: Mapping[str, Any]) -> None:
+    """Hold the record in the bucket against its receipt: the record has the last word."""
+    try:
+        record = dict(json.loads(raw))
+    except (ValueError, TypeError):
+        record = {"outcome": "unreadable"}
+    model = record.get("model_arn", decision.get("model_arn"))
+    if record.get("outcome", "promote") != "promote" or model != decision.get("model_arn"):
+        raise DeploymentError(
+            f"deployment: {decision['decision_uri']} says {record.get('outcome')} of {model}, its receipt says promote.",
+            hint="Pass on the receipt of the decision or approval task itself.",
+        )
 
 
 def rollback_intent(

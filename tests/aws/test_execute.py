@@ -243,6 +243,7 @@ def run_with_kill(sandbox: Sandbox, kind: str, brain: Any, dies_at: int) -> tupl
         "live": history.live() and history.live().release,  # type: ignore[union-attr]
         "outcomes": [e.outcome.outcome for e in history.entries if e.outcome],
         "billing": len(sandbox.meter()["billing_now"]),
+        "bill": round(sandbox.meter()["total"]),
     }, life.points
 
 
@@ -392,6 +393,12 @@ def test_a_decision_that_was_changed_afterwards_is_refused(world: ReleaseWorld) 
     world.store.write(decision["decision_uri"], b"{}")
     with pytest.raises(DeploymentError, match="digest differs"):
         world.intent(decision)
+
+
+def test_a_receipt_that_says_promote_of_a_record_that_holds_is_refused(world: ReleaseWorld) -> None:
+    decision = world.decision(world.model("first"), verdict="hold")
+    with pytest.raises(DeploymentError, match="says hold of"):
+        world.intent({**decision, "verdict": "promote"})
 
 
 def test_a_hold_is_not_promoted(world: ReleaseWorld) -> None:

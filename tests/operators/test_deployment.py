@@ -325,6 +325,33 @@ def test_no_task_log_or_receipt_holds_prompt_or_answer_text(
     assert "Ticket number" not in told
 
 
+def test_what_was_really_distilled_judged_and_promoted_verifies_link_by_link(trained_student: Any) -> None:
+    """No part is made up here: job, answers, scorecard, decision and release come from the package's own tasks."""
+    from airflow_distill.aws.verify import verify_workload
+    from airflow_distill.operators.decision import DecidePromotionOperator
+    from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
+
+    w = trained_student
+    made = w.gateways.bedrock.get_custom_model(w.job["custom_model_arn"])
+    job = {**w.job, "job_arn": made["jobArn"]}
+    answers = CollectAnswersOperator(
+        task_id="collect", dataset=w.dataset, workload=w.workload, root=w.root, job=job, host=w.host
+    ).execute({})
+    evaluation = ScoreAnswersOperator(task_id="score", answers=answers, dataset=w.dataset).execute({})
+    decision = DecidePromotionOperator(
+        task_id="decide", evaluation=evaluation, policy={"metrics": {"exact": 0.2}}, job=job
+    ).execute({})
+    said = BedrockPromoteModelOperator(
+        task_id="promote", workload=w.workload, root=w.root, decision=decision, job=job, bake=BAKE, **QUICK
+    ).execute(context())
+    assert said["outcome"] == "released"
+    result = verify_workload(w.gateways, w.gateways.objects, w.root, w.workload)
+    assert result.broken == ()
+    w.gateways.objects.write(f"{evaluation['scorecard_uri'].rpartition('/')[0]}/answers/student.jsonl", b"{}")
+    broken = verify_workload(w.gateways, w.gateways.objects, w.root, w.workload).broken
+    assert [b.link for b in broken] == ["answers of student"]
+
+
 async def one_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
