@@ -87,7 +87,7 @@ def demonstrate(args: argparse.Namespace) -> int:
         traffic = read_traffic(args.traffic, args.prompts) if args.traffic else shipped_traffic()
         home = fresh_home(args.home)
     except DistillError as error:
-        errors.print(f"demo: {error}", style="red", markup=False)
+        errors.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return 2
     demo = Demonstration(args, console, home)
     previous = {
@@ -99,8 +99,8 @@ def demonstrate(args: argparse.Namespace) -> int:
         errors.print(f"\ndemo: stopped by {stop}; ending every process", style="yellow")
         return 130
     except DistillError as error:
-        errors.print(f"demo: {error}", style="red", markup=False)
-        errors.print(f"Logs are in {home / 'logs'}", markup=False)
+        errors.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        errors.print(f"Logs are in {home / "logs"}", markup=False, soft_wrap=True)
         return 1
     finally:
         for number in previous:
