@@ -100,7 +100,7 @@ def demonstrate(args: argparse.Namespace) -> int:
         return 130
     except DistillError as error:
         errors.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
-        errors.print(f"Logs are in {home / "logs"}", markup=False, soft_wrap=True)
+        errors.print(f"Logs are in {home / 'logs'}", markup=False, soft_wrap=True)
         return 1
     finally:
         for number in previous:
