@@ -271,7 +271,7 @@ def _run_parameters(demo: Demonstration, traffic: Traffic) -> dict[str, Any]:
     return chosen | {
         "metric": "token_f1",
         "near_duplicates": None,
-        "heldout": 0.3 if len(traffic.pairs) < 1000 else 0.1,
+        "heldout": 0.2 if len(traffic.pairs) < 1000 else 0.1,
     }
 
 
