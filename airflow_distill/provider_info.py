@@ -14,6 +14,7 @@ OPERATORS = (
     "judge",
     "logs",
     "preflight",
+    "report",
     "workload",
 )
 SENSORS = ("deployment", "evaluation", "jobs")
@@ -52,5 +53,8 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{"integration-name": integration, "python-modules": _modules("sensors", SENSORS)}],
         "triggers": [{"integration-name": integration, "python-modules": _modules("triggers", TRIGGERS)}],
         "notifications": ["airflow_distill.notifications.workload.WorkloadNotifier"],
-        "extra-links": [f"airflow_distill.links.bedrock.{name}" for name in LINKS],
+        "extra-links": [
+            *(f"airflow_distill.links.bedrock.{name}" for name in LINKS),
+            "airflow_distill.links.report.DistillReportLink",
+        ],
     }

@@ -209,13 +209,21 @@ def _level(metric: Metric) -> Track:
 
 
 def difference_charts(card: Scorecard, checks: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Return one chart a metric: student minus each other role, with interval, zero and the policy's limit."""
+    """Return the student minus each other role by metric, with interval, zero and the policy's limit.
+
+    The gain over the untuned student has a chart, and so a scale, of its own: it is far larger than what decides.
+    """
     whole = [c for c in card.comparisons if not c.slice and c.role == "student"]
     charts = []
     for name in dict.fromkeys(c.metric for c in whole):
         found = sorted((c for c in whole if c.metric == name), key=lambda c: _rank(c.against))
-        labels = [f"against {ROLE_NAMES.get(c.against, c.against).lower()}" for c in found]
-        charts.append(_differences(name, found, labels, checks))
+        for title, part in (
+            (name, [c for c in found if c.against != "untuned"]),
+            (f"{name}, gained by distillation", [c for c in found if c.against == "untuned"]),
+        ):
+            labels = [f"against {ROLE_NAMES.get(c.against, c.against).lower()}" for c in part]
+            if part:
+                charts.append(_differences(title, part, labels, checks))
     return charts
 
 

@@ -1,0 +1,174 @@
+"""The report as a task: one page of one run, beside the workload's data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_distill.links.report import DistillReportLink, object_of
+from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.operators.decision import load_scorecard
+from airflow_distill.operators.evaluation import load_answers, load_heldout, load_manifest, require, store_for
+from airflow_distill.remote.identity import slug
+from airflow_distill.stages.digest import digest
+from airflow_distill.stages.evaluation.records import Scorecard
+from airflow_distill.stages.evaluation.report import ReportData, render_report
+from airflow_distill.stages.storage import ObjectStore, join_uri
+
+
+class RenderReportOperator(DistillOperator):
+    """Writes the report of a run to `<root>/<workload>/reports/<run key>.html`; returns a `report` receipt.
+
+    Give it `trigger_rule="all_done"` and what the run has so far: a report of a run that was not promoted matters most.
+
+    :param evaluation: the `evaluation` receipt (templated).
+    :param decision: the `decision` receipt, if there is one; the approved one after an approval (templated).
+    :param dataset: the `dataset` receipt, for the dataset card (templated).
+    :param scores: `scores` receipts of judges, for the chapter on judges (templated).
+    :param hosts: `host` and `deployment` receipts of what was left serving; None when nobody knows (templated).
+    :param bill: what the run cost, as `prices.Bill.to_json()` (templated).
+    :param show_texts: put the texts of the worst cases into the page. The page then holds prompts and answers.
+    :param answers: the `answers` receipt; only needed to show texts (templated).
+    :param run_key: name of the page; made from the Dag run when left out (templated).
+    """
+
+    operator_extra_links = (DistillReportLink(),)
+    template_fields: Sequence[str] = aws_template_fields(
+        "evaluation", "decision", "dataset", "scores", "hosts", "bill", "answers", "run_key"
+    )
+    ui_color = "#fdf6e3"
+
+    def __init__(
+        self,
+        *,
+        evaluation: Any,
+        decision: Any = None,
+        dataset: Any = None,
+        scores: Any = (),
+        hosts: Any = None,
+        bill: Any = None,
+        show_texts: bool = False,
+        answers: Any = None,
+        run_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.evaluation = evaluation
+        self.decision = decision
+        self.dataset = dataset
+        self.scores = scores
+        self.hosts = hosts
+        self.bill = bill
+        self.show_texts = show_texts
+        self.answers = answers
+        self.run_key = run_key
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Read what there is, render, write."""
+        evaluation = require(self.evaluation, "evaluation", "evaluation")
+        store = store_for(self.gateways, evaluation["scorecard_uri"])
+        scorecard = load_scorecard(store, evaluation)
+        run = str(context.get("run_id") or "")
+        page = render_report(
+            ReportData(
+                scorecard=scorecard,
+                decision=_decision(store, self.decision),
+                manifest=_manifest(store, self.dataset),
+                bill=self.bill if isinstance(self.bill, Mapping) else None,
+                billing=billing_rows(self.hosts),
+                judges=[
+                    json.loads(store.read(s["report_uri"]))
+                    for s in _listed(self.scores)
+                    if s.get("report_uri")
+                ],
+                texts=self._texts(store, scorecard),
+                run=run,
+                made_at=wall_clock().strftime("%Y-%m-%d %H:%M UTC"),
+            )
+        )
+        folder = str(evaluation["scorecard_uri"]).rsplit("/evaluations/", 1)[0]
+        uri = join_uri(folder, "reports", f"{self._key(context, evaluation)}.html")
+        store.write(uri, page.encode())
+        self._link(context, uri)
+        self.log.info("The report is at %s", uri)
+        return {
+            "kind": "report",
+            "v": 1,
+            "workload": scorecard.workload,
+            "evaluation_id": scorecard.evaluation_id,
+            "report_uri": uri,
+            "bytes": len(page.encode()),
+            "texts": bool(self.show_texts),
+        }
+
+    def _key(self, context: Any, evaluation: Mapping[str, Any]) -> str:
+        if self.run_key:
+            return slug(self.run_key, 80)
+        run = str(context.get("run_id") or "")
+        if not run:
+            return str(evaluation["evaluation_id"])
+        dag = getattr(context.get("dag"), "dag_id", "")
+        return f"{slug(run, 60)}-{digest([dag, run], 8)}"
+
+    def _link(self, context: Any, uri: str) -> None:
+        if uri.startswith("s3://") and context.get("ti") is not None:
+            bedrock = self.gateways.bedrock
+            DistillReportLink.persist(
+                context=context,
+                operator=self,
+                region_name=bedrock.region,
+                aws_partition=bedrock.partition,
+                **object_of(uri),
+            )
+
+    def _texts(self, store: ObjectStore, scorecard: Scorecard) -> dict[str, dict[str, str]]:
+        if not self.show_texts:
+            return {}
+        manifest = load_manifest(store, require(self.dataset, "dataset", "dataset"))
+        worst = {r.example_id for r in scorecard.regressions}
+        texts: dict[str, dict[str, str]] = {}
+        for example in load_heldout(store, manifest):
+            if example.id in worst:
+                texts[example.id] = {"prompt": example.turns[-1].text, "reference": example.answer or ""}
+        for answer in load_answers(store, require(self.answers, "answers", "answers")):
+            if answer.example_id in texts and answer.repeat == 0:
+                texts[answer.example_id][answer.role] = answer.text or f"({answer.error})"
+        return texts
+
+
+def _listed(value: Any) -> list[Mapping[str, Any]]:
+    found = [value] if isinstance(value, Mapping) else list(value or ())
+    return [item for item in found if isinstance(item, Mapping)]
+
+
+def _decision(store: ObjectStore, receipt: Any) -> dict[str, Any] | None:
+    if not isinstance(receipt, Mapping):
+        return None
+    record: dict[str, Any] = json.loads(store.read(require(receipt, "decision", "decision")["decision_uri"]))
+    if record.get("outcome") != receipt.get("verdict"):
+        reason = str((receipt.get("reasons") or [""])[0]).partition(": ")[2]
+        record |= {"outcome": receipt["verdict"], "approval": {"required": True, "reason": reason}}
+    return record
+
+
+def _manifest(store: ObjectStore, receipt: Any) -> dict[str, Any] | None:
+    return load_manifest(store, receipt).to_json() if isinstance(receipt, Mapping) else None
+
+
+def billing_rows(hosts: Any) -> list[dict[str, Any]] | None:
+    """Return what still bills from receipts of hosts and deployments; None when nothing was handed in."""
+    if hosts is None:
+        return None
+    return [
+        {
+            "what": str(h.get("host_kind") or "host").replace("-", " "),
+            "name": str(h.get("host_name") or h.get("host_arn") or ""),
+            "usd_per_hour": h.get("hourly_price"),
+            "until": str(h.get("expires_at") or ""),
+        }
+        for h in _listed(hosts)
+        if h.get("status") != "Deleted"
+    ]
