@@ -236,11 +236,14 @@ def run_harvest(folder: str, *, wanted: str | None, workers: int = 1) -> str:
         metadata=MetadataFilter.equals("workload", wanted) if wanted else None,
     )
     harvest = harvest_logs(LocalStore(), folder, selection, salt="bench", limit=15_000, workers=workers)
-    data = harvest.to_bytes()
+    with tempfile.TemporaryDirectory() as target:
+        path = f"{target}/harvest.jsonl.gz"
+        harvest.save(LocalStore(), path)
+        written = Path(path).stat().st_size
     counts = harvest.counts
     assert counts.lines == counts.kept + sum(counts.skipped.values())
     usable = counts.kept + counts.skipped.get("duplicate", 0) + counts.skipped.get("out_of_sample", 0)
-    return f"{counts.lines} lines, {usable} usable, {counts.kept} kept, {len(data) / 1e6:.1f} MB written"
+    return f"{counts.lines} lines, {usable} usable, {counts.kept} kept, {written / 1e6:.1f} MB written"
 
 
 TASKS = {

@@ -297,7 +297,7 @@ def _receipts(harvests: Any) -> Iterable[dict[str, Any]]:
 
 def write_harvest(operator: Any, harvest: Harvest, window: Window, uri: str) -> dict[str, Any]:
     """Write a harvest for an operator, say what came of it, and return the receipt."""
-    operator.store_for(uri).write(uri, harvest.to_bytes())
+    harvest.save(operator.store_for(uri), uri)
     counts = harvest.counts
     operator.log.info(
         "Kept %s of %s lines in %s; skipped: %s", counts.kept, counts.lines, uri, counts.skipped

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import BinaryIO, cast
 
 from airflow_distill.errors import LogFormatError
 from airflow_distill.stages.logs.processes import harvest_in_processes
@@ -20,7 +21,8 @@ from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.shard_file import Harvest, HarvestCounts
 from airflow_distill.stages.logs.source import DEFAULT_OVERLAP, cut_shards, iter_log_objects
-from airflow_distill.stages.storage import ObjectStore
+from airflow_distill.stages.logs.streams import SafeStream
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -104,13 +106,25 @@ def read_harvest(store: ObjectStore, uris: Sequence[str], *, limit: int | None =
     """
     merged: Harvest | None = None
     for uri in sorted(set(uris)):
-        shard = Harvest.from_bytes(store.read(uri))
+        shard = _read_shard_file(store, uri)
         if merged is None:
             wanted = shard.sample.limit if limit is None else min(limit, shard.sample.limit)
             merged = Harvest(Sample(wanted, shard.sample.rule), shard.settings)
         merged.absorb(shard)
+        shard.sample.close()
     if merged is None:
         raise LogFormatError(
             "logs: the harvest has no shard files.", hint="Run the harvest of this window first."
         )
     return merged
+
+
+def _read_shard_file(store: ObjectStore, uri: str) -> Harvest:
+    try:
+        stream = store.open(uri)
+    except ObjectMissingError:
+        raise LogFormatError(
+            f"logs: the shard file {uri} is not there.", hint="Run the harvest again."
+        ) from None
+    with stream:
+        return Harvest.read(cast("BinaryIO", SafeStream(stream)))

@@ -7,9 +7,11 @@ afresh rather than forked, since a forked SDK client or thread pool is not safe 
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from pathlib import Path
 
 from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask
 from airflow_distill.stages.logs.shard_file import Harvest
@@ -29,25 +31,24 @@ def harvest_in_processes(
     """Read each shard in a process of its own and merge them in the shards' order."""
     whole = sum(shard.size for shard in shards)
     done = 0
-    packed: dict[int, bytes] = {}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(shards), context, initializer=partial(_start, open_store)) as pool:
-        running = {pool.submit(_run, task, shard, patience): shard for shard in shards}
-        for future in as_completed(running):
-            shard = running[future]
-            packed[shard.number] = future.result()
-            done += shard.size
-            if progress is not None:
-                progress(done, whole)
-    merged: Harvest | None = None
-    for number in sorted(packed):
-        harvest = Harvest.from_bytes(packed.pop(number))
-        if merged is None:
-            merged = harvest
-        else:
-            merged.absorb(harvest)
-    assert merged is not None
+    with tempfile.TemporaryDirectory(prefix="harvest-") as folder:
+        with ProcessPoolExecutor(len(shards), context, initializer=partial(_start, open_store)) as pool:
+            running = {pool.submit(_run, task, shard, patience, folder): shard for shard in shards}
+            for future in as_completed(running):
+                future.result()
+                done += running[future].size
+                if progress is not None:
+                    progress(done, whole)
+        merged = _read(folder, shards[0])
+        for shard in shards[1:]:
+            merged.absorb(_read(folder, shard))
     return merged
+
+
+def _read(folder: str, shard: Shard) -> Harvest:
+    with (Path(folder) / shard.name).open("rb") as stream:
+        return Harvest.read(stream)
 
 
 def _start(open_store: Callable[[], ObjectStore]) -> None:
@@ -55,6 +56,7 @@ def _start(open_store: Callable[[], ObjectStore]) -> None:
     _store = open_store()
 
 
-def _run(task: ShardTask, shard: Shard, patience: Patience | None) -> bytes:
+def _run(task: ShardTask, shard: Shard, patience: Patience | None, folder: str) -> None:
     assert _store is not None
-    return task.run(_store, shard, patience).to_bytes()
+    with (Path(folder) / shard.name).open("wb") as stream:
+        task.run(_store, shard, patience).write(stream)

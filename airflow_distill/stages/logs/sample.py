@@ -1,6 +1,7 @@
 """The bottom-k sample: the k distinct prompts with the smallest keyed hash, in O(k) memory, mergeable in any order.
 
-Standard library only. Takes usable records one by one (or another sample), hands on at most k of them with exact counts.
+Standard library only; the kept bytes lie in a spool. Takes usable records one by one (or another sample), hands on at
+most k of them with exact counts.
 
 Why it is exact. The rank of a prompt depends on the prompt and the salt alone, so equal prompts meet, which is exact
 de-duplication. A prompt that belongs to the final k is among the k smallest of everything seen at any moment, so it was
@@ -16,12 +17,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.digest import keyed_hash, sha256_hex
+from airflow_distill.stages.logs.spool import Slot, Spool
 
 AnswerRule = Literal["latest", "first", "most_frequent"]
 ANSWER_RULES: tuple[str, ...] = get_args(AnswerRule)
@@ -43,26 +45,50 @@ class Sampled(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Vote:
-    """One request's answer to a prompt."""
+    """One request's answer to a prompt; `key` is the request's hash."""
 
+    key: int
     answer: str
     order: Order
     payload: bytes
 
 
-class Entry:
-    """One prompt of the sample: how often it was seen, and the chosen record (or the votes that choose it)."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One prompt of the sample: how often it was seen, the chosen record, and the votes that chose it, if any."""
 
-    __slots__ = ("count", "order", "payload", "rank", "votes")
+    prompt: str
+    rank: int
+    count: int
+    order: Order
+    payload: bytes
+    votes: tuple[Vote, ...] = ()
 
-    def __init__(self, rank: int, order: Order, payload: bytes, count: int) -> None:
+
+class _StoredVote:
+    """A vote whose payload is in the spool."""
+
+    __slots__ = ("answer", "order", "slot")
+
+    def __init__(self, answer: str, order: Order, slot: Slot) -> None:
+        self.answer = answer
+        self.order = order
+        self.slot = slot
+
+
+class _Entry:
+    """A prompt of the sample whose payloads are in the spool."""
+
+    __slots__ = ("count", "order", "rank", "slot", "votes")
+
+    def __init__(self, rank: int, order: Order) -> None:
         self.rank = rank
         self.order = order
-        self.payload = payload
-        self.count = count
-        self.votes: dict[int, Vote] = {}
+        self.slot: Slot = (0, 0)
+        self.count = 0
+        self.votes: dict[int, _StoredVote] = {}
 
 
 class Sample:
@@ -83,10 +109,10 @@ class Sample:
         self.limit = limit
         self.rule = rule
         self.out_of_sample = 0
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, _Entry] = {}
         self._heap: list[tuple[int, str]] = []
-        self._worst = -1
-        self._full = False
+        self._largest = -1
+        self._spool = Spool()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -96,6 +122,16 @@ class Sample:
         """Usable records whose prompt was already in the sample."""
         return sum(entry.count for entry in self._entries.values()) - len(self._entries)
 
+    @property
+    def wastes_space(self) -> bool:
+        """Whether most of what is spooled is no longer wanted; it never is between two records."""
+        return self._spool.is_wasteful
+
+    @property
+    def spooled_bytes(self) -> int:
+        """Bytes in the spool, wanted or not."""
+        return self._spool.size
+
     def offer(self, prompt: str, rank: int, reading: Sampled) -> None:
         """Take one usable record; it is turned into bytes only when it may stay.
 
@@ -103,64 +139,112 @@ class Sample:
         """
         entry = self._entries.get(prompt)
         if entry is None:
-            if self._full and -rank < self._worst:
+            if 0 <= self._largest < rank:
                 self.out_of_sample += 1
                 return
-            entry = Entry(rank, (reading.timestamp, reading.request_id), b"", 0)
-            self._add(prompt, entry)
-            if prompt not in self._entries:
+            entry = self._add(prompt, _Entry(rank, (reading.timestamp, reading.request_id)))
+            if entry is None:
                 self.out_of_sample += 1
                 return
-        entry.count += 1
         order = (reading.timestamp, reading.request_id)
+        entry.count += 1
         if self.rule == "most_frequent":
-            _cast(entry, Vote(answer_digest(reading.answer), order, reading.to_bytes()))
+            answer = answer_digest(reading.answer)
+            self._cast(entry, Vote(vote_key(order, answer), answer, order, reading.to_bytes()))
         elif entry.count == 1:
-            entry.payload = reading.to_bytes()
-        elif self._is_better(order, entry.order):
-            entry.order, entry.payload = order, reading.to_bytes()
-        elif order == entry.order:
-            entry.payload = max(entry.payload, reading.to_bytes())
+            entry.slot = self._spool.put(reading.to_bytes())
+        elif order == entry.order or self._is_better(order, entry.order):
+            self._choose(entry, order, reading.to_bytes())
 
-    def merge(self, prompt: str, other: Entry) -> None:
+    def merge(self, other: Kept) -> None:
         """Take one prompt of another sample, with its count."""
-        entry = self._entries.get(prompt)
+        entry = self._entries.get(other.prompt)
+        is_new = entry is None
         if entry is None:
-            self._add(prompt, other)
-            if prompt not in self._entries:
+            entry = self._add(other.prompt, _Entry(other.rank, other.order))
+            if entry is None:
                 self.out_of_sample += other.count
-            return
+                return
         entry.count += other.count
-        for vote in other.votes.values():
-            _cast(entry, vote)
-        if self.rule == "most_frequent":
+        for vote in other.votes:
+            self._cast(entry, vote)
+        if other.votes:
             return
-        if self._is_better(other.order, entry.order):
-            entry.order, entry.payload = other.order, other.payload
-        elif other.order == entry.order:
-            entry.payload = max(entry.payload, other.payload)
+        if is_new:
+            entry.slot = self._spool.put(other.payload)
+        elif other.order == entry.order or self._is_better(other.order, entry.order):
+            self._choose(entry, other.order, other.payload)
 
-    def iter_entries(self) -> Iterator[tuple[str, Entry]]:
-        """Yield the sample in order of rank, each with its chosen payload."""
+    def iter_kept(self) -> Iterator[Kept]:
+        """Yield the sample in order of rank."""
+        get = self._spool.get
         for prompt, entry in sorted(self._entries.items(), key=lambda item: (item[1].rank, item[0])):
-            if entry.votes:
-                entry.payload = _elect(entry.votes.values())
-            yield prompt, entry
+            if not entry.votes:
+                yield Kept(prompt, entry.rank, entry.count, entry.order, get(entry.slot))
+                continue
+            votes = tuple(
+                Vote(key, vote.answer, vote.order, get(vote.slot))
+                for key, vote in sorted(entry.votes.items())
+            )
+            elected = elect(votes)
+            yield Kept(prompt, entry.rank, entry.count, elected.order, elected.payload, votes)
+
+    def close(self) -> None:
+        """Give back the temporary file; the sample cannot be read any more."""
+        self._spool.close()
 
     def _is_better(self, order: Order, held: Order) -> bool:
         return order > held if self.rule == "latest" else order < held
 
-    def _add(self, prompt: str, entry: Entry) -> None:
-        """Add a new prompt and put out the one with the largest rank when there are more than k."""
+    def _choose(self, entry: _Entry, order: Order, payload: bytes) -> None:
+        """Put another record in a prompt's place. Of two with one time and request, the one of larger bytes stays."""
+        if order == entry.order and payload <= self._spool.get(entry.slot):
+            return
+        self._spool.forget(entry.slot)
+        entry.order, entry.slot = order, self._spool.put(payload)
+        self._tidy()
+
+    def _cast(self, entry: _Entry, vote: Vote) -> None:
+        """Count a vote among the bottom ones by hash; the same request votes once."""
+        held = entry.votes.get(vote.key)
+        if held is not None:
+            if vote.payload <= self._spool.get(held.slot):
+                return
+            self._spool.forget(held.slot)
+        elif len(entry.votes) == VOTES:
+            largest = max(entry.votes)
+            if vote.key > largest:
+                return
+            self._spool.forget(entry.votes.pop(largest).slot)
+        entry.votes[vote.key] = _StoredVote(vote.answer, vote.order, self._spool.put(vote.payload))
+        self._tidy()
+
+    def _add(self, prompt: str, entry: _Entry) -> _Entry | None:
+        """Add a new prompt, putting out the one of largest rank when there are more than k; None when it was that one."""
         self._entries[prompt] = entry
         heapq.heappush(self._heap, _heap_key(entry.rank, prompt))
         if len(self._heap) > self.limit:
-            _, flipped = heapq.heappop(self._heap)
-            gone = self._entries.pop(_flip(flipped))
-            if gone is not entry:
-                self.out_of_sample += gone.count
-        self._full = len(self._heap) == self.limit
-        self._worst = self._heap[0][0]
+            gone = self._entries.pop(_flip(heapq.heappop(self._heap)[1]))
+            self.out_of_sample += gone.count
+            for slot in (gone.slot, *(vote.slot for vote in gone.votes.values())):
+                self._spool.forget(slot)
+            if gone is entry:
+                return None
+            self._tidy()
+        if len(self._heap) == self.limit:
+            self._largest = -self._heap[0][0]
+        return entry
+
+    def _tidy(self) -> None:
+        """Copy what is wanted into a fresh spool when the old one is mostly waste."""
+        if not self._spool.is_wasteful:
+            return
+        old, self._spool = self._spool, Spool()
+        for entry in self._entries.values():
+            entry.slot = self._spool.put(old.get(entry.slot))
+            for vote in entry.votes.values():
+                vote.slot = self._spool.put(old.get(vote.slot))
+        old.close()
 
 
 _FLIPPED = str.maketrans("0123456789abcdef", "fedcba9876543210")
@@ -175,25 +259,15 @@ def _flip(prompt: str) -> str:
     return prompt.translate(_FLIPPED)
 
 
-def _cast(entry: Entry, vote: Vote) -> None:
-    """Count a vote among the bottom ones by hash; the same request votes once."""
-    key = keyed_hash("vote", f"{vote.order[0]} {vote.order[1]} {vote.answer if not vote.order[1] else ''}")
-    held = entry.votes.get(key)
-    if held is not None:
-        if vote.payload > held.payload:
-            entry.votes[key] = vote
-        return
-    entry.votes[key] = vote
-    if len(entry.votes) > VOTES:
-        del entry.votes[max(entry.votes)]
+def vote_key(order: Order, answer: str) -> int:
+    """Return a request's hash; a record without a request id is known by its time and answer."""
+    return keyed_hash("vote", f"{order[0]} {order[1]} {'' if order[1] else answer}")
 
 
-def _elect(votes: Iterable[Vote]) -> bytes:
-    """Return the payload of the most frequent answer; among its requests, and among equals, the latest."""
-    cast = list(votes)
-    tally = Counter(vote.answer for vote in cast)
-    best = max(cast, key=lambda vote: (tally[vote.answer], vote.order, vote.payload))
-    return best.payload
+def elect(votes: Sequence[Vote]) -> Vote:
+    """Return the vote for the most frequent answer; among its requests, and among equals, the latest."""
+    tally = Counter(vote.answer for vote in votes)
+    return max(votes, key=lambda vote: (tally[vote.answer], vote.order, vote.payload))
 
 
 def answer_digest(answer: str) -> str:

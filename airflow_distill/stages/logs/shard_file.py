@@ -1,6 +1,6 @@
 """A harvest: the sample of one shard or of a whole window with its counts, in memory and as a file.
 
-Imports the sample and the typed JSON decoder; reads and writes bytes, opens nothing. The file is gzip: a header line with
+Imports the sample and the typed JSON decoder; streams are passed in. The file is gzip: a header line with
 settings and counts, then one line a prompt in order of rank. It holds all that merging needs, and nothing of the clock
 or the machine, so the same logs give the same bytes.
 """
@@ -8,19 +8,23 @@ or the machine, so the same logs give the same bytes.
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 
 from airflow_distill.errors import ConfigurationError, LogFormatError
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.records import Interaction
-from airflow_distill.stages.logs.sample import Entry, Sample, Vote, answer_digest
+from airflow_distill.stages.logs.sample import Kept, Sample, Vote, answer_digest
+from airflow_distill.stages.storage import ObjectStore
 
 SHARD_KIND = "harvest-shard"
 SHARD_VERSION = 1
@@ -87,16 +91,16 @@ class Harvest:
 
     def interactions(self) -> Iterator[Interaction]:
         """Yield the sample in order of rank, one interaction a prompt."""
-        for _, entry in self.sample.iter_entries():
-            yield Interaction.from_json(json.loads(entry.payload))
+        for kept in self.sample.iter_kept():
+            yield Interaction.from_json(json.loads(kept.payload))
 
     def occurrences(self) -> Iterator[tuple[str, int]]:
         """Yield (prompt digest, how often it was asked) in the same order."""
-        for prompt, entry in self.sample.iter_entries():
-            yield prompt, entry.count
+        for kept in self.sample.iter_kept():
+            yield kept.prompt, kept.count
 
     def absorb(self, other: Harvest) -> None:
-        """Merge another harvest into this one, which takes over its entries.
+        """Merge another harvest into this one.
 
         :raises ConfigurationError: it was made with other settings.
         """
@@ -111,14 +115,29 @@ class Harvest:
         self.stored_bytes += other.stored_bytes
         self.bodies += other.bodies
         self.sample.out_of_sample += other.sample.out_of_sample
-        for prompt, entry in other.sample.iter_entries():
-            self.sample.merge(prompt, entry)
+        for kept in other.sample.iter_kept():
+            self.sample.merge(kept)
+
+    def write(self, stream: BinaryIO) -> None:
+        """Write the shard file: a header line, then one line a prompt, gzip; the same bytes on every re-run."""
+        packer = zlib.compressobj(SHARD_LEVEL, zlib.DEFLATED, 31)
+        for line in self._shard_lines():
+            stream.write(packer.compress(line))
+        stream.write(packer.flush())
 
     def to_bytes(self) -> bytes:
-        """Return the shard file: a header line, then one line a prompt, gzip; the same bytes on every re-run."""
-        packer = zlib.compressobj(SHARD_LEVEL, zlib.DEFLATED, 31)
-        packed = [packer.compress(line) for line in self._shard_lines()]
-        return b"".join([*packed, packer.flush()])
+        """Return the shard file."""
+        stream = io.BytesIO()
+        self.write(stream)
+        return stream.getvalue()
+
+    def save(self, store: ObjectStore, uri: str) -> None:
+        """Write the shard file to a store, through a temporary file, so that it never lies in memory whole."""
+        with tempfile.TemporaryDirectory(prefix="harvest-") as folder:
+            path = Path(folder) / "shard.jsonl.gz"
+            with path.open("wb") as stream:
+                self.write(stream)
+            store.upload(uri, path)
 
     def _shard_lines(self) -> Iterator[bytes]:
         header = {
@@ -135,38 +154,34 @@ class Harvest:
             "bodies": self.bodies,
         }
         yield json.dumps(header, sort_keys=True).encode() + b"\n"
-        for prompt, entry in self.sample.iter_entries():
-            yield _entry_line(prompt, entry)
+        yield from map(_kept_line, self.sample.iter_kept())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Harvest:
-        """Read a shard file.
+        """Read a shard file from memory.
 
         :raises LogFormatError: the bytes are not a shard file of this version.
         """
+        return cls.read(io.BytesIO(data))
+
+    @classmethod
+    def read(cls, stream: BinaryIO) -> Harvest:
+        """Read a shard file.
+
+        :raises LogFormatError: the stream is not a shard file of this version.
+        """
         try:
-            lines = gzip.decompress(data).split(b"\n")
-            header = json.loads(lines[0])
-            if header["kind"] != SHARD_KIND or header["v"] != SHARD_VERSION:
-                raise ValueError(SHARD_KIND)
-            harvest = cls(Sample(header["limit"], header["rule"]), header["settings"])
-            harvest.lines = header["lines"]
-            harvest.skips.update(header["skips"])
-            harvest.objects.update(header["objects"])
-            harvest.stored_bytes = header["stored_bytes"]
-            harvest.bodies = header["bodies"]
-            harvest.sample.out_of_sample = header["out_of_sample"]
-            for line in lines[1:]:
-                if line:
-                    harvest.sample.merge(*_read_entry(line))
+            with gzip.GzipFile(fileobj=stream) as lines:
+                harvest = cls._from_header(json.loads(lines.readline()))
+                for line in lines:
+                    harvest.sample.merge(_read_kept(line))
         except (
-            OSError,
             EOFError,
             zlib.error,
+            gzip.BadGzipFile,
             ValueError,
             KeyError,
             TypeError,
-            IndexError,
             msgspec.MsgspecError,
         ):
             raise LogFormatError(
@@ -175,13 +190,26 @@ class Harvest:
             ) from None
         return harvest
 
+    @classmethod
+    def _from_header(cls, header: dict[str, Any]) -> Harvest:
+        if header["kind"] != SHARD_KIND or header["v"] != SHARD_VERSION:
+            raise ValueError(SHARD_KIND)
+        harvest = cls(Sample(header["limit"], header["rule"]), header["settings"])
+        harvest.lines = header["lines"]
+        harvest.skips.update(header["skips"])
+        harvest.objects.update(header["objects"])
+        harvest.stored_bytes = header["stored_bytes"]
+        harvest.bodies = header["bodies"]
+        harvest.sample.out_of_sample = header["out_of_sample"]
+        return harvest
+
 
 class _VoteLine(msgspec.Struct, gc=False):
     key: str
     interaction: msgspec.Raw
 
 
-class _EntryLine(msgspec.Struct, gc=False):
+class _KeptLine(msgspec.Struct, gc=False):
     """One prompt of a shard file; interactions stay the bytes they are."""
 
     prompt: str
@@ -199,27 +227,28 @@ class _Key(msgspec.Struct, gc=False):
     answer: str
 
 
-_decode_entry = msgspec.json.Decoder(_EntryLine).decode
+_decode_kept = msgspec.json.Decoder(_KeptLine).decode
 _decode_key = msgspec.json.Decoder(_Key).decode
 
 
-def _entry_line(prompt: str, entry: Entry) -> bytes:
-    head = f'{{"prompt":"{prompt}","rank":"{entry.rank:016x}","count":{entry.count},"interaction":'.encode()
-    votes = b",".join(
-        b'{"key":"%016x","interaction":%b}' % (key, vote.payload) for key, vote in sorted(entry.votes.items())
+def _kept_line(kept: Kept) -> bytes:
+    head = (
+        f'{{"prompt":"{kept.prompt}","rank":"{kept.rank:016x}","count":{kept.count},"interaction":'.encode()
     )
+    votes = b",".join(b'{"key":"%016x","interaction":%b}' % (vote.key, vote.payload) for vote in kept.votes)
     tail = b',"votes":[%b]' % votes if votes else b""
-    return head + entry.payload + tail + b"}\n"
+    return head + kept.payload + tail + b"}\n"
 
 
-def _read_entry(line: bytes) -> tuple[str, Entry]:
-    data = _decode_entry(line)
+def _read_kept(line: bytes) -> Kept:
+    data = _decode_kept(line)
     payload = bytes(data.interaction)
     key = _decode_key(payload)
-    entry = Entry(int(data.rank, 16), (key.timestamp, key.request_id), payload, data.count)
-    for item in data.votes:
-        payload = bytes(item.interaction)
-        key = _decode_key(payload)
-        order = (key.timestamp, key.request_id)
-        entry.votes[int(item.key, 16)] = Vote(answer_digest(key.answer), order, payload)
-    return data.prompt, entry
+    votes = tuple(_read_vote(int(item.key, 16), bytes(item.interaction)) for item in data.votes)
+    order = (key.timestamp, key.request_id)
+    return Kept(data.prompt, int(data.rank, 16), data.count, order, payload, votes)
+
+
+def _read_vote(number: int, payload: bytes) -> Vote:
+    key = _decode_key(payload)
+    return Vote(number, answer_digest(key.answer), (key.timestamp, key.request_id), payload)

@@ -37,8 +37,7 @@ def offer(sample: Sample, records: list[Said]) -> Sample:
 
 
 def content(sample: Sample) -> Any:
-    entries = [(prompt, entry.count, entry.payload) for prompt, entry in sample.iter_entries()]
-    return entries, sample.duplicates, sample.out_of_sample
+    return list(sample.iter_kept()), sample.duplicates, sample.out_of_sample
 
 
 records = st.lists(
@@ -66,8 +65,8 @@ def test_neither_order_nor_cut_changes_the_sample(
     merged = Sample(limit, rule)
     for part in data.draw(st.permutations(parts)):
         merged.out_of_sample += part.out_of_sample
-        for prompt, entry in part.iter_entries():
-            merged.merge(prompt, entry)
+        for kept in part.iter_kept():
+            merged.merge(kept)
     assert content(merged) == whole
 
 
@@ -78,7 +77,7 @@ def test_it_holds_the_smallest_and_every_record_is_counted_once(items: list[Said
     assert len(items) == len(sample) + sample.duplicates + sample.out_of_sample
     asked = Counter(prompt_digest(None, (("user", item.prompt),)) for item in items)
     expected = sorted(asked, key=lambda prompt: keyed_hash("s", prompt))[:limit]
-    assert [(prompt, entry.count) for prompt, entry in sample.iter_entries()] == [
+    assert [(kept.prompt, kept.count) for kept in sample.iter_kept()] == [
         (prompt, asked[prompt]) for prompt in expected
     ]
 
@@ -92,19 +91,19 @@ LAST = Said("p", "c", "2026-11-20T13:00:00Z", "r4")
 @pytest.mark.parametrize(("rule", "chosen"), [("latest", LAST), ("first", FIRST), ("most_frequent", THIRD)])
 def test_the_rule_chooses_among_several_answers(rule: str, chosen: Said) -> None:
     sample = offer(Sample(5, rule), [SECOND, FIRST, LAST, THIRD])
-    assert [entry.payload for _, entry in sample.iter_entries()] == [chosen.to_bytes()]
+    assert [kept.payload for kept in sample.iter_kept()] == [chosen.to_bytes()]
 
 
 def test_a_record_delivered_twice_votes_once_and_counts_as_a_duplicate() -> None:
     sample = offer(Sample(5, "most_frequent"), [LAST, LAST, LAST, SECOND, THIRD])
-    assert [entry.payload for _, entry in sample.iter_entries()] == [THIRD.to_bytes()]
+    assert [kept.payload for kept in sample.iter_kept()] == [THIRD.to_bytes()]
     assert sample.duplicates == 4
 
 
 def test_votes_of_a_prompt_are_bounded() -> None:
     many = [Said("p", f"a{n % 3}", "2026-11-20T10:00:00Z", f"r{n}") for n in range(1000)]
-    ((_, entry),) = offer(Sample(5, "most_frequent"), many).iter_entries()
-    assert (entry.count, len(entry.votes)) == (1000, VOTES)
+    (kept,) = offer(Sample(5, "most_frequent"), many).iter_kept()
+    assert (kept.count, len(kept.votes)) == (1000, VOTES)
 
 
 def test_the_sample_is_uniform_over_prompts_not_over_requests() -> None:
@@ -114,9 +113,23 @@ def test_the_sample_is_uniform_over_prompts_not_over_requests() -> None:
         for n in range(2000)
         for again in range(50 if n % 2 else 1)
     ]
-    kept = [entry.payload for _, entry in offer(Sample(400), items).iter_entries()]
+    kept = [kept.payload for kept in offer(Sample(400), items).iter_kept()]
     often = sum(int(payload.split(b"|")[0][1:]) % 2 for payload in kept)
     assert 140 <= often <= 260
+
+
+@pytest.mark.parametrize("rule", ANSWER_RULES)
+def test_bytes_that_are_no_longer_wanted_do_not_pile_up(rule: str) -> None:
+    """Two hundred megabytes pass through a sample of three prompts; what stays is right and the spool stays small."""
+    items = [
+        Said(f"p{n % 5}", "x" * 1_000_000 + str(n), f"2026-11-20T10:{n // 60:02d}:{n % 60:02d}Z", f"r{n}")
+        for n in range(200)
+    ]
+    sample = offer(Sample(3, rule), items)
+    kept = [kept.payload for kept in sample.iter_kept()]
+    assert kept == [kept.payload for kept in offer(Sample(3, rule), items[::-1]).iter_kept()]
+    assert sample.spooled_bytes < 200_000_000
+    assert not sample.wastes_space
 
 
 def test_a_wrong_limit_or_rule_is_refused() -> None:
