@@ -1,0 +1,253 @@
+"""`airflow-distill evaluate`: scores collected answers under a policy, without Airflow.
+
+Takes a folder of answers as the collection writes it (`student.jsonl`, `untuned.jsonl`, ...) and the held-out file they
+were given to; hands on a verdict, and a report if asked. Exit status: 0 the policy would promote, 1 it would not, 2 it
+could not be done. Nothing is recorded as a decision: that is the Dag's to do. The AWS SDK is imported only for `s3://`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.decision.decide import Freshness, decide
+from airflow_distill.stages.decision.policy import PromotionPolicy
+from airflow_distill.stages.decision.records import Verdict
+from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.evaluation.collect import read_answers, read_examples
+from airflow_distill.stages.evaluation.compare import score_answers
+from airflow_distill.stages.evaluation.prices import PriceTable
+from airflow_distill.stages.evaluation.records import ROLES, Answer, Scorecard
+from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorers
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+
+NOTES = """ANSWERS holds student.jsonl and, as far as they were asked, untuned.jsonl, incumbent.jsonl and
+teacher.jsonl. The held-out file is looked for as heldout.jsonl in ANSWERS and beside it; name it with --heldout otherwise.
+
+exit status: 0 the policy would promote, 1 it would not, 2 it could not be done
+
+examples:
+  airflow-distill evaluate answers/ --policy policy.yaml --heldout heldout.jsonl
+  airflow-distill evaluate s3://bucket/w/evaluations/ab12/answers --heldout s3://bucket/w/datasets/cd34/heldout.jsonl \\
+      --policy policy.yaml --report report.html
+"""
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = NOTES
+    parser.add_argument("answers", metavar="ANSWERS", help="folder of answers, local or s3://")
+    parser.add_argument("--policy", required=True, metavar="FILE", help="promotion policy, YAML or JSON")
+    parser.add_argument("--heldout", metavar="FILE", help="held-out file of the dataset, local or s3://")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        metavar="KIND",
+        help="scorer to use, repeatable; JSON for settings (default: those the policy names)",
+    )
+    parser.add_argument(
+        "--slice", action="append", metavar="KEY", help="metadata key to cut along, repeatable"
+    )
+    parser.add_argument("--workload", default="workload", help="name shown in the report")
+    parser.add_argument("--report", metavar="FILE", help="write the report page to this file")
+    parser.add_argument(
+        "--show-texts", action="store_true", help="put the worst cases' texts into the report"
+    )
+    parser.add_argument("--json", action="store_true", help="print verdict and figures as one JSON object")
+    parser.add_argument("--region", help="AWS Region for s3://")
+    parser.add_argument("--endpoint-url", help="one endpoint for all AWS services, such as the sandbox's")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, decide, print; write the report if asked."""
+    policy = read_policy(args.policy)
+    stores = _Stores(args.region, args.endpoint_url)
+    heldout = _heldout(stores, args)
+    examples = read_examples(heldout)
+    answers, digests = _answers(stores, args.answers)
+    scorecard = score_answers(
+        examples,
+        answers,
+        make_scorers(_metrics(args.metric, policy)),
+        workload=args.workload,
+        dataset_id=sha256_hex(heldout)[:20],
+        heldout_sha256=sha256_hex(heldout),
+        alpha=policy.alpha,
+        slice_keys=args.slice,
+        answers_sha256=digests,
+        price_of=PriceTable.load().on_demand_usd,
+        created_at=_now(),
+    )
+    verdict = decide(scorecard, policy, freshness=_as_given(scorecard))
+    if args.report:
+        _write_report(args, scorecard, verdict, examples, answers)
+    if args.json:
+        print(
+            json.dumps({"verdict": verdict.to_json(), "scorecard": scorecard.to_json()}, ensure_ascii=False)
+        )
+    else:
+        _show(scorecard, verdict, args.report)
+    return 0 if verdict.promotes else 1
+
+
+def read_policy(path: str) -> PromotionPolicy:
+    """Return the policy of a YAML or JSON file.
+
+    :raises ConfigurationError: it cannot be read, or says what a policy does not know.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"evaluate: the policy {path} cannot be read ({type(error).__name__})."
+        ) from None
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(
+            f"evaluate: the policy {path} is not a mapping.", hint="Start with `metrics:`."
+        )
+    return PromotionPolicy.from_json(data.get("policy", data))
+
+
+class _Stores:
+    """The store that a URI lives in; the AWS SDK is loaded only when S3 is asked."""
+
+    def __init__(self, region: str | None, endpoint_url: str | None) -> None:
+        self.region = region
+        self.endpoint_url = endpoint_url
+        self._s3: ObjectStore | None = None
+
+    def of(self, uri: str) -> ObjectStore:
+        """Return S3 for `s3://`, local files otherwise."""
+        if not uri.startswith("s3://"):
+            return LocalStore()
+        if self._s3 is None:
+            from airflow_distill.aws.gateways import gateways_from_session
+
+            self._s3 = gateways_from_session(region_name=self.region, endpoint_url=self.endpoint_url).objects
+        return self._s3
+
+    def read(self, uri: str) -> bytes | None:
+        """Return an object, or None when there is none."""
+        try:
+            return self.of(uri).read(uri)
+        except (ObjectMissingError, IsADirectoryError):
+            return None
+
+
+def _heldout(stores: _Stores, args: argparse.Namespace) -> bytes:
+    folder = args.answers.rstrip("/")
+    beside = folder.rpartition("/")[0] or "."
+    places = [args.heldout] if args.heldout else [join_uri(p, "heldout.jsonl") for p in (folder, beside)]
+    for place in places:
+        data = stores.read(place)
+        if data is not None:
+            return data
+    raise ConfigurationError(
+        f"evaluate: there is no held-out file at {' or '.join(places)}.", hint="Name it with --heldout."
+    )
+
+
+def _answers(stores: _Stores, folder: str) -> tuple[list[Answer], dict[str, str]]:
+    answers: list[Answer] = []
+    digests: dict[str, str] = {}
+    for role in ROLES:
+        data = stores.read(join_uri(folder, f"{role}.jsonl"))
+        if data is not None:
+            answers += read_answers(data)
+            digests[role] = sha256_hex(data)
+    if "student" not in digests:
+        raise EvaluationError(
+            f"evaluate: there is no student.jsonl in {folder}.",
+            hint="Point to the folder that holds the answers.",
+        )
+    return answers, digests
+
+
+def _metrics(asked: list[str] | None, policy: PromotionPolicy) -> list[Any]:
+    if asked:
+        return [_spec(text) for text in asked]
+    unknown = [rule.name for rule in policy.metrics if rule.name not in SCORERS]
+    if unknown:
+        raise ConfigurationError(
+            f"evaluate: no scorer is called {', '.join(unknown)}.",
+            hint='Say how to score it: --metric \'{"kind": "json_schema", "name": "...", ...}\'.',
+        )
+    return [rule.name for rule in policy.metrics]
+
+
+def _spec(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ConfigurationError("evaluate: --metric is neither a scorer's kind nor JSON.") from None
+
+
+def _as_given(scorecard: Scorecard) -> Freshness:
+    """At a terminal the files are what is true now: the user has just named them."""
+    return Freshness(
+        scorecard.dataset_id,
+        scorecard.heldout_sha256,
+        scorecard.models.get("student", ""),
+        scorecard.models.get("incumbent"),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _write_report(
+    args: argparse.Namespace,
+    scorecard: Scorecard,
+    verdict: Verdict,
+    examples: list[Example],
+    answers: list[Answer],
+) -> None:
+    from airflow_distill.stages.evaluation.report import ReportData, render_report
+
+    decision = {"outcome": verdict.verdict, "verdict": verdict.to_json()}
+    texts = _texts(scorecard, examples, answers) if args.show_texts else {}
+    page = render_report(ReportData(scorecard, decision, texts=texts, made_at=_now()))
+    Path(args.report).write_text(page, encoding="utf-8")
+
+
+def _texts(scorecard: Scorecard, examples: list[Example], answers: list[Answer]) -> dict[str, dict[str, str]]:
+    worst = {r.example_id for r in scorecard.regressions}
+    texts = {
+        e.id: {"prompt": e.turns[-1].text, "reference": e.answer or ""} for e in examples if e.id in worst
+    }
+    for answer in answers:
+        if answer.example_id in texts and answer.repeat == 0:
+            texts[answer.example_id][answer.role] = answer.text or f"({answer.error})"
+    return texts
+
+
+def _show(scorecard: Scorecard, verdict: Verdict, report: str | None) -> None:
+    print(f"{verdict.verdict.upper()}  {scorecard.n} prompts")
+    for reason in verdict.reasons:
+        print(f"  {reason.text}")
+    print()
+    for metric in scorecard.metrics:
+        if not metric.slice:
+            mean = "unknown" if metric.mean is None else f"{metric.mean:.3f}"
+            ends = f"  [{metric.interval.low:.3f}, {metric.interval.high:.3f}]" if metric.interval else ""
+            print(f"  {metric.metric:<20} {metric.role:<10} {mean}{ends}")
+    for summary in scorecard.summaries:
+        if summary.errors:
+            print(
+                f"  {summary.role}: {summary.errors} of {summary.answers} answers are errors", file=sys.stderr
+            )
+    if report:
+        print(f"\nReport: {report}")
