@@ -38,6 +38,7 @@ from airflow_distill.errors import (
     ServiceConflictError,
     ServiceError,
 )
+from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
 from airflow_distill.operators.base import DistillOperator, airflow_errors
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
@@ -104,6 +105,8 @@ class HostWaitingOperator(DistillOperator):
     :param waiter_delay: seconds between looks at a settling host (templated).
     :param host_wait_hours: how long a host may take, counted from its creation or claim (templated).
     """
+
+    operator_extra_links = (BedrockHostLink(),)
 
     def __init__(
         self,
@@ -282,6 +285,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
             )
         wish = self._wish()
         host = self._find_or_create(context, model_arn, wish, job)
+        persist_arn_link(BedrockHostLink, context, self, host.arn)
         state = host.state(model_arn)
         if state == "settling" and self.wait_for_completion:
             self.wait_for_host(host.kind, host.arn, model_arn, host.created_at or "")
@@ -477,6 +481,7 @@ class ReleaseOperator(HostWaitingOperator):
         while True:
             reached = execution.advance()
             if isinstance(reached, Waiting):
+                persist_arn_link(BedrockHostLink, context, self, reached.host_arn)
                 self.wait_for_host(
                     reached.host_kind, reached.host_arn, reached.model_arn, entry.release.claimed_at
                 )
@@ -487,6 +492,7 @@ class ReleaseOperator(HostWaitingOperator):
 
     def _ended(self, context: Any, prepared: Prepared, outcome: Outcome, ledger: Ledger) -> dict[str, Any]:
         said = self._receipt(prepared, outcome, ledger.read().live())
+        persist_arn_link(BedrockHostLink, context, self, said["host_arn"])
         if outcome.outcome == "released":
             return said
         if self.fail_on_rollback:
