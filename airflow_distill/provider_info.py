@@ -17,8 +17,8 @@ OPERATORS = (
     "report",
     "workload",
 )
-SENSORS = ("deployment", "evaluation", "jobs")
-TRIGGERS = ("assets", "deployment", "evaluation", "jobs")
+SENSORS = ("deployment", "evaluation", "jobs", "logs")
+TRIGGERS = ("assets", "deployment", "evaluation", "jobs", "logs")
 LINKS = (
     "BedrockCustomizationJobLink",
     "BedrockCustomModelLink",

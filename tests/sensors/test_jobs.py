@@ -93,13 +93,14 @@ def test_a_sensor_never_succeeds_while_the_job_still_runs(status, deferrable):
         assert not sensor.poke(CONTEXT).is_done
 
 
-@pytest.mark.parametrize("status", ["Failed", "Stopped"])
-def test_a_job_that_ended_badly_fails_the_sensor(status):
+@pytest.mark.parametrize(("status", "error"), [("Failed", JobFailedError), ("Stopped", AirflowFailException)])
+def test_a_job_that_ended_badly_fails_the_sensor(status, error):
+    """A failed job may be bought again by a retry; one that somebody stopped fails the task for good."""
     sensor = Seen(task_id="t", job=ARN)
     sensor.snapshot = snapshot(status)
-    with pytest.raises((JobFailedError, JobStoppedError)):
+    with pytest.raises(error):
         sensor.execute(CONTEXT)
-    with pytest.raises((JobFailedError, JobStoppedError)):
+    with pytest.raises((error, JobStoppedError)):
         sensor.poke(CONTEXT)
 
 
@@ -216,7 +217,7 @@ def test_every_module_and_link_is_told_to_airflow():
     import_all()
     for room, names in (("operators", OPERATORS), ("sensors", SENSORS), ("triggers", TRIGGERS)):
         package = importlib.import_module(f"airflow_distill.{room}")
-        present = {m.name for m in pkgutil.iter_modules(package.__path__)} - {"base", "poller"}
+        present = {m.name for m in pkgutil.iter_modules(package.__path__)} - {"base", "observe", "poller"}
         assert present == set(names), room
     links = importlib.import_module("airflow_distill.links.bedrock")
     used = {
