@@ -8,6 +8,7 @@ their tokens is one user turn. A text that holds tokens in an order no template 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from itertools import pairwise
 
 from airflow_distill.stages.logs.reasons import SkipReason
@@ -20,6 +21,7 @@ _LLAMA_FORMS = (
     ("<|header_start|>", "<|header_end|>", "<|eot|>"),
 )
 """What opens a header, closes it and ends a turn: Llama 3, Llama 4."""
+_TURN_TOKENS = {"<|begin_of_text|>", *(token for form in _LLAMA_FORMS for token in form)}
 _LLAMA3_BEGIN = re.compile(r"\s*(?:<\|begin_of_text\|>\s*)*")
 _TOOL_TOKENS = (
     "<|python_tag|>",
@@ -49,20 +51,24 @@ def split_prompt(prompt: str) -> tuple[str | None, list[RawTurn]]:
     return None, [("user", prompt)]
 
 
-def _refuse_tools_and_media(prompt: str) -> None:
-    if any(token in prompt for token in _TOOL_TOKENS):
+def _refuse_tools_and_media(tokens: Container[str]) -> None:
+    """Refuse what holds a token of tools or media; takes the tokens found, or the text itself."""
+    if any(token in tokens for token in _TOOL_TOKENS):
         raise Unusable(SkipReason.TOOL_USE)
-    if any(token in prompt for token in _MEDIA_TOKENS):
+    if any(token in tokens for token in _MEDIA_TOKENS):
         raise Unusable(SkipReason.MULTIMODAL)
 
 
 def _split_llama3(prompt: str) -> tuple[str | None, list[RawTurn]]:
-    _refuse_tools_and_media(prompt)
+    tokens = set(_LLAMA_TOKEN.findall(prompt))
+    if not tokens <= _TURN_TOKENS:
+        _refuse_tools_and_media(tokens)
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
     begin = _LLAMA3_BEGIN.match(prompt)
     at = begin.end() if begin else 0
     parts: list[RawTurn] = []
     while at < len(prompt):
-        if prompt[at:].isspace():
+        if prompt[at] != "<" and prompt[at:].isspace():
             break
         role, text, at = _llama_turn(prompt, at)
         parts.append((role, text))

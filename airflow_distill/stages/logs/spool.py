@@ -1,8 +1,8 @@
 """Keeps the bytes of a sample out of memory once they are many: a temporary file that is appended to and read by position.
 
 Standard library only. Prompts can be a hundred kilobytes long and a sample holds thousands of them, so only the positions
-stay in memory. Up to `IN_MEMORY` bytes there is no file at all. What is no longer wanted stays in the file as waste until the
-owner asks for a fresh spool.
+stay in memory. Up to `IN_MEMORY` bytes there is no file at all. What is no longer wanted stays in the file as waste
+until the owner asks for a fresh spool.
 """
 
 from __future__ import annotations
