@@ -1,9 +1,8 @@
 """Distil a large Bedrock model into a small one from the logs of its traffic: the whole loop, one task a step.
 
 The account is known through the connection alone: `aws_default` carries credentials and Region, and under `distill` in its
-extra the bucket prefix to work in (`root`), the invocation logs (`logs`) and the Bedrock service role (`role_arn`).
-Nothing of a failed run stays billing: the candidate host is torn down whatever happens, and all that is created carries
-an end date that the reaper honours.
+extra `root` (where to work), `logs` (the invocation logs) and `role_arn` (the Bedrock service role). The candidate host is
+torn down whatever happens, and all that is created carries an end date that the reaper honours.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from airflow_distill.operators.deployment import (
 from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
+from airflow_distill.operators.report import RenderReportOperator
 from airflow_distill.sensors.jobs import BedrockDistillationCompletedSensor
 
 ACCOUNT = "conn.aws_default.extra_dejson.distill"
 
 with DAG(
     dag_id="distill_from_invocation_logs",
-    schedule=None,  # a cron expression retrains on a schedule; dags/retrain_on_fresh_logs.py when enough logs are there
+    schedule=None,  # or a cron expression; dags/retrain_on_fresh_logs.py retrains when enough logs are there
     max_active_runs=1,
     render_template_as_native_obj=True,
     default_args={
@@ -42,15 +42,15 @@ with DAG(
         "workload": Param("support_tickets", description="also the request metadata to select by"),
         "teacher": Param("amazon.nova-pro-v1:0"),
         "student": Param("amazon.nova-micro-v1:0:128k"),
-        "heldout": Param(0.1, type="number", description="share of prompts to judge by, never trained on"),
-        "near_duplicates": Param(0.8, type=["number", "null"], description="likeness of copies; or none"),
+        "curation": Param(
+            {}, type="object", description="CurateSettings, such as heldout or near_duplicates"
+        ),
         "metric": Param("label_accuracy", description="what decides; token_f1 for free text"),
         "margin": Param(0.05, type="number", description="how far below the teacher is good enough"),
         "hourly_price": Param(18.4, type="number", description="USD an hour of a model unit, as billed"),
         "days": Param(7, type="integer", description="days of logs to read, and of serving to buy"),
         "poll_seconds": Param(60, type="number", description="how often to look at a job or host"),
     },
-    tags=["bedrock", "distillation"],
 ):
     # region loop
     harvest = HarvestLogsOperator(
@@ -61,9 +61,8 @@ with DAG(
         window_start="{{ dag_run.run_after - macros.timedelta(days=params.days) }}",
         window_end="{{ dag_run.run_after }}",
     ).output
-    settings = {"heldout": "{{ params.heldout }}", "near_duplicates": "{{ params.near_duplicates }}"}
-    curated = CurateDatasetOperator(task_id="curate", harvest=harvest, settings=settings).output
-    dataset = CheckDatasetOperator(task_id="check", dataset=curated).output
+    curate = CurateDatasetOperator(task_id="curate", harvest=harvest, settings="{{ params.curation }}")
+    dataset = CheckDatasetOperator(task_id="check", dataset=curate.output).output
 
     role_arn = f"{{{{ {ACCOUNT}.role_arn }}}}"
     submit = BedrockDistillModelOperator(
@@ -93,6 +92,7 @@ with DAG(
         bake={"probes": 3, "every_seconds": "{{ params.poll_seconds }}"},
     )
     SmokeTestOperator(task_id="smoke_test", deployment=deploy.output)
+    RenderReportOperator(task_id="report", evaluation=score.output, decision=decide.output, dataset=dataset)
 
     remove = BedrockDeleteHostOperator(task_id="remove_candidate", host=candidate.output)
     decide >> remove.as_teardown(setups=candidate)

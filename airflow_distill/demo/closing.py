@@ -125,9 +125,14 @@ def _bill_facts(meter: Mapping[str, Any]) -> Facts:
 
 
 def write_report(
-    home: Path, facts: Facts, receipts: Receipts, meter: Mapping[str, Any], timings: Mapping[str, float]
-) -> Path:
-    """Write `report.json` with everything a program may want, and `report.txt` with the table; returns the latter."""
+    home: Path,
+    facts: Facts,
+    receipts: Receipts,
+    meter: Mapping[str, Any],
+    timings: Mapping[str, float],
+    objects: ObjectStore,
+) -> list[Path]:
+    """Leave the run's page, the table as text, and `report.json` for programs; returns what a person may open."""
     body = {
         "receipts": dict(receipts),
         "meter": dict(meter),
@@ -135,6 +140,11 @@ def write_report(
     }
     (home / "report.json").write_text(json.dumps(body, indent=2, sort_keys=True) + "\n")
     width = max(len(name) for name, _ in facts)
-    path = home / "report.txt"
-    path.write_text("".join(f"{name:<{width}}  {text}\n" for name, text in facts))
-    return path
+    table = home / "report.txt"
+    table.write_text("".join(f"{name:<{width}}  {text}\n" for name, text in facts))
+    page_uri = receipts.get("report", {}).get("report_uri")
+    if not page_uri:
+        return [table]
+    page = home / "report.html"
+    page.write_bytes(objects.read(page_uri))
+    return [page, table]

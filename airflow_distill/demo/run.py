@@ -169,7 +169,7 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
     with demo.timed("start"):
         airflow, endpoint_url = _start(demo, traffic)
     run_id = airflow.trigger(DAG_ID, _run_parameters(demo, traffic))
-    demo.say(f"triggered the Dag {DAG_ID}; watch it at {airflow.url}/dags/{DAG_ID}")
+    demo.say(f"triggered the Dag {DAG_ID}; Airflow's UI is at {airflow.url}")
     with demo.timed("loop"):
         state = _watch(demo, airflow, run_id)
     receipts = _receipts(airflow, run_id)
@@ -179,16 +179,16 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
     facts = closing_facts(receipts, meter, load_scorecard(receipts, gateways.objects))
     if verdict == "promote":
         facts += _ask_the_student(receipts, endpoint_url, traffic)
-    console.print()
-    console.print(summary_table(facts))
     if looks := len(demo.slots_while_waiting):
         slots = max(demo.slots_while_waiting)
         facts.append(
             ("worker slots", f"{slots} taken while the job ran and its task was deferred ({looks} looks)")
         )
     facts.append(("time", f"{demo.clock()} in all, {demo.timings['start']:.0f} s of it until Airflow was up"))
-    report = write_report(demo.home, facts, receipts, meter, demo.timings)
-    console.print(f"\nReport: {report}", highlight=False, soft_wrap=True)
+    console.print()
+    console.print(summary_table(facts))
+    for report in write_report(demo.home, facts, receipts, meter, demo.timings, gateways.objects):
+        console.print(f"Report: {report}", highlight=False, soft_wrap=True)
     _explain_failures(demo, airflow, run_id, state)
     ended_in_verdict = verdict is not None and state == "success"
     if demo.args.keep:
@@ -219,7 +219,7 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
         f"the application made {played.calls:,} calls, {played.refused:,} were refused; Bedrock logged them to S3"
     )
     airflow_ready()
-    demo.say(f"Airflow is up at {airflow.url}")
+    demo.say("Airflow is up")
     return airflow, endpoint_url
 
 
