@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -191,6 +192,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
     """Give a custom model a host: provisioned throughput or a custom model deployment, whichever it can have.
 
     A temporary host (the default) is for evaluating a candidate; put `BedrockDeleteHostOperator` behind it as teardown.
+    A temporary host has no traffic to speak of, so of two possible kinds the one that costs nothing while idle is taken.
     A retry finds the host of an earlier try by its name. A wish that cannot or may not be had is refused before
     anything is paid.
 
@@ -327,7 +329,7 @@ class BedrockCreateHostOperator(HostWaitingOperator):
                 return found
         model = bedrock.get_custom_model(model_arn)
         choice = choose_host(
-            wish,
+            replace(wish, traffic=None) if flag(self.temporary) else wish,
             read_capability(bedrock, model, bedrock.region),
             rates_from(read_prices(self.gateways, self.prices), bedrock.region)(base_of_arn(model_arn)),
             now=self.now(),

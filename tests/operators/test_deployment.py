@@ -129,6 +129,18 @@ def test_throughput_bought_for_a_candidate_tells_its_price_and_end(world: Releas
     assert world.gateways.bedrock.tags(host["host_arn"])["airflow-distill:hourly-price"] == "18.4"
 
 
+def test_a_candidate_is_not_given_throughput_because_the_live_host_will_be_busy(world: ReleaseWorld) -> None:
+    """Cheaper at the forecast traffic is said of the live host; a candidate answers a few hundred prompts."""
+    busy: dict[str, Any] = {
+        "units": 1, "hourly_price": 1.0, "lifetime_hours": 24,
+        "input_tokens_per_day": 10**12, "output_tokens_per_day": 10**11,
+    }  # fmt: skip
+    assert (
+        create(job_of(world.model("first")), **busy).execute(context())["host_kind"]
+        == "custom-model-deployment"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
