@@ -18,7 +18,7 @@ from airflow_distill.remote import identity
 from airflow_distill.stages.jobs.models import hosts_of
 from airflow_distill.stages.jobs.records import CustomizationSpec
 from airflow_distill.stages.jobs.spec import make_spec
-from airflow_distill.workload.config import Workload, metric_of
+from airflow_distill.workload.config import Deployment, Workload, metric_of
 
 OPERATORS = "airflow_distill.operators"
 
@@ -377,6 +377,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             "host_kind": deployment.host,
             "lifetime_hours": 24,
             **_given(
+                units=_units(deployment),
                 hourly_price=deployment.hourly_price,
                 input_tokens_per_day=deployment.input_tokens_per_day,
                 output_tokens_per_day=deployment.output_tokens_per_day,
@@ -520,7 +521,7 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
                 "every_seconds": int(deployment.bake.total_seconds() / BAKE_PROBES),
             },
             **_given(
-                units=deployment.model_units if deployment.host == "provisioned-throughput" else None,
+                units=_units(deployment),
                 commitment=deployment.commitment,
                 accept_commitment=True if deployment.commitment else None,
                 hourly_price=deployment.hourly_price,
@@ -533,6 +534,11 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
         makes="deployment",
     )
     return GroupSpec("deployment", (promote,))
+
+
+def _units(deployment: Deployment) -> int | None:
+    """Return the model units wherever throughput may be bought: a price is stated, so it is meant."""
+    return deployment.model_units if deployment.hourly_price is not None else None
 
 
 BAKE_PROBES = 3
