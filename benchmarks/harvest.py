@@ -201,8 +201,9 @@ def make_logs(folder: Path, megabytes: int) -> int:
 def run_decompress(folder: str) -> str:
     from isal import igzip_lib
 
-    from airflow_distill.stages.logs.blocks import BLOCK, CHUNK
+    from airflow_distill.stages.logs.blocks import BLOCK, CHUNK, keep_freed_memory
 
+    keep_freed_memory()
     size = 0
     for path in sorted(Path(folder).rglob("*.json.gz")):
         decoder = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from airflow_distill.stages.digest import keyed_hash, sha256_hex
-from airflow_distill.stages.logs.blocks import LogBlocks, count_lines
+from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory
 from airflow_distill.stages.logs.fingerprint import reading_digest
 from airflow_distill.stages.logs.parse import LogReader, Reading
 from airflow_distill.stages.logs.prefilter import build_prefilter
@@ -81,6 +81,7 @@ class ShardReader:
 
     def read(self, shard: Shard, progress: Progress | None = None) -> Harvest:
         """Read every object of a shard and return the harvest."""
+        keep_freed_memory()
         done, whole = 0, shard.size
         for item, stream in open_ahead(self._store, shard.objects):
             if stream is None:

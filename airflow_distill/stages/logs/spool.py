@@ -11,6 +11,7 @@ from tempfile import SpooledTemporaryFile
 
 IN_MEMORY = 16_000_000
 WASTE = 64_000_000
+BUFFER = 256 * 1024
 
 Slot = tuple[int, int]
 """Where some bytes begin in the spool, and how many they are."""
@@ -20,14 +21,17 @@ class Spool:
     """Bytes by slot."""
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (closed with the spool)
+        self._file = SpooledTemporaryFile(max_size=IN_MEMORY, buffering=BUFFER)  # noqa: SIM115 (closed with the spool)
+        self._at_end = True
         self._end = 0
         self._live = 0
 
     def put(self, data: bytes) -> Slot:
         """Append some bytes and return their slot."""
         slot = (self._end, len(data))
-        self._file.seek(self._end)
+        if not self._at_end:
+            self._file.seek(self._end)
+            self._at_end = True
         self._file.write(data)
         self._end += len(data)
         self._live += len(data)
@@ -35,6 +39,7 @@ class Spool:
 
     def get(self, slot: Slot) -> bytes:
         """Return the bytes of a slot."""
+        self._at_end = False
         self._file.seek(slot[0])
         return self._file.read(slot[1])
 
