@@ -136,6 +136,18 @@ def count_lines(block: bytes, end: int) -> int:
     return lines
 
 
+def line_spans(block: bytes, end: int) -> list[tuple[int, int]]:
+    """Return where each line of a block begins and ends, without its newline."""
+    find = block.find
+    spans = []
+    start = 0
+    while start < end:
+        stop = find(b"\n", start, end)
+        spans.append((start, stop))
+        start = stop + 1
+    return spans
+
+
 def _whole_lines(first: bytes, pieces: Iterator[bytes]) -> Iterator[Block]:
     """Regroup pieces into blocks of whole lines; a last line without a newline gets one.
 

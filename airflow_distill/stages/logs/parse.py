@@ -140,7 +140,7 @@ class LogReader:
         self._selector = Selector(selection or Selection())
         self._checks_system = bool(self._selector.selection.system_digest)
 
-    def read(self, line: bytes, load: BodyLoader) -> Reading:
+    def read(self, line: bytes | memoryview, load: BodyLoader) -> Reading:
         """Return what a line says.
 
         :param load: fetches a stored body by its URI.
@@ -149,7 +149,7 @@ class LogReader:
         try:
             record = decode_record(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self.read_slowly(line, load)
+            return self.read_slowly(bytes(line), load)
         return self._read_record(record, load)
 
     def read_slowly(self, line: bytes, load: BodyLoader) -> Reading:
@@ -215,8 +215,6 @@ def parse_line(
     :param load: fetches a stored body by its URI; without it, such records are skipped as `body_missing`.
     """
     try:
-        if not line or line.isspace():
-            raise Unusable(SkipReason.BLANK)
         return LogReader(selection).read(line, load).interaction()
     except Unusable as skip:
         return Skipped(skip.reason)

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_distill.stages.digest import keyed_hash, sha256_hex
-from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory
-from airflow_distill.stages.logs.fingerprint import reading_digest
+from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory, line_spans
+from airflow_distill.stages.logs.fingerprint import Fingerprints
 from airflow_distill.stages.logs.parse import LogReader, Reading
 from airflow_distill.stages.logs.prefilter import build_prefilter
 from airflow_distill.stages.logs.reasons import SkipReason
@@ -71,7 +71,7 @@ class ShardReader:
         settings = {"selection": selection.to_json(), "salt_digest": salt_digest(salt)}
         self.harvest = Harvest(Sample(limit, answer_rule), settings)
         self._store = store
-        self._salt = _sampling_salt(salt)
+        self._fingerprints = Fingerprints(_sampling_salt(salt))
         self._reader = LogReader(selection)
         self._prefilter = build_prefilter(selection)
         self._patience = patience
@@ -118,36 +118,36 @@ class ShardReader:
         return self.harvest
 
     def _read_block(self, block: bytes, end: int, uri: str) -> None:
+        """Read the lines of a block that may be wanted, as views, so that no line is copied."""
         if self._prefilter.is_open:
-            lines = block[: end - 1].split(b"\n")
-            self.harvest.lines += len(lines)
+            spans = line_spans(block, end)
+            self.harvest.lines += len(spans)
         else:
             if not self.harvest.lines:
                 self._prefilter = self._prefilter.tuned(block, end)
-            lines = [block[start:stop] for start, stop in self._prefilter.spans(block, end)]
+            spans = self._prefilter.spans(block, end)
             whole = count_lines(block, end)
             self.harvest.lines += whole
-            self.harvest.skips[SkipReason.OTHER_TRAFFIC.value] += whole - len(lines)
-        for line in lines:
-            self._read_line(line, uri)
+            self.harvest.skips[SkipReason.OTHER_TRAFFIC.value] += whole - len(spans)
+        view = memoryview(block)
+        for start, stop in spans:
+            self._read_line(view[start:stop], uri)
 
-    def _read_line(self, line: bytes, uri: str) -> None:
+    def _read_line(self, line: bytes | memoryview, uri: str) -> None:
         try:
-            if not line or line.isspace():
-                raise Unusable(SkipReason.BLANK)
             reading = self._reader.read(line, self._load)
         except Unusable as skip:
             self.harvest.skips[skip.reason.value] += 1
         except _BodyNeeded as needed:
-            self._pending.append((line, uri, needed.uri))
+            self._pending.append((bytes(line), uri, needed.uri))
             if len(self._pending) >= 64:
                 self._fetch_pending()
         else:
             self._offer(reading)
 
     def _offer(self, reading: Reading) -> None:
-        prompt = reading_digest(reading.system, reading.turns)
-        self.harvest.sample.offer(prompt, keyed_hash(self._salt, prompt), reading)
+        prompt = self._fingerprints.digest(reading.system, reading.turns)
+        self.harvest.sample.offer(prompt, self._fingerprints.rank(prompt), reading)
 
     def _load(self, uri: str) -> bytes | None:
         try:

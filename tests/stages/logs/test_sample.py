@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.digest import keyed_hash, prompt_digest
-from airflow_distill.stages.logs.fingerprint import reading_digest
+from airflow_distill.stages.logs.fingerprint import MOST_SYSTEMS, Fingerprints
 from airflow_distill.stages.logs.sample import ANSWER_RULES, VOTES, Sample
 
 
@@ -145,7 +145,19 @@ texts = st.text(max_size=60)
 @settings(max_examples=300, deadline=None)
 @given(system=st.none() | texts, turns=st.lists(st.tuples(st.sampled_from(["user", "assistant"]), texts)))
 def test_the_quick_fingerprint_is_the_definition(system: str | None, turns: list[tuple[str, str]]) -> None:
-    assert reading_digest(system, tuple(turns)) == prompt_digest(system, tuple(turns))
+    quick = Fingerprints("salt")
+    for _ in range(2):
+        assert quick.digest(system, tuple(turns)) == prompt_digest(system, tuple(turns))
+    prompt = prompt_digest(system, tuple(turns))
+    assert quick.rank(prompt) == keyed_hash("salt", prompt)
+
+
+def test_many_system_texts_do_not_fill_the_memory() -> None:
+    quick = Fingerprints("salt")
+    turns = (("user", "a"),)
+    for number in range(MOST_SYSTEMS * 2):
+        assert quick.digest(f"s{number}", turns) == prompt_digest(f"s{number}", turns)
+    assert len(quick._begun) == MOST_SYSTEMS
 
 
 @pytest.mark.parametrize(
@@ -166,4 +178,4 @@ def test_the_quick_fingerprint_is_the_definition(system: str | None, turns: list
 def test_the_quick_fingerprint_is_the_definition_for_odd_text(text: str) -> None:
     for system in (None, text):
         turns = (("user", text), ("assistant", f"a{text}b"))
-        assert reading_digest(system, turns) == prompt_digest(system, turns)
+        assert Fingerprints("s").digest(system, turns) == prompt_digest(system, turns)
