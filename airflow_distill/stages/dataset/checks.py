@@ -395,14 +395,16 @@ class _QuickLook:
     def __init__(self, family: StudentFamily) -> None:
         self._multi_turn = family.multi_turn
         self._max_characters = family.max_characters
-        self._find_token = re.compile("|".join(map(re.escape, family.control_tokens))).search
+        self._tokens = _searches(family.control_tokens)
 
     def are_clean(self, lines: list[bytes], data: bytes) -> bool:
         """Say whether lines surely have no finding.
 
         :param data: the same lines as one piece.
         """
-        if b"\r" in data or max(map(len, lines)) > self._max_characters:
+        if b"\r" in data or (
+            len(data) > self._max_characters and max(map(len, lines)) > self._max_characters
+        ):
             return False
         try:
             records = list(map(_decode, lines))
@@ -437,8 +439,20 @@ class _QuickLook:
         )
         if data.count(b'"') != quotes + whole.count('"') + "".join(types).count('"'):
             return False
-        find_token = self._find_token
-        return not any(find_token(text) for text in texts if "<" in text or ":" in text or "[" in text)
+        return not any(
+            find(text) for first, find in self._tokens if first in whole for text in texts if first in text
+        )
+
+
+def _searches(tokens: Iterable[str]) -> list[tuple[str, Callable[[str], object]]]:
+    """Return a search for each first character of the tokens: a text without it need not be searched."""
+    rests: dict[str, list[str]] = {}
+    for token in tokens:
+        rests.setdefault(token[0], []).append(re.escape(token[1:]))
+    return [
+        (first, re.compile(f"{re.escape(first)}(?:{'|'.join(found)})").search)
+        for first, found in rests.items()
+    ]
 
 
 @dataclass(slots=True)
