@@ -25,6 +25,7 @@ from airflow_distill.stages.evaluation.collect import read_answers, read_example
 from airflow_distill.stages.evaluation.compare import score_answers
 from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.evaluation.records import ROLES, Answer, Scorecard
+from airflow_distill.stages.evaluation.report_costs import answers_usd
 from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorers
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         alpha=policy.alpha,
         slice_keys=args.slice,
         answers_sha256=digests,
-        price_of=PriceTable.load().on_demand_usd,
+        price_of=answers_usd(PriceTable.load()),
         created_at=_now(),
     )
     verdict = decide(scorecard, policy, freshness=_as_given(scorecard))

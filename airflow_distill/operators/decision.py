@@ -33,7 +33,9 @@ from airflow_distill.stages.decision.decide import Freshness, decide, freshness_
 from airflow_distill.stages.decision.policy import PromotionPolicy
 from airflow_distill.stages.decision.record import make_record, read_record, write_once
 from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
+from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.evaluation.records import Costs, Scorecard
+from airflow_distill.stages.evaluation.report_costs import Forecast, decision_costs
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 SAME = "same"
@@ -77,14 +79,26 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
     :param approval: when a person must agree, as a mapping, see `ApprovalRule`. A promotion that needs a person is
         recorded as a hold until `ApprovePromotionOperator` has asked (templated).
     :param scores: `scores` receipts that were used; one that must not be trusted makes the verdict a hold (templated).
-    :param costs: what is known about money, see `Costs` (templated).
+    :param forecast: expected traffic and way of serving, see `Forecast`; the run's and the months' costs are worked out
+        from it (templated).
+    :param prices: a price table as a mapping, instead of the one that comes with the package (templated).
+    :param costs: what is known about money, see `Costs`, instead of working it out (templated).
     :param look: how often this student has been judged, this time included.
     :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
     """
 
     inherits_from_skipmixin = True
     template_fields: Sequence[str] = aws_template_fields(
-        "evaluation", "policy", "job", "dataset", "incumbent", "approval", "scores", "costs"
+        "evaluation",
+        "policy",
+        "job",
+        "dataset",
+        "incumbent",
+        "approval",
+        "scores",
+        "forecast",
+        "prices",
+        "costs",
     )
     ui_color = "#e8f5e9"
 
@@ -98,6 +112,8 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         incumbent: Any = SAME,
         approval: Any = None,
         scores: Any = (),
+        forecast: Any = None,
+        prices: Any = None,
         costs: Any = None,
         look: int = 1,
         on_hold: str = "return",
@@ -113,6 +129,8 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         self.incumbent = incumbent
         self.approval = approval
         self.scores = scores
+        self.forecast = forecast
+        self.prices = prices
         self.costs = costs
         self.look = look
         self.on_hold = on_hold
@@ -123,7 +141,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         store = store_for(self.gateways, evaluation["scorecard_uri"])
         scorecard = load_scorecard(store, evaluation)
         policy = PromotionPolicy.from_json(self.policy)
-        costs = Costs.from_json(self.costs) if self.costs else None
+        costs = self._costs(store, scorecard, evaluation)
         freshness = current_state(
             self.gateways, store, scorecard, evaluation, self.dataset, _model_of(self.job), self.incumbent
         )
@@ -159,6 +177,15 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         if record.outcome != "promote" and self.on_hold == "skip":
             skip_what_needs_a_yes(self, context, receipt)
         return receipt
+
+    def _costs(self, store: ObjectStore, scorecard: Scorecard, evaluation: Mapping[str, Any]) -> Costs | None:
+        if self.costs:
+            return Costs.from_json(self.costs)
+        if not self.forecast:
+            return None
+        table = PriceTable.from_json(self.prices) if self.prices else PriceTable.load()
+        manifest = _manifest_in_force(store, evaluation, self.dataset)
+        return decision_costs(scorecard, manifest, Forecast.from_json(self.forecast), table)
 
     def _approval(self, verdict: Verdict, costs: Costs | None, scorecard: Scorecard) -> Approval:
         if not self.approval:

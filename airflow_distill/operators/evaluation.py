@@ -37,7 +37,9 @@ from airflow_distill.stages.evaluation.collect import (
 )
 from airflow_distill.stages.evaluation.collect_pacing import Pacer
 from airflow_distill.stages.evaluation.compare import score_answers
+from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.evaluation.records import Answer, Score, Scorecard
+from airflow_distill.stages.evaluation.report_costs import answers_usd
 from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 from airflow_distill.stages.jobs.models import base_model_id
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
@@ -457,6 +459,7 @@ class ScoreAnswersOperator(DistillOperator):
             alpha=self.alpha,
             min_items=self.min_items,
             slice_keys=self.slices,
+            price_of=answers_usd(PriceTable.load()),
             answers_sha256={r: e["answers_sha256"] for r, e in sorted(answers["roles"].items())},
             created_at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

@@ -14,8 +14,10 @@ from airflow_distill.operators.decision import load_scorecard
 from airflow_distill.operators.evaluation import load_answers, load_heldout, load_manifest, require, store_for
 from airflow_distill.remote.identity import slug
 from airflow_distill.stages.digest import digest
+from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.evaluation.records import Scorecard
 from airflow_distill.stages.evaluation.report import ReportData, render_report
+from airflow_distill.stages.evaluation.report_costs import Forecast, run_bill
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 
@@ -29,7 +31,9 @@ class RenderReportOperator(DistillOperator):
     :param dataset: the `dataset` receipt, for the dataset card (templated).
     :param scores: `scores` receipts of judges, for the chapter on judges (templated).
     :param hosts: `host` and `deployment` receipts of what was left serving; None when nobody knows (templated).
-    :param bill: what the run cost, as `prices.Bill.to_json()` (templated).
+    :param bill: what the run cost, as `prices.Bill.to_json()`; worked out from the dataset and the counted tokens when
+        left out (templated).
+    :param forecast: as in `DecidePromotionOperator`, for what working out the bill needs (templated).
     :param show_texts: put the texts of the worst cases into the page. The page then holds prompts and answers.
     :param answers: the `answers` receipt; only needed to show texts (templated).
     :param run_key: name of the page; made from the Dag run when left out (templated).
@@ -37,7 +41,7 @@ class RenderReportOperator(DistillOperator):
 
     operator_extra_links = (DistillReportLink(),)
     template_fields: Sequence[str] = aws_template_fields(
-        "evaluation", "decision", "dataset", "scores", "hosts", "bill", "answers", "run_key"
+        "evaluation", "decision", "dataset", "scores", "hosts", "bill", "forecast", "answers", "run_key"
     )
     ui_color = "#fdf6e3"
 
@@ -50,6 +54,7 @@ class RenderReportOperator(DistillOperator):
         scores: Any = (),
         hosts: Any = None,
         bill: Any = None,
+        forecast: Any = None,
         show_texts: bool = False,
         answers: Any = None,
         run_key: str | None = None,
@@ -62,6 +67,7 @@ class RenderReportOperator(DistillOperator):
         self.scores = scores
         self.hosts = hosts
         self.bill = bill
+        self.forecast = forecast
         self.show_texts = show_texts
         self.answers = answers
         self.run_key = run_key
@@ -77,7 +83,7 @@ class RenderReportOperator(DistillOperator):
                 scorecard=scorecard,
                 decision=_decision(store, self.decision),
                 manifest=_manifest(store, self.dataset),
-                bill=self.bill if isinstance(self.bill, Mapping) else None,
+                bill=self._bill(store, scorecard),
                 billing=billing_rows(self.hosts),
                 judges=[
                     json.loads(store.read(s["report_uri"]))
@@ -103,6 +109,15 @@ class RenderReportOperator(DistillOperator):
             "bytes": len(page.encode()),
             "texts": bool(self.show_texts),
         }
+
+    def _bill(self, store: ObjectStore, scorecard: Scorecard) -> Mapping[str, Any] | None:
+        if isinstance(self.bill, Mapping):
+            return self.bill
+        if not isinstance(self.dataset, Mapping):
+            return None
+        manifest = load_manifest(store, self.dataset)
+        forecast = Forecast.from_json(self.forecast or {})
+        return run_bill(scorecard, manifest, forecast, PriceTable.load()).to_json()
 
     def _key(self, context: Any, evaluation: Mapping[str, Any]) -> str:
         if self.run_key:
