@@ -414,8 +414,8 @@ class Deployment(Settings):
                 raise ValueError(
                     "provisioned-throughput needs hourly_price: what one model unit costs an hour"
                 )
-            if self.days is None and self.commitment is None:
-                raise ValueError("provisioned-throughput needs an end: days, or a commitment")
+            if self.days is None:
+                raise ValueError("provisioned-throughput needs an end: days, with a commitment too")
         elif self.commitment is not None:
             raise ValueError("commitment belongs to host: provisioned-throughput")
         return self

@@ -77,6 +77,10 @@ def test_an_item_of_a_list_is_told_at_its_own_line(write: Write) -> None:
         ("schedule: {cron: '0 3 * * 1', fresh_prompts: 200}\n", "10:11: schedule: give one of"),
         ("deployment: {host: provisioned-throughput}\n", "needs hourly_price"),
         ("deployment: {host: provisioned-throughput, hourly_price: 20.0}\n", "needs an end"),
+        (
+            "deployment: {host: provisioned-throughput, hourly_price: 20.0, commitment: OneMonth}\n",
+            "needs an end",
+        ),
         ("deployment: {commitment: OneMonth}\n", "commitment belongs to"),
         ("tags: {'airflow-distill:owner': me}\n", "is a reserved tag"),
         ("dataset: {size: 50}\n", "greater than or equal to 130"),
