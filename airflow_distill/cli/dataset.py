@@ -30,7 +30,7 @@ examples:
   airflow-distill dataset check s3://bucket/prompts/ --json
   airflow-distill dataset check s3://bucket/logs --kind logs --model amazon.nova-pro-v1:0 --metadata app=bank
 """
-_BUILD_NOTES = """writes train.jsonl, heldout.jsonl, findings.jsonl and manifest.json to DIR; the same logs and
+_BUILD_NOTES = """writes train.jsonl, heldout.jsonl, findings.jsonl, manifest.json and card.md to DIR; the same logs and
 options give the same bytes. With --remember, later builds into DIR keep training and held-out prompts apart for ever.
 
 exit status: 0 accepted, 1 built but the service would refuse it, 2 it could not be read

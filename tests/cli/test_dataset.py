@@ -17,6 +17,7 @@ from airflow_distill.sandbox import Sandbox
 
 TEACHER, STUDENT = "amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0:128k"
 HOUR = "AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1/2026/11/18/10"
+FILES = {"train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json", "card.md"}
 VOCABULARY = [f"word{n}" for n in range(2000)]
 
 
@@ -170,7 +171,7 @@ def test_a_dataset_is_built_and_passes_its_own_check(
     assert out["valid"]
     assert out["lines"] == 400 == out["kept"] + sum(out["skipped"].values())
     assert out["kept"] == 320 == out["train_records"] + out["heldout_records"] + sum(out["dropped"].values())
-    assert set(files(tmp_path / "out")) == {"train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json"}
+    assert set(files(tmp_path / "out")) == FILES
     assert main(["dataset", "check", str(tmp_path / "out"), "--student", STUDENT, "--json"]) == 0
     assert last_json(capsys)["records"] == out["train_records"]
 

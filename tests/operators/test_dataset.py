@@ -29,6 +29,7 @@ TEACHER, STUDENT = "amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0:128k"
 ROOT, WORKLOAD = "s3://distill-sandbox/distill", "bank"
 LOGS = "s3://distill-sandbox/logs"
 START, END = "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z"
+FILES = {"train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json", "card.md"}
 VOCABULARY = [f"word{n}" for n in range(2000)]
 SECRETS = planted(200)
 
@@ -116,7 +117,7 @@ def test_a_dataset_is_written_where_the_receipt_says(bank: Sandbox) -> None:
     receipt = curate(harvest()).execute(context())
     stored = objects(bank, f"distill/{WORKLOAD}/datasets/{receipt['dataset_id']}/")
     names = {key.rsplit("/", 1)[1]: data for key, data in stored.items()}
-    assert set(names) == {"train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json"}
+    assert set(names) == FILES
     assert names["train.jsonl"].count(b"\n") == receipt["train_records"]
     assert names["heldout.jsonl"].count(b"\n") == receipt["heldout_records"]
     assert receipt["accepted"]
@@ -140,7 +141,7 @@ def test_two_hundred_planted_secrets_reach_no_artefact_log_line_or_receipt(
     artefacts = {
         key: data for key, data in objects(bank, f"distill/{WORKLOAD}/").items() if "/windows/" not in key
     }
-    assert len(artefacts) == 7
+    assert len(artefacts) == 8
     printed = capfd.readouterr()
     assert made["dataset_id"] in printed.out + printed.err + caplog.text, "task logs were not captured"
     spoken = caplog.text + printed.out + printed.err + json.dumps([receipt, made, checked])

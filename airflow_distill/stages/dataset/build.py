@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from airflow_distill.errors import StateError
+from airflow_distill.stages.dataset.card import dataset_card
 from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
 from airflow_distill.stages.dataset.fingerprints import Candidates
 from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files, stored_ledger
@@ -75,7 +76,9 @@ def build_dataset(
     if remember and made.accepted and verdict.worth_it:
         for uri, data in ledger_files(curated, made.manifest.dataset_id, place).items():
             store.write(uri, data)
-    for uri, data in made.files.items():
+    card = dataset_card(made.manifest, verdict, accepted=made.accepted).encode("utf-8", "replace")
+    written = {made.manifest_uri.replace("manifest.json", "card.md"): card, **made.files}
+    for uri, data in written.items():
         store.write(uri if folder else join_uri(place, uri), data)
     return Built(made, verdict, curated)
 
