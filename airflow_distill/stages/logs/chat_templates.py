@@ -8,7 +8,6 @@ their tokens is one user turn. A text that holds tokens in an order no template 
 from __future__ import annotations
 
 import re
-from collections.abc import Container
 from itertools import pairwise
 
 from airflow_distill.stages.logs.reasons import SkipReason
@@ -21,8 +20,7 @@ _LLAMA_FORMS = (
     ("<|header_start|>", "<|header_end|>", "<|eot|>"),
 )
 """What opens a header, closes it and ends a turn: Llama 3, Llama 4."""
-_TURN_TOKENS = {"<|begin_of_text|>", *(token for form in _LLAMA_FORMS for token in form)}
-_LLAMA3_BEGIN = re.compile(r"\s*(?:<\|begin_of_text\|>\s*)*")
+_LLAMA3_BEGIN = "<|begin_of_text|>"
 _TOOL_TOKENS = (
     "<|python_tag|>",
     "<|eom_id|>",
@@ -51,21 +49,15 @@ def split_prompt(prompt: str) -> tuple[str | None, list[RawTurn]]:
     return None, [("user", prompt)]
 
 
-def _refuse_tools_and_media(tokens: Container[str]) -> None:
-    """Refuse what holds a token of tools or media; takes the tokens found, or the text itself."""
-    if any(token in tokens for token in _TOOL_TOKENS):
+def _refuse_tools_and_media(prompt: str) -> None:
+    if any(token in prompt for token in _TOOL_TOKENS):
         raise Unusable(SkipReason.TOOL_USE)
-    if any(token in tokens for token in _MEDIA_TOKENS):
+    if any(token in prompt for token in _MEDIA_TOKENS):
         raise Unusable(SkipReason.MULTIMODAL)
 
 
 def _split_llama3(prompt: str) -> tuple[str | None, list[RawTurn]]:
-    tokens = set(_LLAMA_TOKEN.findall(prompt))
-    if not tokens <= _TURN_TOKENS:
-        _refuse_tools_and_media(tokens)
-        raise Unusable(SkipReason.BROKEN_TEMPLATE)
-    begin = _LLAMA3_BEGIN.match(prompt)
-    at = begin.end() if begin else 0
+    at = len(_LLAMA3_BEGIN) if prompt.startswith(_LLAMA3_BEGIN) else 0
     parts: list[RawTurn] = []
     while at < len(prompt):
         if prompt[at] != "<" and prompt[at:].isspace():
@@ -77,19 +69,27 @@ def _split_llama3(prompt: str) -> tuple[str | None, list[RawTurn]]:
 
 def _llama_turn(prompt: str, at: int) -> tuple[str, str, int]:
     """Return the role and text of the turn that begins at a position, and where the next one begins."""
-    form = next((form for form in _LLAMA_FORMS if prompt.startswith(form[0], at)), None)
-    if form is None:
-        raise Unusable(SkipReason.BROKEN_TEMPLATE)
-    opening, closing, ending = form
+    for opening, closing, ending in _LLAMA_FORMS:  # noqa: B007 (read after the loop)
+        if prompt.startswith(opening, at):
+            break
+    else:
+        raise _unexpected(prompt)
     header = at + len(opening)
     body = prompt.find(closing, header, header + 64)
-    stop = prompt.find(ending, body)
     if body < 0:
-        raise Unusable(SkipReason.BROKEN_TEMPLATE)
-    text = prompt[body + len(closing) : stop if stop >= 0 else len(prompt)]
+        raise _unexpected(prompt)
+    begin = body + len(closing)
+    stop = prompt.find(ending, begin)
+    text = prompt[begin:stop] if stop >= 0 else prompt[begin:]
     if "<|" in text and _LLAMA_TOKEN.search(text):
-        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+        raise _unexpected(prompt)
     return prompt[header:body], text.strip(), stop + len(ending) if stop >= 0 else len(prompt)
+
+
+def _unexpected(prompt: str) -> Unusable:
+    """Return why a prompt with control tokens is refused: tools and media have reasons of their own."""
+    _refuse_tools_and_media(prompt)
+    return Unusable(SkipReason.BROKEN_TEMPLATE)
 
 
 def _with_system(parts: list[RawTurn]) -> tuple[str | None, list[RawTurn]]:

@@ -170,9 +170,10 @@ class LogReader:
         timestamp = normal_time(record.timestamp or "")
         identity = (record.identity.arn if record.identity is not None else None) or ""
         metadata = record.requestMetadata
-        reason = selector.reject_envelope(operation, model, timestamp, metadata, identity)
-        if reason is not None:
-            raise Unusable(reason)
+        if not selector.takes_all:
+            reason = selector.reject_envelope(operation, model, timestamp, metadata, identity)
+            if reason is not None:
+                raise Unusable(reason)
         if record.errorCode:
             raise Unusable(SkipReason.FAILED_CALL)
         sent, got = record.input, record.output

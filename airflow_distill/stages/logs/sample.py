@@ -221,19 +221,25 @@ class Sample:
 
     def _add(self, prompt: str, entry: _Entry) -> _Entry | None:
         """Add a new prompt, putting out the one of largest rank when there are more than k; None when it was that one."""
-        self._entries[prompt] = entry
-        heapq.heappush(self._heap, _heap_key(entry.rank, prompt))
-        if len(self._heap) > self.limit:
-            gone = self._entries.pop(_flip(heapq.heappop(self._heap)[1]))
-            self.out_of_sample += gone.count
-            for slot in (gone.slot, *(vote.slot for vote in gone.votes.values())):
-                self._spool.forget(slot)
-            if gone is entry:
+        key = (-entry.rank, _flip(prompt))
+        if len(self._heap) < self.limit:
+            heapq.heappush(self._heap, key)
+        else:
+            _, put_out = heapq.heappushpop(self._heap, key)
+            if put_out == key[1]:
                 return None
-            self._tidy()
+            self._put_out(self._entries.pop(_flip(put_out)))
+        self._entries[prompt] = entry
         if len(self._heap) == self.limit:
             self._largest = -self._heap[0][0]
         return entry
+
+    def _put_out(self, gone: _Entry) -> None:
+        self.out_of_sample += gone.count
+        self._spool.forget(gone.slot)
+        for vote in gone.votes.values():
+            self._spool.forget(vote.slot)
+        self._tidy()
 
     def _tidy(self) -> None:
         """Copy what is wanted into a fresh spool when the old one is mostly waste."""
@@ -250,12 +256,8 @@ class Sample:
 _FLIPPED = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 
-def _heap_key(rank: int, prompt: str) -> tuple[int, str]:
-    """Order the heap by descending (rank, prompt): digits of the prompt's digest are turned round."""
-    return -rank, _flip(prompt)
-
-
 def _flip(prompt: str) -> str:
+    """Turn the digits of a digest round, so that the heap's order is descending in it as in the rank."""
     return prompt.translate(_FLIPPED)
 
 

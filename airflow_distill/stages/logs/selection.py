@@ -150,6 +150,9 @@ class Selector:
         self._identity = selection.identity
         self._system = selection.system_digest
         self._resolved: dict[str, str] = {}
+        self.takes_all = not (
+            self._model or self._window or self._metadata or self._operations or self._identity
+        )
 
     def resolve(self, model_id: str) -> str:
         """Return the base id of a record's model id, or the id itself when it is opaque."""

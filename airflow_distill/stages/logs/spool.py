@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tempfile import SpooledTemporaryFile
 
-IN_MEMORY = 16_000_000
+IN_MEMORY = 4_000_000
 WASTE = 64_000_000
 BUFFER = 256 * 1024
 
