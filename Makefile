@@ -42,7 +42,7 @@ test: setup ## checks and every test, the slow ones included
 	$(MAKE) --no-print-directory check
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
 	$(PYTEST) -q -m "airflow and not slow"
-	$(PYTEST) -q -m "slow"
+	$(PYTEST) -q -m "slow" --reruns 1 --durations 15
 
 test-fast: setup ## tests of the pure rooms and the sandbox only
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
