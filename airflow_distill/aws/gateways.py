@@ -19,6 +19,7 @@ from airflow_distill.aws.identity import IdentityGateway
 from airflow_distill.aws.parameters import ParameterGateway
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.aws.s3 import S3Store
+from airflow_distill.stages.storage import LocalStore, ObjectStore
 
 ClientFactory = Callable[[str], Any]
 
@@ -56,6 +57,11 @@ class AwsGateways:
     def identity(self) -> IdentityGateway:
         """STS and IAM: who asks, and what a role allows."""
         return IdentityGateway(self._client("sts"), self._client("iam"))
+
+
+def store_for(gateways: AwsGateways, uri: str) -> ObjectStore:
+    """Return the store that a URI lives in: S3 for `s3://`, else folders."""
+    return gateways.objects if uri.startswith("s3://") else LocalStore()
 
 
 def gateways_from_session(

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from airflow_distill.aws.account import base_of_arn, find_host, read_capability
-from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError
 from airflow_distill.remote.identity import host_name
 from airflow_distill.stages.dataset.records import Example
@@ -40,7 +40,7 @@ from airflow_distill.stages.deployment.records import (
 from airflow_distill.stages.deployment.times import iso
 from airflow_distill.stages.digest import digest, sha256_hex
 from airflow_distill.stages.evaluation.prices import PriceTable
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 REVIEW_DAYS = 90
 """An on-demand host without an end date is to be looked at again after so many days; it bills nothing while idle."""
@@ -78,11 +78,6 @@ class Prepared:
     plan: DeploymentPlan
     entry: Entry | None
     choice: Choice | None = None
-
-
-def store_for(gateways: AwsGateways, root: str) -> ObjectStore:
-    """Return the store of a root: S3 for `s3://` URIs, else folders."""
-    return gateways.objects if root.startswith("s3://") else LocalStore()
 
 
 def promotion_intent(

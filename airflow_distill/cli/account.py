@@ -32,8 +32,7 @@ def add_account_flags(parser: argparse.ArgumentParser, *, workload: bool = True)
 
 def open_account(args: argparse.Namespace) -> tuple[AwsGateways, ObjectStore]:
     """Return the account's gateways and the store of the root."""
-    from airflow_distill.aws.gateways import gateways_from_session
-    from airflow_distill.aws.promotion import store_for
+    from airflow_distill.aws.gateways import gateways_from_session, store_for
 
     gateways = gateways_from_session(
         region_name=args.region, endpoint_url=args.endpoint_url, profile_name=args.profile

@@ -28,8 +28,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read bucket and account, print."""
-    from airflow_distill.aws.gateways import gateways_from_session
-    from airflow_distill.aws.promotion import store_for
+    from airflow_distill.aws.gateways import gateways_from_session, store_for
     from airflow_distill.errors import ConfigurationError
     from airflow_distill.workload.reading import read_workload
 

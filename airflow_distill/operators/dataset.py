@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
 from airflow_distill.operators.base import DistillOperator
 from airflow_distill.stages.dataset.build import Built, WorthQuestion, build_dataset
@@ -28,7 +29,7 @@ from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.preflight import LEAST_USABLE, LogCheck
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import iter_log_objects
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 
 class _DatasetOperator(DistillOperator):
@@ -36,7 +37,7 @@ class _DatasetOperator(DistillOperator):
 
     def store_for(self, uri: str) -> ObjectStore:
         """The bucket's store, or folders when the URI is a path."""
-        return self.gateways.objects if uri.startswith("s3://") else LocalStore()
+        return store_for(self.gateways, uri)
 
 
 class CurateDatasetOperator(_DatasetOperator):

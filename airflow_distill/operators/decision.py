@@ -16,7 +16,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 
-from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
@@ -25,7 +25,6 @@ from airflow_distill.operators.evaluation import (
     model_behind,
     read_checked,
     require,
-    store_for,
 )
 from airflow_distill.stages.dataset.records import DatasetManifest
 from airflow_distill.stages.decision.approval import ApprovalRule

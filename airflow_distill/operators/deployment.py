@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_distill.aws.account import base_of_arn, find_host, iter_hosts, read_capability, read_pointer
 from airflow_distill.aws.execute import Execution, Pausing, Waiting, create_host, delete_host, probe_host
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.promotion import (
     Prepared,
     heldout_reader,
@@ -29,7 +30,6 @@ from airflow_distill.aws.promotion import (
     rates_from,
     read_prices,
     rollback_intent,
-    store_for,
 )
 from airflow_distill.aws.reap import Removal, remove_finds, survey_account
 from airflow_distill.aws.remote_work import WORK

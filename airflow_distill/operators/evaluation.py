@@ -15,7 +15,7 @@ from typing import Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.bedrock import BedrockGateway
-from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
@@ -42,15 +42,10 @@ from airflow_distill.stages.evaluation.records import Answer, Score, Scorecard
 from airflow_distill.stages.evaluation.report_costs import answers_usd
 from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 from airflow_distill.stages.jobs.models import base_model_id
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 OWN_TRAFFIC = {"airflow-distill": "evaluation"}
 """Request metadata of our own calls, so that invocation logs can tell them from the product's."""
-
-
-def store_for(gateways: AwsGateways, uri: str) -> ObjectStore:
-    """Return the store that a URI lives in: S3, or local files."""
-    return gateways.objects if uri.startswith("s3://") else LocalStore()
 
 
 def read_checked(store: ObjectStore, uri: str, sha256: str | None, what: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import WaitingOperator
@@ -22,7 +23,6 @@ from airflow_distill.operators.evaluation import (
     load_heldout,
     load_manifest,
     require,
-    store_for,
     write_scores,
 )
 from airflow_distill.operators.jobs import run_tags

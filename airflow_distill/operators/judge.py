@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator
 from airflow_distill.operators.evaluation import (
@@ -21,7 +22,6 @@ from airflow_distill.operators.evaluation import (
     load_manifest,
     read_checked,
     require,
-    store_for,
     write_scores,
 )
 from airflow_distill.stages.dataset.records import Example

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.stages.logs.harvest import (
@@ -27,7 +28,7 @@ from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.plan import HarvestPlan, read_plan, shard_of, window_folder, write_plan
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import cut_shards, iter_log_objects
-from airflow_distill.stages.storage import LocalStore, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectStore, join_uri
 
 WEEK_START = "{{ (dag_run.run_after - macros.timedelta(days=7, hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
 WEEK_END = "{{ (dag_run.run_after - macros.timedelta(hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
@@ -51,7 +52,7 @@ class _LogsOperator(DistillOperator):
 
     def store_for(self, uri: str) -> ObjectStore:
         """The bucket's store, or folders when the URI is a path."""
-        return self.gateways.objects if str(uri).startswith("s3://") else LocalStore()
+        return store_for(self.gateways, str(uri))
 
 
 class PlanHarvestOperator(_LogsOperator):

@@ -15,7 +15,7 @@ from typing import Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.account import iter_hosts
-from airflow_distill.aws.promotion import store_for
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSmallError, ServiceNotFoundError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.logs import write_harvest
