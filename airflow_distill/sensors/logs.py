@@ -23,7 +23,7 @@ from airflow_distill.operators.logs import metadata_filter
 from airflow_distill.stages.logs.fresh import Fresh, bytes_worth_reading, count_fresh
 from airflow_distill.stages.logs.selection import Selection
 from airflow_distill.stages.storage import LocalStore, ObjectStore
-from airflow_distill.triggers.logs import FreshLogsTrigger
+from airflow_distill.triggers.logs import LogsGrownTrigger
 
 
 class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
@@ -168,7 +168,7 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
         if self._is_enough(fresh):
             return fresh.to_json()
         self.defer(
-            trigger=FreshLogsTrigger(
+            trigger=LogsGrownTrigger(
                 logs=self.logs,
                 since=str(self.since),
                 enough_bytes=bytes_worth_reading(fresh, int(self.at_least)),

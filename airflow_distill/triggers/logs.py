@@ -26,7 +26,7 @@ REFUSALS_IN_A_ROW = 5
 LONGEST_PAUSE = 3600.0
 
 
-class FreshLogsTrigger(BaseTrigger):
+class LogsGrownTrigger(BaseTrigger):
     """Waits until the log objects since a moment hold so many bytes.
 
     Its event holds `status` (`grown`, `timeout` or `refused`), `objects` and `bytes` of the last look, and for a refusal

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import (
 from airflow_distill.errors import ServiceAccessError, ServiceThrottledError, StateError
 from airflow_distill.sensors.logs import FreshLogsSensor
 from airflow_distill.stages.storage import MemoryStore, ObjectStore, StoredObject
-from airflow_distill.triggers.logs import FreshLogsTrigger
+from airflow_distill.triggers.logs import LogsGrownTrigger
 from tests.stages.logs.log_records import MODEL, key_of, lines_of, record
 
 pytestmark = pytest.mark.airflow
@@ -100,7 +100,7 @@ def test_too_few_prompts_defer_until_the_listing_has_grown_enough() -> None:
     with pytest.raises(TaskDeferred) as deferred:
         sensor.execute({})
     trigger = deferred.value.trigger
-    assert isinstance(trigger, FreshLogsTrigger)
+    assert isinstance(trigger, LogsGrownTrigger)
     assert size < trigger.enough_bytes < 2 * size
     assert {name: getattr(trigger, name) for name in CONNECTION} == CONNECTION
     assert deferred.value.method_name == "execute_complete"

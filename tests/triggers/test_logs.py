@@ -12,7 +12,7 @@ import pytest
 
 from airflow_distill.errors import ServiceAccessError, ServiceThrottledError
 from airflow_distill.stages.storage import MemoryStore, ObjectStore, StoredObject
-from airflow_distill.triggers.logs import REFUSALS_IN_A_ROW, FreshLogsTrigger
+from airflow_distill.triggers.logs import REFUSALS_IN_A_ROW, LogsGrownTrigger
 from tests.stages.logs.log_records import key_of
 
 pytestmark = pytest.mark.airflow
@@ -42,7 +42,7 @@ class Growing(MemoryStore):
     open = read  # type: ignore[assignment]
 
 
-class Watching(FreshLogsTrigger):
+class Watching(LogsGrownTrigger):
     """A trigger whose clock moves only while it pauses."""
 
     given: ObjectStore
@@ -109,7 +109,7 @@ def test_the_deadline_ends_the_wait(looks: list[int | Exception]) -> None:
 
 
 def test_what_is_stored_rebuilds_the_same_trigger_and_is_plain() -> None:
-    trigger = FreshLogsTrigger(
+    trigger = LogsGrownTrigger(
         logs="s3://b/p",
         since="2026-11-20T10:00:00Z",
         enough_bytes=7,
@@ -121,10 +121,10 @@ def test_what_is_stored_rebuilds_the_same_trigger_and_is_plain() -> None:
         botocore_config={"read_timeout": 7},
     )
     path, arguments = trigger.serialize()
-    assert path == "airflow_distill.triggers.logs.FreshLogsTrigger"
+    assert path == "airflow_distill.triggers.logs.LogsGrownTrigger"
     assert json.loads(json.dumps(arguments)) == arguments
-    assert FreshLogsTrigger(**arguments).serialize() == (path, arguments)
+    assert LogsGrownTrigger(**arguments).serialize() == (path, arguments)
 
 
 def test_an_argument_of_another_version_does_not_break_a_wait() -> None:
-    assert FreshLogsTrigger(logs="s3://b/p", since="2026-11-20", colour="blue").logs == "s3://b/p"
+    assert LogsGrownTrigger(logs="s3://b/p", since="2026-11-20", colour="blue").logs == "s3://b/p"
