@@ -253,7 +253,8 @@ class ApprovePromotionOperator(ApprovalOperator):
 
     :param decision: the `decision` receipt (templated).
     :param mode: `never`, `always`, or `when` a line below is crossed.
-    :param approvers: ids or names of the users whose answer counts; empty means anybody who may answer.
+    :param approvers: the users whose answer counts, by id or name, or as `{"id": ..., "name": ...}`; Airflow then lets
+        nobody else answer. Empty means anybody who may answer.
     :param above_run_usd: ask when the run costs more, or when that is unknown.
     :param above_monthly_usd: ask when a month of the student costs more, or when that is unknown.
     :param below_slack: ask when the tightest bound clears its limit by less.
@@ -282,7 +283,7 @@ class ApprovePromotionOperator(ApprovalOperator):
         *,
         decision: Any,
         mode: str = "always",
-        approvers: Sequence[str] = (),
+        approvers: Sequence[str | Mapping[str, str]] = (),
         above_run_usd: float | None = None,
         above_monthly_usd: float | None = None,
         below_slack: float | None = None,
@@ -306,8 +307,8 @@ class ApprovePromotionOperator(ApprovalOperator):
         if on_hold not in ON_HOLD:
             raise ConfigurationError(f"decision: on_hold is one of {', '.join(ON_HOLD)}.")
         kwargs.setdefault("body", "")
-        if approvers and "assigned_users" not in kwargs:
-            kwargs["assigned_users"] = [{"id": name, "name": name} for name in approvers]
+        if approvers and "assigned_users" not in kwargs and all(isinstance(a, Mapping) for a in approvers):
+            kwargs["assigned_users"] = [dict(a) for a in approvers if isinstance(a, Mapping)]
         super().__init__(
             subject=subject or "Promote the distilled student?", response_timeout=response_timeout, **kwargs
         )
@@ -327,11 +328,17 @@ class ApprovePromotionOperator(ApprovalOperator):
         self.botocore_config = botocore_config
 
     @property
+    def approver_names(self) -> tuple[str, ...]:
+        """Every id and name under which an approver may answer."""
+        found = [(a.get("id"), a.get("name")) if isinstance(a, Mapping) else (a,) for a in self.approvers]
+        return tuple(dict.fromkeys(str(name) for names in found for name in names if name))
+
+    @property
     def rule(self) -> ApprovalRule:
         """When a person must agree, and whose answer counts."""
         return ApprovalRule(
             mode=self.mode,
-            approvers=tuple(self.approvers),
+            approvers=self.approver_names,
             above_run_usd=self.above_run_usd,
             above_monthly_usd=self.above_monthly_usd,
             below_slack=self.below_slack,
@@ -410,7 +417,7 @@ class ApprovePromotionOperator(ApprovalOperator):
     def _answer(self, event: Mapping[str, Any]) -> Approval:
         user = event.get("responded_by_user") or {}
         names = [str(user.get("id") or ""), str(user.get("name") or "")]
-        approver = next((n for n in names if n and n in self.approvers), names[1] or names[0])
+        approver = next((n for n in names if n and n in self.approver_names), names[1] or names[0])
         yes = list(event.get("chosen_options") or ()) == [self.APPROVE]
         answered_at = event.get("responded_at")
         return Approval(
@@ -424,7 +431,7 @@ class ApprovePromotionOperator(ApprovalOperator):
         )
 
     def _may_answer(self, name: str) -> bool:
-        return not self.approvers or name in self.approvers
+        return not self.approvers or name in self.approver_names
 
     def _stale(
         self,

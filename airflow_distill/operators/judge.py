@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.gateways import store_for
-from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator
 from airflow_distill.operators.evaluation import (
     asker,
@@ -28,37 +27,27 @@ from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.digest import canonical_json, digest
 from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, collect
 from airflow_distill.stages.evaluation.collect_pacing import Pacer
-from airflow_distill.stages.evaluation.judge import (
-    ADVISORY,
-    METRIC,
-    AnswerAll,
-    Pair,
-    judge_pairs,
-    judge_scores,
-)
-from airflow_distill.stages.evaluation.judge_standing import (
-    WHY,
-    JudgeReport,
-    JudgeRules,
-    agreement,
-    read_labels,
-    report_on,
-    run_controls,
-)
+from airflow_distill.stages.evaluation.records import Answer
 from airflow_distill.stages.jobs.models import family
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
+if TYPE_CHECKING:
+    from airflow_distill.stages.evaluation.judge import AnswerAll, Judgement, Pair
+    from airflow_distill.stages.evaluation.judge_standing import JudgeReport
+
 
 class JudgeAnswersOperator(DistillOperator):
-    """Compares the student's stored answers with another role's, pair by pair; returns a `scores` receipt.
+    """Compares stored answers with the teacher's, pair by pair and in both orders; returns a `scores` receipt.
 
-    A judge that may gate gives the metric `judge_preference`; one that may not gives `judge_preference_advisory`, which
-    no policy on the former finds, so it cannot promote. Why it may not is in the receipt, the log and the report.
+    A role's score is how far its answers are preferred to the teacher's: 0.5 means as good. A judge that may gate gives
+    the metric `judge_preference`; one that may not gives `judge_preference_advisory`, which no policy on the former
+    finds, so it cannot promote. Why it may not is in the receipt, the log and the report.
 
     :param answers: the `answers` receipt (templated).
     :param dataset: the `dataset` receipt (templated).
     :param judge: model id of the judge (templated).
-    :param against: the role to compare with, `teacher` or `incumbent` (templated).
+    :param roles: whose answers are compared, where there are any. A policy with a rule on the judge compares the student
+        with the untuned student and with what is live as well, and holds when one of them is left out here.
     :param labels: URI of a file of pairs that people have compared; without it the judge only advises (templated).
     :param rules: what the judge must show, see `JudgeRules` (templated).
     :param show_reference: show the judge the reference where people wrote it (golden answers).
@@ -67,9 +56,7 @@ class JudgeAnswersOperator(DistillOperator):
     :param token_rate: most tokens a second to use.
     """
 
-    template_fields: Sequence[str] = aws_template_fields(
-        "answers", "dataset", "judge", "against", "labels", "rules"
-    )
+    template_fields: Sequence[str] = aws_template_fields("answers", "dataset", "judge", "labels", "rules")
     ui_color = "#e6f0ff"
 
     def __init__(
@@ -78,7 +65,7 @@ class JudgeAnswersOperator(DistillOperator):
         answers: Any,
         dataset: Any,
         judge: str,
-        against: str = "teacher",
+        roles: Sequence[str] = ("student", "untuned", "incumbent"),
         labels: str | None = None,
         rules: Mapping[str, Any] | None = None,
         show_reference: bool = True,
@@ -91,7 +78,7 @@ class JudgeAnswersOperator(DistillOperator):
         self.answers = answers
         self.dataset = dataset
         self.judge = judge
-        self.against = against
+        self.roles = roles
         self.labels = labels
         self.rules = rules
         self.show_reference = show_reference
@@ -101,6 +88,15 @@ class JudgeAnswersOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Control the judge, let it compare, store scores and report."""
+        from airflow_distill.stages.evaluation.judge import judge_pairs
+        from airflow_distill.stages.evaluation.judge_standing import (
+            JudgeRules,
+            agreement,
+            read_labels,
+            report_on,
+            run_controls,
+        )
+
         answers = require(self.answers, "answers", "answers")
         dataset = require(self.dataset, "dataset", "dataset")
         store = store_for(self.gateways, answers["root"])
@@ -108,14 +104,19 @@ class JudgeAnswersOperator(DistillOperator):
         examples = load_heldout(store, manifest)
         rules = JudgeRules.from_json(self.rules or {})
         answer_all = self._answer_all(store, answers)
-        judgements = judge_pairs(self._pairs(store, answers, examples), answer_all)
+        given = load_answers(store, answers)
+        judged = {
+            role: judge_pairs(pairs, answer_all)
+            for role in self.roles
+            if (pairs := self._pairs(role, given, examples))
+        }
         labelled = (
             read_labels(read_checked(store, self.labels, None, "labelled pairs")) if self.labels else []
         )
         agreed, kappa = agreement(labelled, answer_all) if labelled else (None, None)
         report = report_on(
             self.judge,
-            judgements,
+            judged.get("student", []),
             rules=rules,
             controls=run_controls(_known(examples), answer_all, rules.controls),
             agreed=agreed,
@@ -123,7 +124,7 @@ class JudgeAnswersOperator(DistillOperator):
             same_family=family(self.judge) in {family(manifest.teacher), family(manifest.student)},
         )
         self._tell(report)
-        return self._store(store, answers, judgements, report)
+        return self._store(store, answers, judged, report)
 
     def _answer_all(self, store: ObjectStore, answers: Mapping[str, Any]) -> AnswerAll:
         parameters = Parameters(self.max_tokens, 0.0)
@@ -148,23 +149,23 @@ class JudgeAnswersOperator(DistillOperator):
 
         return answer_all
 
-    def _pairs(
-        self, store: ObjectStore, answers: Mapping[str, Any], examples: Sequence[Example]
-    ) -> list[Pair]:
-        if self.against not in ("teacher", "incumbent"):
-            raise ConfigurationError("judge: against is `teacher` or `incumbent`.")
-        given = {(a.role, a.example_id): a.text for a in load_answers(store, answers) if a.repeat == 0}
+    def _pairs(self, role: str, answers: Sequence[Answer], examples: Sequence[Example]) -> list[Pair]:
+        from airflow_distill.stages.evaluation.judge import Pair
+
+        given = {(a.role, a.example_id): a.text or "" for a in answers if a.repeat == 0}
         pairs = []
         for example in {e.id: e for e in examples}.values():
-            logged = example.answer if self.against == "teacher" and not example.golden else None
-            theirs = given.get((self.against, example.id)) or logged
-            ours = given.get(("student", example.id))
-            if theirs and ours:
+            logged = "" if example.golden else example.answer or ""
+            theirs = given.get(("teacher", example.id)) or logged
+            ours = given.get((role, example.id))
+            if theirs and ours is not None:
                 reference = example.answer if self.show_reference and example.golden else None
                 pairs.append(Pair(example.id, example, ours, theirs, reference))
         return pairs
 
     def _tell(self, report: JudgeReport) -> None:
+        from airflow_distill.stages.evaluation.judge_standing import WHY
+
         self.log.info(
             "Judge: %d wins, %d ties, %d losses of %d; %d orders hidden in answers",
             report.wins,
@@ -177,26 +178,25 @@ class JudgeAnswersOperator(DistillOperator):
             self.log.warning("The judge may not gate: %s (%s).", WHY[code], code)
 
     def _store(
-        self, store: ObjectStore, answers: Mapping[str, Any], judgements: Any, report: JudgeReport
+        self,
+        store: ObjectStore,
+        answers: Mapping[str, Any],
+        judged: Mapping[str, Sequence[Judgement]],
+        report: JudgeReport,
     ) -> dict[str, Any]:
-        asked = METRIC if self.against == "teacher" else f"{METRIC}_{self.against}"
-        metric = (
-            asked
-            if report.may_gate
-            else ADVISORY
-            if self.against == "teacher"
-            else f"{ADVISORY}_{self.against}"
-        )
+        from airflow_distill.stages.evaluation.judge import ADVISORY, METRIC, judge_scores
+
+        metric = METRIC if report.may_gate else ADVISORY
         folder = join_uri(
             answers["root"], answers["workload"], "evaluations", answers["evaluation_id"], "scores"
         )
-        name = f"judge-{digest([self.judge, self.against, report.to_json()], 16)}"
+        name = f"judge-{digest([self.judge, sorted(judged), report.to_json()], 16)}"
         report_uri = join_uri(folder, f"{name}.json")
         store.write(report_uri, canonical_json(report.to_json()))
         return write_scores(
             store,
             join_uri(folder, f"{name}.jsonl"),
-            judge_scores(judgements, against=self.against, metric=metric),
+            judge_scores(judged, metric=metric),
             answers,
             {
                 "source": "judge",
@@ -204,7 +204,7 @@ class JudgeAnswersOperator(DistillOperator):
                 "report_uri": report_uri,
                 "may_gate": report.may_gate,
                 "why": list(report.why),
-                "would_gate": [asked],
+                "would_gate": [METRIC],
             },
         )
 

@@ -184,7 +184,8 @@ def test_a_fair_judge_of_another_family_gates(w: Any, answers: dict[str, Any]) -
     receipt = judge(w, answers)
     assert (receipt["why"], receipt["metric"], receipt["missing"]) == ([], "judge_preference", 0)
     means = score(w, answers, scores=receipt)["metrics"]["judge_preference"]
-    assert 0.4 < means["student"] <= 0.5 <= means["teacher"] < 0.6
+    assert means["teacher"] == 0.5
+    assert means["untuned"] < 0.2 < 0.4 < means["student"] <= 0.5
 
 
 def test_a_retry_asks_the_judge_nothing(w: Any, answers: dict[str, Any]) -> None:

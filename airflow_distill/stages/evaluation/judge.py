@@ -71,13 +71,13 @@ class Judgement:
     """What came of one pair.
 
     `value` is 1 when ours is better, 0 when theirs is, 0.5 for a tie, None when the judge could not be read. `how` says
-    why: `agreed`, `order` (the verdict followed the place), `injection`, `unreadable`. `places` are the two verdicts as
-    given: with ours first, and with ours second.
+    why: `agreed`, `order` (the verdict followed the place), `injection`, `unreadable`, `empty` (ours is no answer).
+    `places` are the two verdicts as given: with ours first, and with ours second.
     """
 
     key: str
     value: float | None
-    how: Literal["agreed", "order", "injection", "unreadable"]
+    how: Literal["agreed", "order", "injection", "unreadable", "empty"]
     places: tuple[Verdict | None, Verdict | None] = (None, None)
     ours_longer: bool | None = None
 
@@ -172,14 +172,14 @@ def judge_pairs(
 
     :param screen: keep answers that talk to the judge away from it; only the controls turn this off.
     """
-    shown = [p for p in pairs if not (screen and _steers(p))]
+    shown = [p for p in pairs if p.ours.strip() and not (screen and _steers(p))]
     straight = {p.key: judge_prompt(p.example, p.ours, p.theirs, p.reference) for p in shown}
     crossed = {p.key: judge_prompt(p.example, p.theirs, p.ours, p.reference) for p in shown}
     verdicts = ask_verdicts([*straight.values(), *crossed.values()], answer_all, attempts)
     return [
         _judgement(p, verdicts[straight[p.key].id], verdicts[crossed[p.key].id])
         if p.key in straight
-        else _screened(p)
+        else _unshown(p)
         for p in pairs
     ]
 
@@ -188,8 +188,10 @@ def _steers(pair: Pair) -> bool:
     return talks_to_the_judge(pair.ours) or talks_to_the_judge(pair.theirs)
 
 
-def _screened(pair: Pair) -> Judgement:
-    """Ours loses by steering the judge; theirs steering it brings us no win, only a tie."""
+def _unshown(pair: Pair) -> Judgement:
+    """Ours loses by steering the judge or by being empty; theirs steering it brings us no win, only a tie."""
+    if not pair.ours.strip():
+        return Judgement(pair.key, 0.0, "empty")
     return Judgement(pair.key, 0.0 if talks_to_the_judge(pair.ours) else 0.5, "injection")
 
 
@@ -205,14 +207,19 @@ def _judgement(pair: Pair, ours_first: Verdict | None, ours_second: Verdict | No
     return Judgement(pair.key, value, "agreed", places, longer)
 
 
-def judge_scores(
-    judgements: Iterable[Judgement], *, against: str = "teacher", metric: str = METRIC
-) -> list[Score]:
-    """Return the judgements as scores of the student and of the role it was compared with."""
-    scores = []
-    for one in judgements:
-        reason = "" if one.how == "agreed" else one.how
-        scores.append(Score(one.key, "student", metric, one.value, reason=reason))
-        other = None if one.value is None else 1.0 - one.value
-        scores.append(Score(one.key, against, metric, other, reason=reason))
-    return scores
+def judge_scores(judged: Mapping[str, Iterable[Judgement]], *, metric: str = METRIC) -> list[Score]:
+    """Return the judgements as scores: how far each role is preferred to the teacher, who is 0.5 by definition.
+
+    One yardstick for all roles, so that the student can be compared with the untuned student and with what is live, too.
+
+    :param judged: role -> judgements of its answers against the teacher's.
+    """
+    scores: dict[tuple[str, str], Score] = {}
+    for role, judgements in judged.items():
+        for one in judgements:
+            reason = "" if one.how == "agreed" else one.how
+            scores[(role, one.key)] = Score(one.key, role, metric, one.value, reason=reason)
+            scores.setdefault(
+                ("teacher", one.key), Score(one.key, "teacher", metric, 0.5, reason="yardstick")
+            )
+    return list(scores.values())

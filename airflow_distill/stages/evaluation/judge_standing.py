@@ -242,7 +242,7 @@ def report_on(
     same_family: bool,
 ) -> JudgeReport:
     """Return the counts, and why the judge may not gate, if so."""
-    shown = [j for j in judgements if j.how != "injection"]
+    shown = [j for j in judgements if j.how not in ("injection", "empty")]
     read = [j for j in shown if j.how != "unreadable"]
     swapped = [j for j in read if j.how == "order" and "tie" not in j.places]
     decided = [j for j in read if j.how == "agreed" and j.value != 0.5 and j.ours_longer is not None]
@@ -258,7 +258,7 @@ def report_on(
         order=order,
         first=Share(sum(j.places == ("first", "first") for j in swapped), len(swapped)),
         unreadable=unreadable,
-        injections=len(judgements) - len(shown),
+        injections=sum(j.how == "injection" for j in judgements),
         longer=Share(sum((j.value == 1.0) == j.ours_longer for j in decided), len(decided)),
         controls=dict(controls),
         agreement=agreed,

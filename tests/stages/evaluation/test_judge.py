@@ -291,18 +291,34 @@ def test_ordinary_answers_are_not_mistaken_for_orders(text: str) -> None:
     assert not talks_to_the_judge(text)
 
 
-def test_scores_mirror_each_other_and_missing_stays_missing() -> None:
-    judged = judge_pairs(pairs(6, mostly_right), speaking(fair))
+def test_every_role_is_scored_against_the_teacher_as_the_one_yardstick() -> None:
+    judged = {
+        "student": judge_pairs(pairs(6, mostly_right), speaking(fair)),
+        "untuned": judge_pairs(pairs(6, lambda n: "It is 1."), speaking(fair)),
+    }
     scores = judge_scores(judged)
-    ours = {s.example_id: s.value for s in scores if s.role == "student"}
-    theirs = {s.example_id: s.value for s in scores if s.role == "teacher"}
-    assert all(ours[k] + theirs[k] == 1.0 for k in ours)  # type: ignore[operator]
+    values = {(s.role, s.example_id): s.value for s in scores}
+    assert {v for (role, _), v in values.items() if role == "teacher"} == {0.5}
+    assert {v for (role, _), v in values.items() if role == "untuned"} == {0.0}
+    assert {v for (role, _), v in values.items() if role == "student"} == {0.5, 0.0}
     assert {s.metric for s in scores} == {METRIC}
 
+
+def test_an_unreadable_judgement_stays_missing() -> None:
     def silent(prompts: Sequence[Example]) -> Mapping[str, str | None]:
         return {}
 
-    assert {s.value for s in judge_scores(judge_pairs(pairs(2, right), silent))} == {None}
+    scores = judge_scores({"student": judge_pairs(pairs(2, right), silent)})
+    assert {s.value for s in scores if s.role == "student"} == {None}
+
+
+def test_no_answer_loses_without_asking_the_judge() -> None:
+    def unasked(prompts: Sequence[Example]) -> Mapping[str, str | None]:
+        assert not prompts
+        return {}
+
+    judged = judge_pairs(pairs(3, lambda n: " "), unasked)
+    assert {(j.value, j.how) for j in judged} == {(0.0, "empty")}
 
 
 def test_labelled_pairs_are_read_and_a_bad_line_is_named_without_its_text() -> None:
