@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -262,19 +261,13 @@ def test_the_window_ends_before_late_logs_and_reaches_back_as_the_file_says(
     assert jinja2.Template(window(workload)[1]).render(context) == "2026-01-01T00:00:00Z"
 
 
-def test_a_hundred_files_become_dags_within_the_budget(tmp_path: Path) -> None:
-    """1.5 s is the design's figure for one parse; CPU time, and the best of three, to be no timed test."""
+def test_a_hundred_files_become_a_hundred_dags_and_a_guard(tmp_path: Path) -> None:
+    """What that costs is told by benchmarks/workloads.py."""
     from airflow_distill.pipelines import build_dags
 
     for number in range(100):
         write(tmp_path, f"w{number}", SHORTEST)
-    build_dags(EXAMPLES)
-    spent = []
-    for _ in range(3):
-        started = time.process_time()
-        assert len(build_dags(tmp_path)) == 101
-        spent.append(time.process_time() - started)
-    assert min(spent) < 1.5, spent
+    assert len(build_dags(tmp_path)) == 101
 
 
 def test_building_dags_loads_no_sdk_client_and_opens_no_socket(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -224,10 +223,7 @@ def test_reading_loads_neither_airflow_nor_the_aws_sdk() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def test_a_hundred_files_are_read_within_the_parsing_budget(write: Write, tmp_path: Path) -> None:
-    """The budget of the whole Dag file is 1.5 s; reading may not eat it. Generous, to be no timed test."""
+def test_a_hundred_files_are_read_from_one_folder(write: Write, tmp_path: Path) -> None:
     for number in range(100):
         write(name=f"w{number}.yaml")
-    started = time.process_time()
     assert len(read_folder(tmp_path)) == 100
-    assert time.process_time() - started < 1.5
