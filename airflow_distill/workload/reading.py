@@ -89,6 +89,10 @@ class Read:
     problems: tuple[Problem, ...]
 
 
+SHOWN = 20
+"""So many problems an exception tells; `workload lint` tells all."""
+
+
 def read_workload(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Workload:
     """Return the workload of one file.
 
@@ -394,4 +398,5 @@ def _dotted(place: Sequence[str | int]) -> str:
 
 def _listing(problems: Sequence[Problem]) -> str:
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return "\n".join([f"{count} in workload files:", *(f"  {problem}" for problem in problems)])
+    more = [f"  and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return "\n".join([f"{count} in workload files:", *(f"  {problem}" for problem in problems[:SHOWN]), *more])
