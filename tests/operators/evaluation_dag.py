@@ -66,3 +66,25 @@ with DAG(
         scores=judged.output,
     )
 # endregion
+
+
+def with_bedrock_judge() -> DAG:
+    """The same answers, judged by a Bedrock evaluation job for each role."""
+    from airflow_distill.operators.evaluation_jobs import BedrockEvaluateAnswersOperator
+
+    dataset, role_arn = "{{ params.dataset }}", "{{ params.role_arn }}"
+    with DAG("evaluate_with_bedrock", params={"dataset": {}, "role_arn": ""}) as judged_dag:
+        answers = CollectAnswersOperator(task_id="collect", dataset=dataset, workload="w", root="s3://b/d")
+        # region bedrock_judge
+        judge_jobs = BedrockEvaluateAnswersOperator.partial(
+            task_id="bedrock_judge",
+            answers=answers.output,
+            dataset=dataset,
+            role_arn=role_arn,
+            evaluator="mistral.mistral-large-2402-v1:0",
+        ).expand(role=["student", "teacher", "untuned"])
+        ScoreAnswersOperator(
+            task_id="score", answers=answers.output, dataset=dataset, scores=judge_jobs.output
+        )
+        # endregion
+    return judged_dag

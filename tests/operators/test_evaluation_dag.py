@@ -83,3 +83,17 @@ def test_a_person_has_the_last_word(
     page = w.gateways.objects.read(report["report_uri"]).decode()
     assert f'class="verdict {verdict}"' in page
     assert (f"Approved by {name}" in page) is (verdict == "promote")
+
+
+def test_the_bedrock_judge_is_mapped_over_the_roles_it_compares() -> None:
+    """What the guide shows under "Let Bedrock judge" builds, and scores wait for every job."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("evaluation_dag", DAG_FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    dag = module.with_bedrock_judge()
+    assert dag.get_task("bedrock_judge").is_mapped
+    assert dag.get_task("score").upstream_task_ids >= {"bedrock_judge"}
