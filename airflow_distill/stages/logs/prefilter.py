@@ -3,8 +3,9 @@ r"""Finds, on raw bytes, the lines that may hold a selected record, so that the 
 Standard library only. Takes a block of whole lines and a selection; hands on the lines worth parsing. It may let too much
 through, never too little: a selected record contains certain text (its model id, its metadata value), and JSON can write a
 character of that text in two ways only, as itself or as an escape. So a line is let through when it holds the needed
-text, or when it holds any escape of one of the characters of that text. Text with characters that JSON must or often does
-escape (quotes, controls, `/`) is cut to its longest run without them.
+text, or when it holds any escape of one of the characters of that text. The quotes around a string are never escaped, so
+they belong to the text where it is a whole string. Text with characters that JSON must or often does escape (quotes,
+controls, `/`) is cut to its longest run without them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from airflow_distill.stages.logs.models import aliases
 from airflow_distill.stages.logs.selection import Selection
 
 _PLAIN_RUN = re.compile(r"[A-Za-z0-9 ._:=+$@#,-]+")
-MIN_NEEDLE = 3
+SHORTEST_NEEDLE = 4
 """Shorter text occurs in nearly every line; looking for it costs more than it saves."""
 
 SPARSE = 150
@@ -111,36 +112,46 @@ def build_prefilter(selection: Selection) -> Prefilter:
     if selection.metadata is not None:
         clauses.extend(_metadata_clauses(selection.metadata))
     if selection.model:
-        clauses.append(_needles(aliases(selection.base_model, selection.mapping)))
+        names = aliases(selection.base_model, selection.mapping)
+        clauses.append(_clause(_needle(name, closed=True) for name in names))
     if selection.identity and "[" not in selection.identity:
-        clauses.append(_needles({max(re.split(r"[*?]", selection.identity), key=len)}))
+        clauses.append(_clause([_needle(max(re.split(r"[*?]", selection.identity), key=len))]))
     useful = tuple(dict.fromkeys(clause for clause in clauses if clause))
     characters = {character for clause in useful for needle in clause for character in needle.decode("ascii")}
-    return Prefilter(useful, _escapes(characters) if characters else None)
+    return Prefilter(useful, _escapes(characters - {'"'}) if useful else None)
 
 
 def _metadata_clauses(wanted: MetadataFilter) -> list[Clause]:
     bases = [_base_needle(base) for base in wanted.filters]
     if wanted.operator == "orAll":
-        return [frozenset(needle for needle in bases if needle)] if all(bases) else []
+        return [_clause(bases)]
     return [frozenset({needle}) for needle in bases if needle]
 
 
 def _base_needle(base: BaseFilter) -> bytes | None:
     """Return text a record must hold to pass: a value it equals or, failing that, a key, which must be there."""
     texts = [c.value for c in base.conditions if not c.negated] + [c.key for c in base.conditions]
-    return next((needle for text in texts if (needle := _needle(text))), None)
+    needles = (_needle(text, opened=True, closed=True) for text in texts)
+    return next((needle for needle in needles if needle), None)
 
 
-def _needles(texts: Iterable[str]) -> Clause:
-    """Return one needle for each alternative, or nothing when an alternative has none."""
-    needles = [_needle(text) for text in texts]
-    return frozenset(needle for needle in needles if needle) if all(needles) else frozenset()
+def _clause(needles: Iterable[bytes | None]) -> Clause:
+    """Return the clause of alternatives, or an empty one when some alternative has no needle."""
+    found = list(needles)
+    return frozenset(needle for needle in found if needle) if all(found) else frozenset()
 
 
-def _needle(text: str) -> bytes | None:
+def _needle(text: str, *, opened: bool = False, closed: bool = False) -> bytes | None:
+    """Return the longest part of a text that is surely written as it is, or None when there is none to speak of.
+
+    :param opened: the text is known to begin its JSON string; the quotes around a string are never escaped.
+    :param closed: the text is known to end its JSON string.
+    """
     run = max(_PLAIN_RUN.findall(text), key=len, default="")
-    return run.encode("ascii") if len(run) >= MIN_NEEDLE else None
+    before = '"' if opened and run and text.startswith(run) else ""
+    after = '"' if closed and run and text.endswith(run) and (run == text or not before) else ""
+    needle = f"{before}{run}{after}".encode("ascii")
+    return needle if len(needle) >= SHORTEST_NEEDLE else None
 
 
 def _escapes(characters: set[str]) -> re.Pattern[bytes]:
