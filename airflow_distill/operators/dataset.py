@@ -8,28 +8,25 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
 from airflow_distill.operators.base import DistillOperator
-from airflow_distill.stages.dataset.build import Built, WorthQuestion, build_dataset
-from airflow_distill.stages.dataset.checks import LEAST_RECORDS, CheckReport, PromptCheck
-from airflow_distill.stages.dataset.curate import CurateSettings
 from airflow_distill.stages.dataset.families import family_of
-from airflow_distill.stages.dataset.golden import read_golden
-from airflow_distill.stages.dataset.manifest import Source
-from airflow_distill.stages.dataset.records import Example
-from airflow_distill.stages.dataset.worth import WorthPolicy
 from airflow_distill.stages.digest import sha256_hex
-from airflow_distill.stages.logs.harvest import read_harvest
 from airflow_distill.stages.logs.metadata import MetadataFilter
-from airflow_distill.stages.logs.preflight import LEAST_USABLE, LogCheck
 from airflow_distill.stages.logs.selection import Selection, Window
-from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.build import Built
+    from airflow_distill.stages.dataset.checks import CheckReport
+    from airflow_distill.stages.dataset.curate import CurateSettings
+    from airflow_distill.stages.dataset.records import Example
+    from airflow_distill.stages.dataset.worth import WorthPolicy
 
 
 class _DatasetOperator(DistillOperator):
@@ -109,6 +106,10 @@ class CurateDatasetOperator(_DatasetOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the shards, curate, write, judge."""
+        from airflow_distill.stages.dataset.build import WorthQuestion, build_dataset
+        from airflow_distill.stages.dataset.manifest import Source
+        from airflow_distill.stages.logs.harvest import read_harvest
+
         receipts = receipts_of(self.harvest)
         store = self.store_for(self.root)
         settings = settings_of(self.settings, self.salt or self.workload)
@@ -146,6 +147,8 @@ class CurateDatasetOperator(_DatasetOperator):
         return receipt
 
     def _read_golden(self) -> list[Example]:
+        from airflow_distill.stages.dataset.golden import read_golden
+
         if not _given(self.golden):
             return []
         try:
@@ -187,6 +190,8 @@ class CheckDatasetOperator(_DatasetOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Compare digests and run every rule over the training file."""
+        from airflow_distill.stages.dataset.checks import PromptCheck
+
         receipt = dict(self.dataset)
         store = self.store_for(receipt["manifest_uri"])
         manifest = _unchanged(store, receipt["manifest_uri"], receipt["manifest_sha256"])
@@ -244,6 +249,9 @@ class CheckLogsOperator(_DatasetOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the log objects and count."""
+        from airflow_distill.stages.logs.preflight import LEAST_USABLE, LogCheck
+        from airflow_distill.stages.logs.source import iter_log_objects
+
         window = None
         if _given(self.window_start) and _given(self.window_end):
             window = Window.parse(self.window_start, self.window_end)
@@ -291,6 +299,8 @@ def raise_if_rejected(report: CheckReport) -> None:
     :raises DatasetTooSmallError: too few records, and nothing else is wrong.
     :raises DatasetRejectedError: the report has errors.
     """
+    from airflow_distill.stages.dataset.checks import LEAST_RECORDS
+
     if report.valid:
         return
     if report.counts["too_few_records"] and report.errors == 1:
@@ -327,6 +337,8 @@ def settings_of(values: Mapping[str, Any] | None, salt: str) -> CurateSettings:
 
     :raises ConfigurationError: a name is unknown or a value out of range.
     """
+    from airflow_distill.stages.dataset.curate import CurateSettings
+
     known = dict(values or {})
     if "detectors" in known:
         known["detectors"] = tuple(known["detectors"])
@@ -344,6 +356,8 @@ def policy_of(values: Mapping[str, Any] | None) -> WorthPolicy:
 
     :raises ConfigurationError: a name is unknown or a value out of range.
     """
+    from airflow_distill.stages.dataset.worth import WorthPolicy
+
     try:
         return WorthPolicy(**dict(values or {}))
     except TypeError as error:

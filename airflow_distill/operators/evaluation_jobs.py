@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
@@ -31,25 +31,7 @@ from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.digest import sha256_hex
-from airflow_distill.stages.evaluation.batch import (
-    MIN_RECORDS,
-    BatchSpec,
-    batch_input,
-    build_batch_request,
-    read_batch_output,
-)
-from airflow_distill.stages.evaluation.batch import is_output as is_batch_output
 from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, questions_of
-from airflow_distill.stages.evaluation.jobs import (
-    EvaluationDataset,
-    EvaluationJobSpec,
-    Kind,
-    build_evaluation_request,
-    evaluation_dataset,
-    is_output,
-    metric_name,
-    read_job_scores,
-)
 from airflow_distill.stages.evaluation.records import Answer
 from airflow_distill.stages.jobs.models import family
 from airflow_distill.stages.storage import ObjectStore, join_uri
@@ -57,6 +39,9 @@ from airflow_distill.triggers.evaluation import (
     BedrockBatchInferenceCompletedTrigger,
     BedrockEvaluationJobCompletedTrigger,
 )
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.evaluation.jobs import EvaluationDataset, EvaluationJobSpec, Kind
 
 WAITING_FIELDS = (
     "wait_for_completion",
@@ -145,6 +130,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Write the dataset file, buy the job once, wait for it."""
+        from airflow_distill.stages.evaluation.jobs import build_evaluation_request
+
         store, spec, judged = self._prepare()
         folder = self._folder()
         uri = join_uri(folder, "jobs", f"{spec.content[:32]}.jsonl")
@@ -175,6 +162,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         return join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
 
     def _prepare(self) -> tuple[ObjectStore, EvaluationJobSpec, EvaluationDataset]:
+        from airflow_distill.stages.evaluation.jobs import EvaluationJobSpec, evaluation_dataset
+
         answers = require(self.answers, "answers", "answers")
         store = store_for(self.gateways, answers["root"])
         manifest = load_manifest(store, require(self.dataset, "dataset", "dataset"))
@@ -216,6 +205,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
 
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Read the job's output and return the `scores` receipt; before the end it names only the job."""
+        from airflow_distill.stages.evaluation.jobs import is_output, metric_name, read_job_scores
+
         store, spec, judged = self._prepare()
         if not snapshot.ended:
             return {
@@ -327,6 +318,13 @@ class BedrockBatchAnswersOperator(WaitingOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Write the input file of what is missing, buy the job once, wait for it."""
+        from airflow_distill.stages.evaluation.batch import (
+            MIN_RECORDS,
+            BatchSpec,
+            batch_input,
+            build_batch_request,
+        )
+
         store, cache, asked = self._prepare()
         kept = cache.load()
         missing = [(e, r) for e, r in asked if (e.id, r) not in kept]
@@ -383,6 +381,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         return store, cache, questions_of(load_heldout(store, manifest), self.repeats)
 
     def _nothing_to_buy(self, asked: int, missing: int) -> dict[str, Any]:
+        from airflow_distill.stages.evaluation.batch import MIN_RECORDS
+
         if missing and self.too_few == "fail":
             raise ConfigurationError(
                 f"batch: {missing} prompts are fewer than the {MIN_RECORDS} that a batch job takes.",
@@ -417,6 +417,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
 
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the job's answers and return the receipt; before the end it names only the job."""
+        from airflow_distill.stages.evaluation.batch import read_batch_output
+
         store, cache, asked = self._prepare()
         if not snapshot.ended:
             return self._receipt(snapshot.arn, snapshot.status, 0, 0, len(asked))
@@ -428,6 +430,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         return self._receipt(snapshot.arn, snapshot.status, *counts)
 
     def _outputs(self, store: ObjectStore, snapshot: JobSnapshot) -> Iterator[bytes]:
+        from airflow_distill.stages.evaluation.batch import is_output as is_batch_output
+
         folder = join_uri(self.root, self.workload, "evaluations", "batch", "output")
         prefix = join_uri(folder, snapshot.arn.rsplit("/", 1)[-1]) + "/"
         for item in store.iter_objects(prefix):

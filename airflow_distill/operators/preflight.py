@@ -7,12 +7,9 @@ from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_distill.aws.doctor import doctor
-from airflow_distill.aws.planning import plan_job
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
-from airflow_distill.stages.jobs.preflight import Preflight, failures
 
 
 class BedrockDoctorOperator(DistillOperator):
@@ -83,6 +80,9 @@ class BedrockDoctorOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Run the checks."""
+        from airflow_distill.aws.doctor import doctor
+        from airflow_distill.stages.jobs.preflight import Preflight, failures
+
         spec = Preflight(
             workload=self.workload,
             root=self.root,
@@ -145,6 +145,8 @@ class PlanDistillationOperator(BedrockDistillModelOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Plan, and log the request."""
+        from airflow_distill.aws.planning import plan_job
+
         bedrock = self.gateways.bedrock
         plan = plan_job(
             self.spec(context),
