@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.account import iter_hosts
 from airflow_distill.aws.gateways import store_for
@@ -206,6 +207,7 @@ class CheckBudgetOperator(DistillOperator):
     :param dataset: the `dataset` receipt (templated).
     :param usd_per_run: what one run may cost up to its verdict (templated).
     :param usd_per_month: what the runs of a calendar month may cost together (templated).
+    :param buy: `worth_it`, or `never` to stop after the estimate: the task is skipped, and the job with it (templated).
     :param epochs: passes over the data the estimate assumes (templated).
     :param teacher_called: the job asks the teacher; not so when it learns logged answers (templated).
     :param untuned_asked: the evaluation asks the untuned student too (templated).
@@ -224,6 +226,7 @@ class CheckBudgetOperator(DistillOperator):
         "dataset",
         "usd_per_run",
         "usd_per_month",
+        "buy",
         "epochs",
         "teacher_called",
         "untuned_asked",
@@ -244,6 +247,7 @@ class CheckBudgetOperator(DistillOperator):
         dataset: Any,
         usd_per_run: Any,
         usd_per_month: Any = None,
+        buy: str = "worth_it",
         epochs: Any = 3,
         teacher_called: bool = True,
         untuned_asked: bool = True,
@@ -262,6 +266,7 @@ class CheckBudgetOperator(DistillOperator):
         self.dataset = dataset
         self.usd_per_run = usd_per_run
         self.usd_per_month = usd_per_month
+        self.buy = buy
         self.epochs = epochs
         self.teacher_called = teacher_called
         self.untuned_asked = untuned_asked
@@ -300,6 +305,14 @@ class CheckBudgetOperator(DistillOperator):
         }
         context["ti"].xcom_push(key="costs", value=self._costs(table, most, plan, region))
         self.log.info("Estimate: %s, this month before: %.2f USD", _money(most.total_usd), others)
+        if self.buy not in ("worth_it", "never"):
+            raise ConfigurationError(
+                f"jobs: buy is {self.buy!r} for {self.workload}; nothing was bought.",
+                hint="Say worth_it or never.",
+            )
+        if self.buy == "never":
+            context["ti"].xcom_push(key="return_value", value=receipt)
+            raise AirflowSkipException(f"jobs: {self.workload} was told to buy nothing in this run")
         allowed = self._hold_against_caps(most, others)
         store.write(note, json.dumps({"v": 1, "usd": allowed, "dataset_id": dataset["dataset_id"]}).encode())
         return receipt

@@ -64,10 +64,7 @@ def build_dag(
         **tasks.dag_arguments(workload, prefix),
         schedule=schedule_of(workload),
         default_args=dict(default_args or {}),
-        params={
-            name: Param(None, type=["null", "string"], format="date-time", description=text)
-            for name, text in tasks.PARAMETERS.items()
-        },
+        params={name: Param(**arguments) for name, arguments in tasks.PARAMETERS.items()},
         on_failure_callback=notifiers(workload, "failure") or None,
     ) as dag:
         loop_groups(workload)

@@ -91,14 +91,7 @@ def _import(module: str, names: list[str]) -> str:
 
 
 def _params() -> str:
-    params = {
-        name: _Name(
-            call(
-                "Param", {"": None, "type": ["null", "string"], "format": "date-time", "description": text}, 1
-            )
-        )
-        for name, text in tasks.PARAMETERS.items()
-    }
+    params = {name: _Name(call("Param", dict(arguments), 1)) for name, arguments in tasks.PARAMETERS.items()}
     return f"PARAMS = {literal(params)}"
 
 

@@ -110,11 +110,24 @@ def dag_arguments(workload: Workload, prefix: str = "distill_") -> dict[str, Any
 START = datetime(2024, 1, 1, tzinfo=UTC)
 """Before any run; back-fills may start here."""
 
-PARAMETERS = {
-    "window_start": "start of the window to read, ISO 8601, UTC, full hours; the usual window when empty",
-    "window_end": "end of that window, exclusive",
+
+def _moment_parameter(text: str) -> dict[str, Any]:
+    return {"default": None, "type": ["null", "string"], "format": "date-time", "description": text}
+
+
+PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "window_start": _moment_parameter(
+        "start of the window to read, ISO 8601, UTC, full hours; the usual window when empty"
+    ),
+    "window_end": _moment_parameter("end of that window, exclusive"),
+    "buy": {
+        "default": "worth_it",
+        "type": "string",
+        "enum": ["worth_it", "never"],
+        "description": "never: make the dataset and the estimate, and stop before a job is bought",
+    },
 }
-"""What a run by hand may say."""
+"""What a run by hand, or a back-fill, may say; the arguments of each `Param`."""
 
 
 def dag_doc(workload: Workload) -> str:
@@ -323,6 +336,7 @@ def job_tasks(workload: Workload) -> GroupSpec:
             **_place(workload),
             "dataset": Output("dataset"),
             "usd_per_run": workload.budget.usd_per_run,
+            "buy": "{{ params.get('buy') or 'worth_it' }}",
             "epochs": workload.budget.epochs,
             "host_kind": _host_kind(workload),
             **_given(
