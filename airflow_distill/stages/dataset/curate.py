@@ -25,6 +25,7 @@ from airflow_distill.stages.dataset.balance import stratum_by, surplus
 from airflow_distill.stages.dataset.dedupe import (
     Sketch,
     Sketcher,
+    are_near_exactly,
     find_copies,
     find_template,
     folded_words,
@@ -254,6 +255,13 @@ class _Sketches:
         """The fingerprint of a row."""
         return Fingerprint(_exact_key(row.example), self.of(row))
 
+    def are_copies(self, one: Row, other: Row, threshold: float) -> bool:
+        """Whether two near sketches are near texts: a look at the whole texts where sketches are only estimates."""
+        if self.of(one).is_whole and self.of(other).is_whole:
+            return True
+        left, right = (self._sketcher.hashes(text_of(row.example)) - self.template for row in (one, other))
+        return are_near_exactly(left, right, threshold)
+
     def same_system(self, one: Row, other: Row, threshold: float) -> bool:
         """Whether two rows ask under nearly the same system prompt: the same words under another one are another
         task."""
@@ -271,7 +279,10 @@ def _drop_near_duplicates(rows: Sequence[Row], sketches: _Sketches, threshold: f
     copies = find_copies(
         [sketches.of(row) for row in rows],
         threshold,
-        also=lambda one, other: sketches.same_system(rows[one], rows[other], threshold),
+        also=lambda one, other: (
+            sketches.same_system(rows[one], rows[other], threshold)
+            and sketches.are_copies(rows[one], rows[other], threshold)
+        ),
     )
     for row, original in zip(rows, copies, strict=True):
         if original is not None:

@@ -1,10 +1,11 @@
 """Exact and near copies, found in a stable order: what to keep is the same on every machine and every run.
 
 Two prompts are near copies when the sets of their folded words and word pairs overlap by at least a threshold
-(Jaccard). A prompt is reduced to a *sketch*: the smallest 64 hashes of that set. For prompts up to some thirty
-words the sketch is the whole set and the comparison exact; for longer ones it is an unbiased estimate. Candidates
-are found by prefix filtering over the rarest hashes, which misses nothing, so there is no luck in it and no
-dependency either.
+(Jaccard). Long prompts that share a passage and ask different things about it are not copies: there the number of
+differing words and pairs is limited too. A prompt is reduced to a *sketch*: the smallest 256 hashes of its set. For
+prompts up to some 130 words that is the whole set and the comparison exact; for longer ones it is an estimate.
+Candidates are found by prefix filtering over the rarest hashes, which misses nothing, so there is no luck in it and
+no dependency either.
 
 Programs send templates: a long instruction with a short text that varies. Compared whole, all of one template's
 prompts would be copies of each other. `find_template` learns from a sample what such crowds share, and sketches
@@ -28,12 +29,15 @@ from itertools import pairwise
 
 from airflow_distill.stages.dataset.records import Example
 
-SKETCH_SIZE = 64
+SKETCH_SIZE = 256
 TOP = 1 << 32
 DEFAULT_THRESHOLD = 0.7
+LONG = 300
+MOST_DIFFERENT = 40
 
 TEMPLATE_SAMPLE = 3_000
 TEMPLATE_CROWD = 40
+TEMPLATE_THRESHOLD = 0.5
 TEMPLATE_ROUNDS = 6
 
 # Scripts without spaces between words are read character by character.
@@ -122,12 +126,41 @@ def similarity(one: Sketch, other: Sketch) -> float:
 
     Two prompts without any hash are not comparable: 0.
     """
+    common, union = _overlap(one, other)
+    return common / union if union else 0.0
+
+
+def is_near(one: Sketch, other: Sketch, threshold: float, most_different: float = MOST_DIFFERENT) -> bool:
+    """Say whether two prompts are near copies.
+
+    Above some 150 words a share is not enough: two questions about the same passage share nine tenths of their words.
+    There at most `MOST_DIFFERENT` words and word pairs may differ, as far as the sketches can tell.
+    """
+    common, union = _overlap(one, other)
+    return _are_near(common, union, TOP / min(one.horizon, other.horizon), threshold, most_different)
+
+
+def are_near_exactly(one: Set[int], other: Set[int], threshold: float) -> bool:
+    """Say the same of two whole sets of hashes."""
+    common = len(one & other)
+    return _are_near(common, len(one) + len(other) - common, 1.0, threshold)
+
+
+def _are_near(
+    common: int, union: int, scale: float, threshold: float, most_different: float = MOST_DIFFERENT
+) -> bool:
+    if not union or common < threshold * union:
+        return False
+    return union * scale <= LONG or (union - common) * scale <= most_different
+
+
+def _overlap(one: Sketch, other: Sketch) -> tuple[int, int]:
+    """Return how many hashes are in both and in either, below the lower horizon."""
     horizon = min(one.horizon, other.horizon)
     left = {value for value in one.values if value < horizon}
     right = [value for value in other.values if value < horizon]
     common = len(left.intersection(right))
-    union = len(left) + len(right) - common
-    return common / union if union else 0.0
+    return common, len(left) + len(right) - common
 
 
 def text_of(example: Example) -> str:
@@ -143,20 +176,30 @@ class NearIndex:
     :param threshold: least similarity of near copies.
     :param frequency: how often each hash occurs in the data; only speed depends on it.
     :param slack: widens the candidate search below the threshold; for sketches made with other templates.
+    :param most_different: how much may differ in long texts; see `is_near`.
     """
 
-    def __init__(self, threshold: float, frequency: Counter[int], *, slack: float = 1.0) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        frequency: Counter[int],
+        *,
+        slack: float = 1.0,
+        most_different: float = MOST_DIFFERENT,
+    ) -> None:
         self.threshold = threshold
+        self._most_different = most_different
         self.sketches: list[Sketch] = []
         self._frequency = frequency
         self._slack = threshold * slack
         self._postings: dict[int, list[int]] = {}
+        self._last: tuple[Sketch | None, list[int]] = (None, [])
 
     def add(self, sketch: Sketch) -> int:
         """Add a sketch and return its number."""
         number = len(self.sketches)
         self.sketches.append(sketch)
-        for value in self._prefix(sketch):
+        for value in self._prefix_of(sketch):
             self._postings.setdefault(value, []).append(number)
         return number
 
@@ -164,7 +207,7 @@ class NearIndex:
         """Yield the numbers of near copies, oldest first."""
         postings = self._postings
         numbers: set[int] = set()
-        for value in self._prefix(sketch):
+        for value in self._prefix_of(sketch):
             found = postings.get(value)
             if found:
                 numbers.update(found)
@@ -180,15 +223,25 @@ class NearIndex:
                 yield number
 
     def _is_near(self, own: set[int], sketch: Sketch, other: Sketch) -> bool:
-        if sketch.horizon == other.horizon:
+        if sketch.is_whole and other.is_whole:
             common = len(own.intersection(other.values))
-            return common >= self.threshold * (len(own) + len(other.values) - common)
-        return similarity(sketch, other) >= self.threshold
+            return _are_near(
+                common, len(own) + len(other.values) - common, 1.0, self.threshold, self._most_different
+            )
+        return is_near(sketch, other, self.threshold, self._most_different)
+
+    def _prefix_of(self, sketch: Sketch) -> list[int]:
+        """The prefix of a sketch; who asks for near copies often adds the sketch next."""
+        last, prefix = self._last
+        if last is not sketch:
+            prefix = self._prefix(sketch)
+            self._last = (sketch, prefix)
+        return prefix
 
     def _prefix(self, sketch: Sketch) -> list[int]:
         """The rarest hashes: two sketches that overlap enough share at least one of them."""
-        frequency = self._frequency
-        values = sorted(sketch.values, key=lambda value: (frequency.get(value, 0), value))
+        # Values are ascending and the sort is stable, so equally rare ones keep one order everywhere.
+        values = sorted(sketch.values, key=self._frequency.__getitem__)
         return values[: len(values) - math.ceil(self._slack * len(values)) + 1]
 
 
@@ -204,14 +257,16 @@ def find_copies(
     sketches: Sequence[Sketch],
     threshold: float = DEFAULT_THRESHOLD,
     also: Callable[[int, int], bool] | None = None,
+    most_different: float = MOST_DIFFERENT,
 ) -> list[int | None]:
     """Return for each sketch the position of the earlier kept one it is a near copy of, or None when it is kept.
 
     Earlier wins, so what is kept is pairwise not near. Sketches without hashes are never copies.
 
+    :param most_different: how much may differ in long texts; see `is_near`.
     :param also: asked with two positions, says whether near sketches may count as copies.
     """
-    index = NearIndex(threshold, hash_frequency(sketches))
+    index = NearIndex(threshold, hash_frequency(sketches), most_different=most_different)
     positions: list[int] = []
     out: list[int | None] = []
     for position, sketch in enumerate(sketches):
@@ -225,7 +280,7 @@ def find_copies(
     return out
 
 
-def find_template(texts: Sequence[str], threshold: float = DEFAULT_THRESHOLD) -> frozenset[int]:
+def find_template(texts: Sequence[str], threshold: float = TEMPLATE_THRESHOLD) -> frozenset[int]:
     """Return the hashes of boilerplate: what crowds of look-alike texts have in common.
 
     :param texts: in a stable order; an evenly spread sample of them is looked at.
@@ -239,7 +294,7 @@ def find_template(texts: Sequence[str], threshold: float = DEFAULT_THRESHOLD) ->
     template: set[int] = set()
     for _ in range(TEMPLATE_ROUNDS):
         sketcher = Sketcher(template)
-        copies = find_copies([sketcher.sketch(text) for text in sample], threshold)
+        copies = find_copies([sketcher.sketch(text) for text in sample], threshold, most_different=math.inf)
         crowds = [first for first, size in Counter(copies).items() if first is not None and size >= least]
         if not crowds:
             break
