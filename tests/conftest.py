@@ -18,8 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["airflow_distill.sandbox.pytest_plugin"]
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("searching", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 _HOME = Path(tempfile.mkdtemp(prefix="airflow-distill-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)

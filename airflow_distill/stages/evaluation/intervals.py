@@ -106,7 +106,10 @@ def _size(tally: tuple[tuple[float, float], ...]) -> int:
 
 
 def p_at_most(evidence: Evidence, value: float) -> float:
-    """Return the p-value of "the true mean is at most `value`"; small means it is likely higher."""
+    """Return the p-value of "the true mean is at most `value`"; small means it is likely higher.
+
+    It rises with the value up to one half. Above that there is no evidence; for a handful of items it may wobble there.
+    """
     if evidence.n == 0 or value >= evidence.high:
         return 1.0
     if value < evidence.low:
