@@ -136,6 +136,7 @@ class LocalStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
             stream.write(data)
+        os.chmod(stream.name, 0o644)
         try:
             if if_absent:
                 os.link(stream.name, path)
