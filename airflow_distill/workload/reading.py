@@ -399,4 +399,6 @@ def _dotted(place: Sequence[str | int]) -> str:
 def _listing(problems: Sequence[Problem]) -> str:
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     more = [f"  and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    return "\n".join([f"{count} in workload files:", *(f"  {problem}" for problem in problems[:SHOWN]), *more])
+    return "\n".join(
+        [f"{count} in workload files:", *(f"  {problem}" for problem in problems[:SHOWN]), *more]
+    )
