@@ -56,7 +56,7 @@ demo: setup ## the whole loop on a local Airflow and a local Bedrock
 	@$(BIN)/airflow-distill demo
 
 docs: setup ## build the documentation site into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup ## print the benchmark tables
 	for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done
