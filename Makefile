@@ -9,7 +9,7 @@ export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-matrix demo docs lock clean bench
+.PHONY: help setup check format test test-fast test-all test-soak test-matrix demo docs lock clean bench
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,16 +38,19 @@ format: setup ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-test: setup ## checks and every test, the slow ones included
+test: setup ## checks and tests, the slow ones included, the soak tests not
 	$(MAKE) --no-print-directory check
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
-	$(PYTEST) -q -m "airflow and not slow"
-	$(PYTEST) -q -m "slow" --reruns 1 --durations 15
+	$(PYTEST) -q -m "airflow and not slow" -n 2 --dist loadfile
+	$(PYTEST) -q -m "slow and not soak" --reruns 1 --durations 15
 
 test-fast: setup ## tests of the pure rooms and the sandbox only
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
 
-test-all: test test-matrix ## `test`, then the lowest and newest dependency sets
+test-soak: setup ## kill, restart and pause parts of a real Airflow
+	$(PYTEST) -q -m "soak" --reruns 1
+
+test-all: test test-soak test-matrix ## `test`, the soak tests, then the lowest and newest dependency sets
 
 test-matrix: $(UV) ## tests with lowest-direct, locked and newest dependencies
 	bash requirements/matrix.sh

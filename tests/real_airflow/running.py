@@ -6,9 +6,11 @@ of its own and is ended by its own process group.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,11 +81,10 @@ class RealAirflow(LocalAirflow):
         """End a component as a service manager would, and start it again."""
         process = self.processes.running.pop(name)
         self._signal(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        finally:
-            self._signal(process.pid, signal.SIGKILL)
-            process.wait()
+        self._signal(process.pid, signal.SIGKILL)
+        process.wait()
         self.processes.start(name, self.command(*COMPONENTS[component]), self.environment())
 
     @staticmethod

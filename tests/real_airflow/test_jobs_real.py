@@ -22,7 +22,7 @@ from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import support_tickets
 from tests.real_airflow.running import RealAirflow, wait
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1500)]
 
 RESTARTS = int(os.environ.get("DISTILL_TRIGGERER_RESTARTS", "2"))
 POINTS = (*FAULT_POINTS, "before-remember", "after-remember", "before-defer")
@@ -97,7 +97,8 @@ def test_killed_at_every_point_of_submit_cleared_back_filled_and_run_twice_there
 
     bought = Counter(re.sub(r"-j[0-9a-f]{16}-\d+$", "", job["jobName"]) for job in jobs(real_sandbox))
     assert bought == {**{f"k-{point}": 1 for point in POINTS}, "fails-once": 2, "again": 1}
-    assert real_sandbox.calls("CreateModelCustomizationJob") == sum(bought.values())
+    # Two runs at the same moment may both ask, with one token: the service answers the second with the first one's job.
+    assert 0 <= real_sandbox.calls("CreateModelCustomizationJob") - sum(bought.values()) <= 1
 
 
 def test_only_a_user_who_ends_the_task_stops_the_job_and_deadlines_outlast_restarts(

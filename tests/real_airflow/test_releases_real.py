@@ -26,7 +26,7 @@ from airflow_distill.stages.deployment.times import iso
 from tests.real_airflow.running import RealAirflow, wait
 from tests.release_world import Guesses, ReleaseWorld
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(900)]
 
 DAGS = (Path(__file__).parent / "releases_dags.py").read_text()
 HOST_SECONDS = 6
