@@ -120,7 +120,7 @@ class Dispatcher:
         except HangUp:
             self.world.meter.count(route.name, "dropped")
             raise
-        self.world.meter.count(route.name, "ok")
+        self.world.meter.count(route.name, "replayed" if call.replayed else "ok")
         reply = render_result(route, result)
         if fault is not None and fault.kind == "lost-answer":
             raise HangUp

@@ -90,7 +90,7 @@ class Meter:
                 self._hosts[key] = (service, model_id, purpose, units, now)
 
     def count(self, operation: str, outcome: str) -> None:
-        """Note one call: `ok` or the error code."""
+        """Note one call: `ok`, the error code, or `replayed`: an earlier call with this token made what it answers."""
         with self._lock:
             self._calls[(operation, outcome)] += 1
 

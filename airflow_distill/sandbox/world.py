@@ -58,9 +58,12 @@ class StillWorking(Exception):
         self.future = future
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """One request to one operation."""
+    """One request to one operation.
+
+    `replayed` is set when its token had already made what the answer names.
+    """
 
     operation: str
     service: str
@@ -69,6 +72,7 @@ class Call:
     request_id: str
     parameters: dict[str, Any]
     body: bytes = b""
+    replayed: bool = False
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.parameters.get(name, default)

@@ -70,6 +70,15 @@ def test_a_lost_answer_has_its_effect_all_the_same(
         bedrock_sandbox.client("bedrock").get_model_customization_job(jobIdentifier="dropped")
 
 
+def test_the_meter_tells_a_repeated_token_from_a_purchase(
+    bedrock_sandbox: Sandbox, put: Callable[..., str], distil: Callable[..., str], tickets: list[Pair]
+) -> None:
+    uri = put("p.jsonl", prompt_lines(tickets))
+    first = distil("once", uri, clientRequestToken="token-1")
+    assert distil("once", uri, clientRequestToken="token-1") == first
+    assert bedrock_sandbox.meter()["calls"]["CreateModelCustomizationJob"] == {"ok": 1, "replayed": 1}
+
+
 def test_a_rate_is_the_same_in_every_run(bedrock_sandbox: Sandbox) -> None:
     def run() -> list[bool]:
         bedrock_sandbox.faults._next = 0

@@ -32,6 +32,7 @@ def replayed(world: World, state: RegionState, call: Call) -> str | None:
         return None
     if replay.digest != call.digest() and world.options.repeated_token == "conflict":
         raise validation("The client request token was already used with different parameters.")
+    call.replayed = True
     return replay.arn
 
 
