@@ -16,6 +16,7 @@ __all__ = [
     "RetryPolicy",
     "ask_task_state",
     "ask_task_state_async",
+    "is_run_active",
 ]
 
 
@@ -34,6 +35,17 @@ async def ask_task_state_async(ti: Any) -> str | None:
     from airflow.sdk.execution_time import task_runner
 
     return _state_in(await task_runner.SUPERVISOR_COMMS.asend(_question(ti)), ti)
+
+
+def is_run_active(dag_id: str, run_id: str) -> bool:
+    """Say whether a Dag run is queued or running; one that Airflow does not know is not. Blocks; for workers and triggers.
+
+    Raises whatever Airflow raises when it cannot be asked.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = ["queued", "running"]
+    return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=states) > 0
 
 
 def _index(ti: Any) -> int:

@@ -15,10 +15,11 @@ OPERATORS = (
     "logs",
     "preflight",
     "report",
+    "turn",
     "workload",
 )
 SENSORS = ("deployment", "evaluation", "jobs", "logs")
-TRIGGERS = ("assets", "deployment", "evaluation", "jobs", "logs")
+TRIGGERS = ("assets", "deployment", "evaluation", "jobs", "logs", "turn")
 LINKS = (
     "BedrockCustomizationJobLink",
     "BedrockCustomModelLink",

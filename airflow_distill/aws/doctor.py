@@ -388,7 +388,9 @@ class Examination:
 
     def role_reads_data(self) -> Answer:
         """The job reads its prompts."""
-        return self._role_may("read the data", reads(join_uri(self.spec.root, self.spec.workload)))
+        return self._role_may(
+            "read the data", reads(join_uri(self.spec.root, self.spec.workload, "datasets"))
+        )
 
     def role_writes_output(self) -> Answer:
         """The job writes its metrics."""

@@ -237,6 +237,8 @@ def _airflow(workload: Workload, place: _Place) -> Document:
         *([workload.evaluation.judge] if workload.evaluation.judge else []),
     ]
     roles = [workload.role_arn, *([workload.evaluation_role_arn] if workload.evaluation_role_arn else [])]
+    training_logs = workload.dataset.training_logs
+    logs_read = [place.bucket(training_logs)] if training_logs else []
     creates = ["CreateModelCustomizationJob", *_host_actions(workload, "Create")]
     changes = ["StopModelCustomizationJob", "DeleteCustomModel", *_host_actions(workload, "Update", "Delete")]
     if workload.evaluation_role_arn:
@@ -263,6 +265,7 @@ def _airflow(workload: Workload, place: _Place) -> Document:
         ),
         _allow("DoctorReadsRoles", [f"iam:{name}" for name in DOCTOR], roles),
         _listing("ListOwnFolder", own, place),
+        _allow("FindBuckets", ["s3:GetBucketLocation"], [place.bucket(own), *logs_read]),
         _allow("KeepGoods", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], place.objects(own)),
     ]
     if workload.logs:

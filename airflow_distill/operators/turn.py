@@ -1,0 +1,138 @@
+"""One run of a workload at a time: take the turn before the loop, give it back after it.
+
+The Dag's own `max_active_runs` does not bind Airflow's back-fills, and knows nothing of a second Dag that names the same
+workload. The turn lies in the bucket and binds them all. Take it as a setup and give it back as its teardown: the
+teardown also runs when the loop fails, and clearing a task of the loop with what follows it takes the turn anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.sdk import conf
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from airflow_distill.aws.gateways import store_for
+from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
+from airflow_distill.triggers.base import deadline_text
+from airflow_distill.triggers.turn import TurnFreeTrigger, active_seen_from
+from airflow_distill.workload.turn import Runner, Turns
+
+
+class TakeTurnOperator(DistillOperator):
+    """Wait in the triggerer until no other run of the workload is between this task and `EndTurnOperator`.
+
+    Runs that wait go in the order of the time they stand for. A turn whose Dag run has ended without giving it back, or
+    was deleted, is taken over. Returns a `turn` receipt.
+
+    :param workload: the workload's name; all runs that name it take turns, whatever their Dag (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param order: the time the run stands for (templated).
+    :param waiter_delay: seconds between looks (templated).
+    :param wait_timeout: how long to wait before the task fails; None waits for ever.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("workload", "root", "order", "waiter_delay")
+
+    def __init__(
+        self,
+        *,
+        workload: str,
+        root: str,
+        order: Any = "{{ dag_run.run_after }}",
+        waiter_delay: float = 60.0,
+        wait_timeout: timedelta | None = timedelta(days=30),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+        self.order = order
+        self.waiter_delay = waiter_delay
+        self.wait_timeout = wait_timeout
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Take the turn, or begin to wait for it."""
+        deadline = None if self.wait_timeout is None else deadline_text(wall_clock() + self.wait_timeout)
+        return self._take_or_defer(context, deadline)
+
+    def execute_complete(self, context: Any, event: Any = None) -> dict[str, Any]:
+        """Try again, and wait on if another run was quicker; fail at the deadline."""
+        found = event if isinstance(event, Mapping) else {}
+        with airflow_errors():
+            if found.get("status") == "timeout":
+                turns(self).leave(runner_of(context), self._order())
+                raise AirflowSensorTimeout(
+                    f"workload: {self.workload} was busy for {self.wait_timeout}; nothing was done."
+                )
+            return self._take_or_defer(context, found.get("deadline"))
+
+    def _take_or_defer(self, context: Any, deadline: str | None) -> dict[str, Any]:
+        me, order = runner_of(context), self._order()
+        turn = turns(self).take(me, order, active_seen_from(me, self.log))
+        if turn.runner == me:
+            self.log.info("The turn is ours (%d).", turn.number)
+            return {"kind": "turn", "v": 1, "workload": self.workload, "turn": turn.number}
+        self.log.info("Waiting for %s.", turn.runner)
+        self.defer(
+            trigger=TurnFreeTrigger(
+                root=self.root,
+                workload=self.workload,
+                runner=asdict(me),
+                order=order,
+                deadline=deadline,
+                poll_interval=float(self.waiter_delay),
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                botocore_config=self.botocore_config,
+            ),
+            method_name="execute_complete",
+        )
+
+    def _order(self) -> str:
+        """Return the run's time as text that sorts and may stand in a key."""
+        moment = self.order if isinstance(self.order, datetime) else datetime.fromisoformat(str(self.order))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+class EndTurnOperator(DistillOperator):
+    """Give the workload's turn back, so that the next run may take it. Make it the teardown of `TakeTurnOperator`.
+
+    Returns a `turn-end` receipt.
+
+    :param workload: the workload's name (templated).
+    :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
+    :param turn: the `turn` receipt (templated).
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("workload", "root", "turn")
+
+    def __init__(self, *, workload: str, root: str, turn: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workload = workload
+        self.root = root
+        self.turn = turn
+
+    def work(self, context: Any) -> dict[str, Any]:
+        """Note the end."""
+        number = int(self.turn["turn"])
+        turns(self).end(number)
+        self.log.info("The turn is given back (%d).", number)
+        return {"kind": "turn-end", "v": 1, "workload": self.workload, "turn": number}
+
+
+def turns(operator: Any) -> Turns:
+    """Return the turns of an operator's workload."""
+    return Turns(store_for(operator.gateways, operator.root), operator.root, operator.workload)
+
+
+def runner_of(context: Any) -> Runner:
+    """Return who takes turns in this task."""
+    ti = context["ti"]
+    return Runner(ti.dag_id, ti.run_id, ti.task_id, conf.get("api", "base_url", fallback=""))

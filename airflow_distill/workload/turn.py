@@ -1,0 +1,184 @@
+"""One run of a workload at a time: whose turn it is, kept in the bucket and given away by conditional writes.
+
+    <root>/<workload>/turns/000007.json                 a turn: the Dag run that has it; created once, never changed
+    <root>/<workload>/turns/000007.ended.json           it is over: given back, or its run ended without giving it back
+    <root>/<workload>/turns/waiting/<time>-<key>.json   a run that waits, by the time it stands for
+
+Two runs cannot take one number, because the write is refused when the object is there, and only the highest number
+counts. So no object is ever deleted to free a turn, and nobody can free a turn that somebody else has just taken. Whether
+a Dag run is still active is asked through a function that is passed in: this module imports no Airflow and reads no clock.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_distill.errors import StateError
+from airflow_distill.stages.digest import digest
+from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, ObjectStore, join_uri
+
+_TURN = re.compile(r"/turns/(\d{6})(\.ended)?\.json$")
+_WAITING = re.compile(r"/turns/waiting/([^/]+)\.json$")
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Who takes turns: one task of one Dag run, in the Airflow that has this address (empty when it has none)."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    airflow: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.dag_id} {self.run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn and who has it, or had it."""
+
+    number: int
+    runner: Runner
+
+
+IsActive = Callable[[Runner], bool]
+"""Says whether a Dag run may still work; a run that cannot be asked about counts as active."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    last: int = 0
+    open: bool = False
+    numbers: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+class Turns:
+    """The turns of one workload.
+
+    :param root: the workloads' common root, `s3://bucket/prefix` or a folder.
+    """
+
+    def __init__(self, store: ObjectStore, root: str, workload: str) -> None:
+        self._store = store
+        self.prefix = join_uri(root, workload, "turns")
+
+    def uri(self, number: int, *, ended: bool = False) -> str:
+        """Return the URI of a turn, or of its end."""
+        return f"{self.prefix}/{number:06d}{'.ended' if ended else ''}.json"
+
+    def take(self, me: Runner, order: str, is_active: IsActive) -> Turn:
+        """Take the turn if nobody has it and nobody active stands before us; return it, or the one to wait for.
+
+        Taking again what one has returns the same turn, so a retry or a cleared task goes on.
+
+        :param order: the time the run stands for, as sortable text; among those who wait the smallest goes first.
+        """
+        ticket = self._ticket(me, order)
+        self._claim(ticket, me)
+        found = self._read()
+        held = Turn(found.last, self._runner(self.uri(found.last))) if found.open else None
+        if held is None or held.runner != me:
+            blocking = self._blocking(found, held, ticket, is_active)
+            if blocking is not None:
+                return blocking
+            if held is not None:
+                self._end(held.number, "abandoned")
+            held = self._take_number(found.last + 1, me)
+            if held.runner != me:
+                return held
+        self._store.delete(ticket)
+        for uri in found.numbers:
+            if uri not in (self.uri(found.last), self.uri(found.last, ended=True)):
+                self._store.delete(uri)
+        return held
+
+    def waits_for(self, me: Runner, order: str, is_active: IsActive) -> Turn | None:
+        """Return the turn that must end first, or None when `take` is worth a try; changes no turn."""
+        found = self._read()
+        held = Turn(found.last, self._runner(self.uri(found.last))) if found.open else None
+        if held is not None and held.runner == me:
+            return None
+        return self._blocking(found, held, self._ticket(me, order), is_active)
+
+    def end(self, number: int) -> None:
+        """Give a turn back; giving it back twice is the same as once."""
+        self._end(number, "given back")
+
+    def leave(self, me: Runner, order: str) -> None:
+        """Wait no longer."""
+        self._store.delete(self._ticket(me, order))
+
+    def _blocking(self, found: _Found, held: Turn | None, ticket: str, is_active: IsActive) -> Turn | None:
+        if held is not None and is_active(held.runner):
+            return held
+        for uri in found.waiting:
+            if uri >= ticket:
+                break
+            try:
+                runner = self._runner(uri)
+            except ObjectMissingError:
+                continue
+            if is_active(runner):
+                return Turn(0, runner)
+            self._store.delete(uri)
+        return None
+
+    def _take_number(self, number: int, me: Runner) -> Turn:
+        """Create the turn; return it, or the one that another run has created meanwhile."""
+        self._claim(self.uri(number), me)
+        last = self._read().last
+        owner = self._runner(self.uri(last))
+        if last != number and owner != me and self._runner_or_none(number) == me:
+            self._end(number, "overtaken")
+        return Turn(last, owner)
+
+    def _claim(self, uri: str, me: Runner) -> None:
+        try:
+            self._store.write(uri, json.dumps({"v": 1, **asdict(me)}, indent=1).encode(), if_absent=True)
+        except ObjectExistsError:
+            return
+
+    def _end(self, number: int, how: str) -> None:
+        try:
+            self._store.write(
+                self.uri(number, ended=True), json.dumps({"v": 1, "how": how}).encode(), if_absent=True
+            )
+        except ObjectExistsError:
+            return
+
+    def _ticket(self, me: Runner, order: str) -> str:
+        return f"{self.prefix}/waiting/{order}-{digest(asdict(me), 12)}.json"
+
+    def _read(self) -> _Found:
+        uris = [item.uri for item in self._store.iter_objects(f"{self.prefix}/")]
+        turns = [(int(m[1]), bool(m[2])) for uri in uris if (m := _TURN.search(uri))]
+        last = max((number for number, ended in turns if not ended), default=0)
+        return _Found(
+            last,
+            last > 0 and (last, True) not in turns,
+            tuple(uri for uri in uris if _TURN.search(uri)),
+            tuple(sorted(uri for uri in uris if _WAITING.search(uri))),
+        )
+
+    def _runner_or_none(self, number: int) -> Runner | None:
+        try:
+            return self._runner(self.uri(number))
+        except ObjectMissingError:
+            return None
+
+    def _runner(self, uri: str) -> Runner:
+        raw = self._store.read(uri)
+        try:
+            body: dict[str, Any] = json.loads(raw)
+            return Runner(body["dag_id"], body["run_id"], body["task_id"], body["airflow"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(
+                f"workload: {uri} cannot be read ({type(error).__name__}).",
+                hint="Delete it when no run of the workload is active.",
+            ) from error
