@@ -36,12 +36,12 @@ from airflow_distill.stages.dataset.drop import DropReason, drop_reason, drop_ru
 from airflow_distill.stages.dataset.families import family_of
 from airflow_distill.stages.dataset.fingerprints import Candidates, Fingerprint, LedgerFile
 from airflow_distill.stages.dataset.records import Example
-from airflow_distill.stages.dataset.redact import Detector, find_known, load_detector, redact
+from airflow_distill.stages.dataset.redact import Detector, load_detectors, redact
 from airflow_distill.stages.dataset.split import is_heldout, prompt_key, shared_openings, side_key
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.logs.records import Interaction
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same input may give another dataset; part of every dataset id."""
 
 
@@ -171,6 +171,7 @@ def curate(
         if row.reason is None and detectors:
             row.example, found = redact(row.example, detectors)
             out.redacted.update(found)
+            out.redacted.update(dict(interaction.redacted) if interaction else {})
         out.rows.append(row)
     _drop_exact_duplicates(_alive(out.rows))
     sketches = _Sketches(out)
@@ -211,7 +212,7 @@ def example_of(interaction: Interaction) -> Example:
 def _detectors(settings: CurateSettings) -> tuple[Detector, ...]:
     if not settings.redact:
         return ()
-    return (find_known, *(load_detector(path) for path in settings.detectors))
+    return load_detectors(settings.detectors)
 
 
 def _alive(rows: Iterable[Row]) -> list[Row]:

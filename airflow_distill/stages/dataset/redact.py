@@ -1,11 +1,12 @@
 """What must not be learnt: secrets and personal identifiers become placeholders.
 
-Takes an `Example`, hands on one whose system text, turns, answer and metadata values hold `[EMAIL_1]` instead of an
-address. Numbers count per kind within one example, in order of appearance, so prompt and answer keep speaking of
-the same thing. A detector is any function from a text to `Span`s; users add theirs by import path. Standard library
-only; why the patterns are ours: docs/decisions/redaction.md.
+Takes an `Example` or an `Interaction`, hands on one whose system text, turns, answer and metadata hold `[EMAIL_1]` instead
+of an address. Numbers count per kind within one of them, in order of appearance, so prompt and answer keep speaking of the
+same thing. What is redacted already stays as it is and counts nothing. A detector is any function from a text to
+`Span`s; users add theirs by import path. Standard library only; why the patterns are ours: docs/decisions/redaction.md.
 
-Every pattern has a cheap gate (a substring or a short pattern), because most texts hold nothing to redact.
+Most texts hold nothing to redact, so every pattern is tried only where it can match: at certain words, in stretches of
+digits, or at least only in texts that hold a certain word.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from functools import cached_property, lru_cache
+from typing import Any, cast
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
-from airflow_distill.stages.logs.records import Turn
+from airflow_distill.stages.logs.records import Interaction, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +36,140 @@ class Span:
 Detector = Callable[[str], Iterable[Span]]
 
 
+_SHAPES = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
+_SHORTEST_TOKEN = b"x" * 15
+_DIGITS = "0123456789"
+_STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
+_TWO_DIGITS = re.compile(r"\d\d")
+
+
+class Text:
+    """A text, and what is cheap to know about it; each thing is looked up once, when a pattern first asks."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def latin(self) -> bytes | None:
+        """The text in Latin-1, where lower case is quick and digits are ten; None when it has other letters."""
+        try:
+            return self.text.encode("latin-1")
+        except UnicodeEncodeError:
+            return None
+
+    @cached_property
+    def folded(self) -> str:
+        """The text in lower case, letter by letter in the same place; outside ASCII some may keep their case."""
+        if self.latin is not None:
+            return self.latin.lower().decode("latin-1")
+        folded = self.text.lower()
+        return folded if len(folded) == len(self.text) else "".join(c.lower()[0] for c in self.text)
+
+    @cached_property
+    def tokens(self) -> str:
+        """The words that are as long as the shortest key or token, in lower case; mostly there are none."""
+        if _SHORTEST_TOKEN not in self.text.encode("utf-8", "surrogatepass").translate(_SHAPES):
+            return ""
+        return " ".join(word for word in self.folded.split() if len(word) >= len(_SHORTEST_TOKEN))
+
+    @cached_property
+    def has_digits(self) -> bool:
+        """Whether there is a digit."""
+        if self.latin is None:
+            return re.search(r"\d", self.text) is not None
+        return any(digit in self.text for digit in _DIGITS)
+
+    @cached_property
+    def stretches(self) -> list[tuple[int, int]]:
+        """Where numbers of seven digits and separators or more are, with the two characters around them."""
+        if not self.has_digits:
+            return []
+        return [(max(0, m.start() - 2), m.end() + 2) for m in _STRETCH.finditer(self.text)]
+
+    def places(self, words: Iterable[str]) -> Iterator[int]:
+        """Yield where each of these lower-case words begins."""
+        find = self.folded.find
+        for word in words:
+            at = find(word)
+            while at >= 0:
+                yield at
+                at = find(word, at + 1)
+
+
+Matches = Iterator[re.Match[str] | None]
+Search = Callable[[re.Pattern[str], tuple[str, ...], Text], Matches]
+
+
+def in_texts_with(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Search a text that holds one of the words."""
+    if any(word in text.folded for word in words):
+        yield from pattern.finditer(text.text)
+
+
+def in_texts_with_many(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Search a text that holds one of the words at least four times."""
+    if any(text.text.count(word) >= 4 for word in words):
+        yield from pattern.finditer(text.text)
+
+
+def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Match where one of the words begins."""
+    return (pattern.match(text.text, at) for at in text.places(words))
+
+
+def at_assignments(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Match where one of the words begins, if the text sets anything equal to anything."""
+    return at_words(pattern, words, text) if ":" in text.text or "=" in text.text else iter(())
+
+
+def before_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Match where one of the words begins, if the text has a word long enough for a key."""
+    return at_words(pattern, words, text) if text.tokens else iter(())
+
+
+def at_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Match where one of the words begins, if a word long enough for a key holds it."""
+    tokens = text.tokens
+    return at_words(pattern, tuple(word for word in words if word in tokens), text) if tokens else iter(())
+
+
+def beside_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Search a text in which a word long enough for a key holds one of the words."""
+    if any(word in text.tokens for word in words):
+        yield from pattern.finditer(text.text)
+
+
+def in_numbers(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Search the stretches of digits."""
+    for start, end in text.stretches:
+        yield from pattern.finditer(text.text, start, end)
+
+
+def at_letters_and_digits(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Match where two letters and two digits begin."""
+    if text.has_digits:
+        places = (match.start() - 2 for match in _TWO_DIGITS.finditer(text.text))
+        yield from (pattern.match(text.text, place) for place in places if place >= 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One kind of secret: a gate that is quick to try, the pattern, and a last check of what matched.
+    """One kind of secret: words that lead to it, the pattern, a last check of what matched, and where to look.
 
     The named group that matched is what gets hidden; the whole match when there is none.
     """
 
     kind: str
-    gate: tuple[str, ...]
+    words: tuple[str, ...]
     pattern: re.Pattern[str]
     accept: Callable[[str], bool] | None = None
+    search: Search = in_texts_with
 
-    def find(self, text: str, folded: str) -> Iterator[Span]:
-        """Yield the spans of this kind.
-
-        :param folded: the text in lower case, for the gate.
-        """
-        if self.gate and not any(word in folded for word in self.gate):
-            return
-        for match in self.pattern.finditer(text):
+    def find(self, text: Text) -> Iterator[Span]:
+        """Yield the spans of this kind."""
+        for match in self.search(self.pattern, self.words, text):
+            if match is None:
+                continue
             group = match.lastgroup or 0
             if self.accept is None or self.accept(match.group(group)):
                 start, end = match.span(group)
@@ -108,10 +224,12 @@ def looks_random(text: str) -> bool:
     )
 
 
-_NAMED_SECRET = (
-    r"(?:pass(?:word|wd|phrase|code)?|pwd|secret(?:[ _-]?(?:access)?[ _-]?key)?|api[ _-]?(?:key|token|secret)"
-    r"|(?:access|account)[ _-]?(?:key|token)|auth[ _-]?token|client[ _-]?secret|private[ _-]?key|refresh[ _-]?token|token)"
+_KEY_OF = "|".join(
+    rf"(?<={word}{gap})"
+    for word in ("api", "access", "account", "private", "secret")
+    for gap in ("", "[ _-]", "[ _-]{2}")
 )
+_NAMED_SECRET = rf"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|(?:{_KEY_OF})key)"
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -123,11 +241,17 @@ PATTERNS: tuple[Pattern, ...] = (
             re.DOTALL,
         ),
     ),
-    Pattern("JWT", ("eyj",), re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")),
+    Pattern(
+        "JWT",
+        ("eyj",),
+        re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+        search=at_tokens,
+    ),
     Pattern(
         "AWS_ACCESS_KEY",
         ("akia", "asia", "abia", "acca"),
         re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        search=at_tokens,
     ),
     Pattern(
         "AWS_SECRET_KEY",
@@ -136,6 +260,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?i:aws|secret)[\w .-]{0,40}?[\"'`]?\s*(?:[:=]|\bis\b|=>)\s*[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
         ),
         looks_random,
+        before_tokens,
     ),
     Pattern(
         # Beside an access key id, forty random characters are its secret, whatever is written between.
@@ -143,6 +268,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("akia", "asia"),
         re.compile(r"(?<![A-Za-z0-9/+=])(?![0-9a-f]{40}|[0-9A-F]{40})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
         looks_random,
+        beside_tokens,
     ),
     Pattern(
         "API_KEY",
@@ -189,25 +315,29 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|GOCSPX-[A-Za-z0-9_-]{20,}|dckr_pat_[A-Za-z0-9_-]{20,}"
             r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,})"
         ),
+        search=at_tokens,
     ),
     Pattern(
         "BEARER_TOKEN",
         ("bearer", "basic", "token"),
         re.compile(r"\b(?i:bearer|basic|token)\s+(?P<v>[A-Za-z0-9._~+/-]{16,}=*)"),
         looks_random,
+        before_tokens,
     ),
     Pattern(
         "URL_PASSWORD",
         ("://",),
-        re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@'\"<>]*:(?P<v>[^\s/@'\"<>]+)@"),
+        re.compile(r"(?<=[a-zA-Z0-9+.-]{2})://[^\s:/@'\"<>]*:(?P<v>[^\s/@'\"<>]+)@"),
+        search=at_words,
     ),
     Pattern(
         "PASSWORD",
         ("pass", "pwd", "secret", "key", "token"),
         re.compile(
-            rf"(?i)\b[\w-]{{0,24}}?{_NAMED_SECRET}[\"'`]?\s*(?:=>|:=|[:=])\s*"
+            rf"(?i){_NAMED_SECRET}[\"'`]?\s*(?:=>|:=|[:=])\s*"
             r"(?:\"(?P<q>[^\"\n]{4,})\"|'(?P<s>[^'\n]{4,})'|(?P<v>[^\s\"'`,;<>\[\]{}()]{6,}))"
         ),
+        search=at_assignments,
     ),
     Pattern(
         "PASSWORD",
@@ -215,6 +345,7 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(
             r"(?i)\b(?:password|passwd|passphrase|passcode|pwd)\s+(?:is|was|to|as):?\s+[\"'`]?(?P<v>(?=\S*[\d!@#$%^&*?_+~-])[^\s\"'`,;]{6,})"
         ),
+        search=at_words,
     ),
     Pattern(
         "EMAIL",
@@ -230,24 +361,36 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
         ),
         is_iban,
+        at_letters_and_digits,
     ),
-    Pattern("CARD", (), re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"), has_luhn_sum),
-    Pattern("SSN", (), re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"), is_ssn),
+    Pattern("CARD", (), re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"), has_luhn_sum, in_numbers),
+    Pattern("SSN", (), re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"), is_ssn, in_numbers),
     Pattern(
         "SSN",
         ("ssn", "social security"),
         re.compile(r"(?i)\b(?:ssn|social security)\D{0,20}(?P<v>\d{9})(?!\d)"),
+        search=at_words,
     ),
-    Pattern("IP", (), re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"), is_ip),
+    Pattern("IP", (), re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"), is_ip, in_numbers),
     Pattern(
         "IP",
         (":",),
+        re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\w:])"),
+        search=in_texts_with_many,
+    ),
+    Pattern(
+        "IP",
+        ("::",),
         re.compile(
-            r"(?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|(?:[0-9a-fA-F]{1,4}:){2,6}(?::[0-9a-fA-F]{1,4}){1,4}"
-            r"|(?:[0-9a-fA-F]{1,4}:){2,6}:)(?![\w:])"
+            r"(?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){2,6}(?::[0-9a-fA-F]{1,4}){1,4}|(?:[0-9a-fA-F]{1,4}:){2,6}:)(?![\w:])"
         ),
     ),
-    Pattern("MAC", (":", "-"), re.compile(r"(?<![\w:-])[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}(?![\w:-])")),
+    Pattern(
+        "MAC",
+        (":", "-"),
+        re.compile(r"(?<![\w:-])[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}(?![\w:-])"),
+        search=in_texts_with_many,
+    ),
     Pattern(
         "PHONE",
         (),
@@ -258,21 +401,19 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|(?<![\w.:/-])\(\d{2,5}\) ?(?:\d{5,9}|\d{3,4}[ .-]\d{3,5})(?![\w]|\.\d)"
         ),
         is_phone,
+        in_numbers,
     ),
 )
-"""In order of precedence: where spans overlap, the earlier start wins, then the longer, then the earlier
-pattern."""
+"""In order of precedence: where spans overlap, the earlier start wins, then the longer, then the earlier pattern."""
 
-_DIGITS = re.compile(r"\d[\d .()/-]{6,}\d|\d{1,3}\.\d|[A-Za-z]{2}\d{2}")
+KINDS = frozenset(pattern.kind for pattern in PATTERNS)
 
 
 def find_known(text: str) -> Iterator[Span]:
     """Yield the spans of all built-in kinds; the detector that is on by default."""
-    folded = text.lower()
-    digits = _DIGITS.search(text) is not None
+    known = Text(text)
     for pattern in PATTERNS:
-        if pattern.gate or digits:
-            yield from pattern.find(text, folded)
+        yield from pattern.find(known)
 
 
 def load_detector(path: str) -> Detector:
@@ -294,31 +435,109 @@ def load_detector(path: str) -> Detector:
     return cast("Detector", found)
 
 
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """How interactions are redacted: the built-in kinds and, by import path, more detectors. Picklable.
+
+    The harvest hands in what it keeps before it is written anywhere.
+    """
+
+    detectors: tuple[str, ...] = ()
+
+    def to_json(self) -> list[str]:
+        """Return what tells one redaction from another."""
+        return ["known", *self.detectors]
+
+    def __call__(self, interaction: Interaction) -> Interaction:
+        """Return the interaction redacted, with the counts of what it held."""
+        return redact_interaction(interaction, load_detectors(self.detectors))
+
+
+@lru_cache(maxsize=8)
+def load_detectors(paths: tuple[str, ...]) -> tuple[Detector, ...]:
+    """Return the built-in detector and those that import paths name.
+
+    :raises ConfigurationError: one cannot be imported.
+    """
+    return (find_known, *(load_detector(path) for path in paths))
+
+
 def redact(example: Example, detectors: Sequence[Detector] = (find_known,)) -> tuple[Example, Counter[str]]:
     """Return the example with its secrets replaced, and how many distinct ones of each kind there were."""
-    names = _Placeholders(detectors)
-    system = names.hide(example.system) if example.system else example.system
-    turns = tuple(Turn(turn.role, names.hide(turn.text)) for turn in example.turns)
-    answer = names.hide(example.answer) if example.answer else example.answer
-    metadata = tuple((names.hide(key), names.hide(value)) for key, value in example.metadata)
-    if not names.counts:
-        return example, names.counts
-    return replace(example, system=system, turns=turns, answer=answer, metadata=metadata), names.counts
+    names = _Placeholders(detectors, _texts_of(example))
+    fields = _hide_in(example, names)
+    return (replace(example, **fields) if names.counts else example), names.counts
+
+
+def redact_interaction(
+    interaction: Interaction, detectors: Sequence[Detector] = (find_known,)
+) -> Interaction:
+    """Return the interaction with its secrets replaced; `redacted` counts what is in its texts and metadata.
+
+    The caller's ARN is redacted too, since it often ends in an address; it is no part of an example, so it counts nothing.
+    """
+    names = _Placeholders(detectors, _texts_of(interaction))
+    fields = _hide_in(interaction, names)
+    counts = Counter(dict(interaction.redacted)) + names.counts
+    fields["identity"] = names.hide(interaction.identity)
+    if all(fields[name] == getattr(interaction, name) for name in fields):
+        return interaction
+    return replace(interaction, **fields, redacted=tuple(sorted(counts.items())))
+
+
+def _texts_of(item: Example | Interaction) -> list[str]:
+    texts = [item.system or "", *(turn.text for turn in item.turns), item.answer or ""]
+    return [*texts, *(text for pair in item.metadata for text in pair)]
+
+
+def _hide_in(item: Example | Interaction, names: _Placeholders) -> dict[str, Any]:
+    """Return the fields whose texts speak of the same things, redacted."""
+    return {
+        "system": names.hide(item.system) if item.system else item.system,
+        "turns": tuple(Turn(turn.role, names.hide(turn.text)) for turn in item.turns),
+        "answer": names.hide(item.answer) if item.answer else item.answer,
+        "metadata": tuple((names.hide(key), names.hide(value)) for key, value in item.metadata),
+    }
+
+
+_PLACEHOLDER = re.compile(r"\[([^\[\]\s]{1,40})_(\d{1,6})\]")
+_ROUNDS = 8
 
 
 class _Placeholders:
-    """The placeholders of one example: equal values share one, numbers follow the order of appearance."""
+    """The placeholders of one example: equal values share one, numbers follow the order of appearance.
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    A placeholder that stands there already is no secret, and its number is not given again. Hiding one thing can bring
+    another to light, so a text is looked at until nothing more is found; hence what was redacted once stays as it is.
+    """
+
+    def __init__(self, detectors: Sequence[Detector], texts: Iterable[str]) -> None:
         self.counts: Counter[str] = Counter()
         self._detectors = detectors
         self._names: dict[tuple[str, str], str] = {}
+        self._last: Counter[str] = Counter()
+        for text in texts:
+            for match in _PLACEHOLDER.finditer(text) if "[" in text else ():
+                self._last[match[1]] = max(self._last[match[1]], int(match[2]))
 
     def hide(self, text: str) -> str:
         """Return the text with its secrets replaced."""
-        spans = _apart(span for detector in self._detectors for span in detector(text))
-        if not spans:
-            return text
+        for _ in range(_ROUNDS):
+            spans = self._find(text)
+            if not spans:
+                break
+            text = self._replace(text, spans)
+        return text
+
+    def _find(self, text: str) -> list[Span]:
+        found = [span for detector in self._detectors for span in detector(text)]
+        if found and "[" in text:
+            kinds = KINDS.union(span.kind for span in found)
+            held = [match.span() for match in _PLACEHOLDER.finditer(text) if match[1] in kinds]
+            found = [span for span in found if not any(_is_part(span, *place) for place in held)]
+        return _apart(found)
+
+    def _replace(self, text: str, spans: Sequence[Span]) -> str:
         parts = []
         end = 0
         for span in spans:
@@ -332,14 +551,23 @@ class _Placeholders:
         name = self._names.get((kind, value))
         if name is None:
             self.counts[kind] += 1
-            name = self._names[kind, value] = f"[{kind}_{self.counts[kind]}]"
+            self._last[kind] += 1
+            name = self._names[kind, value] = f"[{kind}_{self._last[kind]}]"
         return name
 
 
+def _is_part(span: Span, start: int, end: int) -> bool:
+    """Say whether a span meets a placeholder without holding more than all of it."""
+    if span.end <= start or end <= span.start:
+        return False
+    return span.start > start or span.end < end or (span.start, span.end) == (start, end)
+
+
 def _apart(spans: Iterable[Span]) -> list[Span]:
-    """Order spans and drop what overlaps an earlier or longer one."""
+    """Order spans; of one that begins inside an earlier or longer one, only what lies beyond it is left."""
     out: list[Span] = []
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
-        if span.start < span.end and (not out or span.start >= out[-1].end):
-            out.append(span)
+        start = max(span.start, out[-1].end) if out else span.start
+        if start < span.end:
+            out.append(Span(start, span.end, span.kind))
     return out

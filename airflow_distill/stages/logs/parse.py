@@ -102,6 +102,7 @@ class Reading(msgspec.Struct, gc=False):
                 self.input_tokens,
                 self.output_tokens,
                 self.latency_ms,
+                {},
             )
         )
 
@@ -124,6 +125,7 @@ class _Stored(msgspec.Struct, gc=False):
     input_tokens: int | None
     output_tokens: int | None
     latency_ms: int | None
+    redacted: dict[str, int]
 
 
 _encode = msgspec.json.Encoder().encode

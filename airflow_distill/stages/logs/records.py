@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Interaction:
 
     `turns` ends with the user turn that was answered. `model` is the base model id after resolving ARNs and profiles;
     `model_id` is what the record says. `timestamp` is ISO 8601 UTC, as logged. Token counts and latency are None where
-    the record has none. `stop_reason` keeps the word of the record's own family.
+    the record has none. `stop_reason` keeps the word of the record's own family. `redacted` says how many distinct secrets
+    of each kind were replaced by placeholders; a record as it was logged has none.
     """
 
     request_id: str
@@ -43,6 +44,7 @@ class Interaction:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_ms: int | None = None
+    redacted: tuple[tuple[str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +63,7 @@ class Interaction:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "latency_ms": self.latency_ms,
+            "redacted": dict(self.redacted),
         }
 
     @classmethod
@@ -80,4 +83,5 @@ class Interaction:
             input_tokens=data.get("input_tokens"),
             output_tokens=data.get("output_tokens"),
             latency_ms=data.get("latency_ms"),
+            redacted=tuple(sorted((data.get("redacted") or {}).items())),
         )

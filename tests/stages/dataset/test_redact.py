@@ -12,11 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.dataset.curate import example_of
 from airflow_distill.stages.dataset.records import Example, Turn
-from airflow_distill.stages.dataset.redact import Span, find_known, load_detector, redact
+from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
+from airflow_distill.stages.logs.records import Interaction
 from tests.stages.dataset.planted import planted
 
 SHARED = Path(__file__).parents[3] / "../shared/data"
+
+
+def interaction(text: str, answer: str, identity: str) -> Interaction:
+    return Interaction(
+        "r", "2026-11-20T10:00:00Z", "Converse", "m", "m", (Turn("user", text),), answer, identity=identity
+    )
 
 
 def example(text: str, answer: str = "ok", **more: object) -> Example:
@@ -50,6 +58,72 @@ UNUSUAL = [
 @pytest.mark.parametrize(("text", "secret"), UNUSUAL)
 def test_secrets_in_unusual_dress_are_replaced(text: str, secret: str) -> None:
     assert secret not in redact(example(text))[0].turns[0].text
+
+
+SNIPPETS = (
+    [secret for _, secret, _ in planted(40)]
+    + [
+        "[EMAIL_1]",
+        "[PASSWORD_12]",
+        "[x_1]",
+        "[PASSWORD_1",
+        "EMAIL_1]",
+        "api key",
+        "secret access",
+        "DB_PASSWORD",
+        "token ",
+    ]
+    + [
+        '="',
+        "='",
+        '"',
+        "'",
+        ": ",
+        "=",
+        "://u:",
+        "@",
+        "@example.com",
+        ".",
+        "-",
+        "[",
+        "]",
+        " ",
+        "\n",
+        "é",
+        "İ",
+        "漢",
+        "akia",
+        "+49 ",
+    ]
+    + ["Bearer ", "ssn ", "12", "555-", "1.2.3.", "::", "ab:", "is "]
+)
+
+
+@given(st.lists(st.sampled_from(SNIPPETS), max_size=14), st.lists(st.sampled_from(SNIPPETS), max_size=6))
+def test_what_was_redacted_stays_as_it_is_and_counts_nothing(asked: list[str], answered: list[str]) -> None:
+    """The harvest redacts before it writes and curation redacts again, so twice must be as good as once."""
+    once, _ = redact(example("".join(asked), "".join(answered), metadata=(("k", "".join(answered)),)))
+    assert redact(once) == (once, {})
+
+
+def test_a_number_that_stands_there_is_not_given_again() -> None:
+    out, found = redact(example("[EMAIL_1] forwarded this to b@example.com", "as [EMAIL_3] said"))
+    assert (out.turns[0].text, found) == ("[EMAIL_1] forwarded this to [EMAIL_4]", {"EMAIL": 1})
+
+
+def test_the_interaction_and_its_example_are_redacted_alike() -> None:
+    """What the harvest hides is what curation would have hidden; the caller's address goes too, and counts nothing."""
+    for _, secret, sentence in planted(60):
+        said = interaction(
+            sentence,
+            f"Is it {secret}?",
+            identity="arn:aws:sts::123456789012:assumed-role/app/ann@example.com",
+        )
+        hidden = Redaction()(said)
+        out, found = redact(example_of(said))
+        assert (example_of(hidden), dict(hidden.redacted)) == (out, found)
+        assert hidden.identity == f"arn:aws:sts::123456789012:[EMAIL_{found['EMAIL'] + 1}]"
+        assert Redaction()(hidden) == hidden
 
 
 def test_prompt_system_and_answer_speak_of_the_same_thing() -> None:
@@ -118,11 +192,11 @@ def test_what_has_no_secret_is_unchanged_and_redacting_twice_is_redacting_once(t
     assert redact(once)[0] == once
 
 
-def test_the_longer_of_two_overlapping_spans_wins() -> None:
+def test_overlapping_spans_are_hidden_whole_and_the_longer_gives_its_name() -> None:
     def greedy(text: str) -> list[Span]:
         return [Span(0, 4, "SHORT"), Span(0, 8, "LONG"), Span(6, 10, "LATE"), Span(5, 5, "EMPTY")]
 
-    assert redact(example("abcdefghij"), (greedy,))[0].turns[0].text == "[LONG_1]ij"
+    assert redact(example("abcdefghij"), (greedy,))[0].turns[0].text == "[LONG_1][LATE_1]"
 
 
 def find_ticket_numbers(text: str) -> Iterator[Span]:

@@ -135,7 +135,7 @@ def test_a_shard_file_reads_back_as_it_was() -> None:
 def test_a_shard_file_is_lines_of_json_that_anybody_can_read() -> None:
     header, *lines = gzip.decompress(harvest(spread(traffic(50), 1)).to_bytes()).splitlines()
     assert json.loads(header)["kind"] == "harvest-shard"
-    assert all(json.loads(line)["interaction"]["v"] == 1 for line in lines)
+    assert all(json.loads(line)["interaction"]["v"] == 2 for line in lines)
 
 
 @pytest.mark.parametrize(
