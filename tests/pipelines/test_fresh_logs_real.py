@@ -68,6 +68,10 @@ def runs(airflow: RealAirflow) -> dict[str, int]:
     return {app: len(airflow.runs(f"fresh_{app}")) for app in THRESHOLDS}
 
 
+def all_begun(airflow: RealAirflow) -> bool:
+    return all(run["start_date"] for app in THRESHOLDS for run in airflow.runs(f"fresh_{app}"))
+
+
 def test_three_workloads_on_one_prefix_retrain_each_at_its_own_threshold_once(
     real_airflow: RealAirflow,  # noqa: F811
     real_sandbox: Sandbox,  # noqa: F811
@@ -97,6 +101,8 @@ def test_three_workloads_on_one_prefix_retrain_each_at_its_own_threshold_once(
 
     play(sandbox, "mails", 120, seed=9)
     wait(lambda: runs(airflow) == {"tickets": 1, "claims": 1, "mails": 1}, "the third at its threshold", 90)
+    # Airflow 3.3.2 answers 500 for the events of a run that has not begun: its schema wants a start date.
+    wait(lambda: all_begun(airflow), "the three runs to begin", 60)
     payload: Any = airflow.call("GET", "/assets/events?limit=10")["asset_events"]
     told = {
         event["extra"]["payload"]["workload"]: event["extra"]["payload"]["new_prompts"] for event in payload

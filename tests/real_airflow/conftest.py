@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,10 @@ def real_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def real_airflow(real_sandbox: Sandbox) -> Iterator[RealAirflow]:
-    """A running Airflow whose `aws_default` leads to the sandbox. Dag files are added while it runs."""
+    """A running Airflow whose `aws_default` leads to the sandbox. Dag files are added while it runs.
+
+    `DISTILL_KEEP_AIRFLOW=1` leaves its folder, with the logs, for a look afterwards.
+    """
     home = Path(tempfile.mkdtemp(prefix="airflow-distill-real-"))
     airflow = RealAirflow.at(home, real_sandbox.environment())
     try:
@@ -31,4 +35,5 @@ def real_airflow(real_sandbox: Sandbox) -> Iterator[RealAirflow]:
         yield airflow
     finally:
         airflow.close()
-        shutil.rmtree(home, ignore_errors=True)
+        if not os.environ.get("DISTILL_KEEP_AIRFLOW"):
+            shutil.rmtree(home, ignore_errors=True)
