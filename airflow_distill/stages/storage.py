@@ -106,7 +106,12 @@ class MemoryStore:
 
 
 class LocalStore:
-    """Objects as files; a URI is a path. Writes are atomic: a reader sees the old bytes or the new ones."""
+    """Objects as files; a URI is a path. Writes are atomic: a reader sees the old bytes or the new ones.
+
+    What is being written has a name of its own until it is whole, and is not listed.
+    """
+
+    _DRAFT = ".writing-"
 
     def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
         path = Path(prefix)
@@ -118,8 +123,13 @@ class LocalStore:
             return
         found = (Path(folder) / name for folder, _, names in os.walk(base) for name in names)
         for file in sorted(found):
-            if str(file).startswith(prefix):
-                yield StoredObject(str(file), file.stat().st_size)
+            if not str(file).startswith(prefix) or file.name.startswith(self._DRAFT):
+                continue
+            try:
+                size = file.stat().st_size
+            except FileNotFoundError:  # removed since the folder was read
+                continue
+            yield StoredObject(str(file), size)
 
     def open(self, uri: str) -> BinaryIO:
         try:
@@ -134,7 +144,7 @@ class LocalStore:
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
         path = Path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=self._DRAFT, delete=False) as stream:
             stream.write(data)
         os.chmod(stream.name, 0o644)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,26 @@ def test_a_conditional_write_never_replaces(store: ObjectStore, root: str) -> No
     assert store.read(uri) == b"first"
     store.write(uri, b"third")
     assert store.read(uri) == b"third"
+
+
+def test_listing_while_others_write_and_remove_shows_whole_objects_only(root: str) -> None:
+    store, stop = LocalStore(), threading.Event()
+
+    def disturb() -> None:
+        for number in itertools.count():
+            store.write(join_uri(root, f"{number % 7}"), b"whole")
+            store.delete(join_uri(root, f"{(number + 3) % 7}"))
+            if stop.is_set():
+                return
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        sizes = [found.size for _ in range(100) for found in store.iter_objects(root + "/")]
+    finally:
+        stop.set()
+        thread.join(30)
+    assert set(sizes) <= {5}
 
 
 def test_missing_objects_are_named_and_deleting_them_is_no_error(store: ObjectStore, root: str) -> None:
