@@ -115,10 +115,9 @@ def _latest_decision(store: ObjectStore, root: str, name: str) -> dict[str, Any]
 
 
 def _spent(store: ObjectStore, root: str, name: str, now: datetime) -> float:
-    from airflow_distill.stages.storage import join_uri
+    from airflow_distill.workload.spend import Spend, standing, total
 
-    folder = join_uri(root, name, "spend", f"{now:%Y%m}") + "/"
-    return round(sum(float(json.loads(store.read(i.uri))["usd"]) for i in store.iter_objects(folder)), 2)
+    return round(total(standing(Spend(store, root, name, f"{now:%Y%m}").read())), 2)
 
 
 def _iso(moment: Any) -> str | None:

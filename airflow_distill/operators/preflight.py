@@ -25,6 +25,7 @@ class BedrockDoctorOperator(DistillOperator):
     :param logs: where invocation logs are delivered (templated).
     :param filters: request metadata filter in the API's own shape (templated).
     :param logs_are_data: Bedrock is to read the logs itself (templated).
+    :param use_prompt_response: and learn their answers, so that the teacher is not called (templated).
     :param kms_key_id: key for the custom model (templated).
     :param host_kind: how the student is to be served (templated).
     :param tags: your own tags (templated).
@@ -40,6 +41,7 @@ class BedrockDoctorOperator(DistillOperator):
         "logs",
         "filters",
         "logs_are_data",
+        "use_prompt_response",
         "kms_key_id",
         "host_kind",
         "tags",
@@ -58,6 +60,7 @@ class BedrockDoctorOperator(DistillOperator):
         logs: str | None = None,
         filters: Mapping[str, Any] | None = None,
         logs_are_data: bool = False,
+        use_prompt_response: bool = False,
         kms_key_id: str | None = None,
         host_kind: str | None = None,
         tags: Mapping[str, str] | None = None,
@@ -73,6 +76,7 @@ class BedrockDoctorOperator(DistillOperator):
         self.logs = logs
         self.filters = filters
         self.logs_are_data = logs_are_data
+        self.use_prompt_response = use_prompt_response
         self.kms_key_id = kms_key_id
         self.host_kind = host_kind
         self.tags = tags
@@ -92,6 +96,7 @@ class BedrockDoctorOperator(DistillOperator):
             logs=self.logs,
             filters=self.filters,
             logs_are_data=bool(self.logs_are_data),
+            use_prompt_response=bool(self.use_prompt_response),
             kms_key_id=self.kms_key_id,
             host_kind=self.host_kind,
             tags=dict(self.tags or {}),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.links.report import DistillReportLink, object_of
@@ -25,7 +26,8 @@ from airflow_distill.stages.storage import ObjectStore, join_uri
 class RenderReportOperator(DistillOperator):
     """Writes the report of a run to `<root>/<workload>/reports/<run key>.html`; returns a `report` receipt.
 
-    Give it `trigger_rule="all_done"` and what the run has so far: a report of a run that was not promoted matters most.
+    Give it `trigger_rule="all_done"` and what the run has so far: a report of a run that was not promoted matters most. A
+    run that judged nothing has nothing to report: the task is skipped.
 
     :param evaluation: the `evaluation` receipt (templated).
     :param decision: the `decision` receipt, if there is one; the approved one after an approval (templated).
@@ -75,6 +77,8 @@ class RenderReportOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read what there is, render, write."""
+        if self.evaluation is None:
+            raise AirflowSkipException("evaluation: nothing was judged in this run")
         evaluation = require(self.evaluation, "evaluation", "evaluation")
         store = store_for(self.gateways, evaluation["scorecard_uri"])
         scorecard = load_scorecard(store, evaluation)

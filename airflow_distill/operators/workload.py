@@ -41,6 +41,7 @@ from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.shard_file import Harvest
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 from airflow_distill.workload.prices import with_prices
+from airflow_distill.workload.spend import Spend, standing, total
 
 MOST_PAIRS = 15_000
 """To so many the service may grow a training set by synthesis, at the author's expense."""
@@ -198,9 +199,9 @@ def _lines_of(store: ObjectStore, uri: str) -> Iterable[bytes]:
 class CheckBudgetOperator(DistillOperator):
     """Stop before the job is bought when its estimate crosses a cap, or when a price is unknown.
 
-    The estimate reckons with the most the service may make of the dataset. What a run was allowed to spend is noted in the
-    bucket under its dataset, so a retry does not count twice; the month's notes are what `usd_per_month` is held against.
-    Returns a `budget` receipt; `costs` is also pushed by its own key, for the decision.
+    The estimate reckons with the most the service may make of the dataset. What a run asks to spend it claims in the
+    bucket, in the month it asks, so that of two runs at once that do not both fit into `usd_per_month` one is refused; a
+    dataset counts once in its month. Returns a `budget` receipt; `costs` is also pushed by its own key, for the decision.
 
     :param workload: the workload's name (templated).
     :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
@@ -278,8 +279,12 @@ class CheckBudgetOperator(DistillOperator):
         self.input_tokens_per_day = input_tokens_per_day
         self.output_tokens_per_day = output_tokens_per_day
 
+    def now(self) -> datetime:
+        """Return the present time in UTC; its month is the one that pays."""
+        return wall_clock()
+
     def work(self, context: Any) -> dict[str, Any]:
-        """Estimate, hold against the caps, note down."""
+        """Estimate, hold against the caps, claim the money."""
         store = store_for(self.gateways, self.root)
         dataset = dict(self.dataset)
         manifest = json.loads(store.read(dataset["manifest_uri"]))
@@ -288,10 +293,8 @@ class CheckBudgetOperator(DistillOperator):
         region = self.gateways.bedrock.region
         plan = self._plan(dataset, manifest)
         most = estimate(table, plan, region)
-        month = f"{context['dag_run'].run_after:%Y%m}"
-        folder = join_uri(self.root, self.workload, "spend", month) + "/"
-        note = f"{folder}{dataset['dataset_id']}.json"
-        others = _spent(store, folder, but=note)
+        spend = Spend(store, self.root, self.workload, f"{self.now():%Y%m}")
+        others = total(each for each in standing(spend.read()) if each.dataset_id != dataset["dataset_id"])
         receipt = {
             "kind": "budget",
             "v": 1,
@@ -313,8 +316,7 @@ class CheckBudgetOperator(DistillOperator):
         if self.buy == "never":
             context["ti"].xcom_push(key="return_value", value=receipt)
             raise AirflowSkipException(f"jobs: {self.workload} was told to buy nothing in this run")
-        allowed = self._hold_against_caps(most, others)
-        store.write(note, json.dumps({"v": 1, "usd": allowed, "dataset_id": dataset["dataset_id"]}).encode())
+        self._hold_against_caps(most, spend, dataset["dataset_id"])
         return receipt
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
@@ -346,7 +348,7 @@ class CheckBudgetOperator(DistillOperator):
         ways = serving(table, plan.teacher, plan.student, traffic, region=region, hourly_usd=plan.hourly_usd)
         return costs(most, ways, traffic, plan.host_kind, table).to_json()
 
-    def _hold_against_caps(self, most: Bill, others: float) -> float:
+    def _hold_against_caps(self, most: Bill, spend: Spend, dataset_id: str) -> None:
         if most.total_usd is None:
             raise BudgetError(
                 f"jobs: {self.workload} has no price for {', '.join(most.unknown)}; nothing was bought.",
@@ -358,13 +360,14 @@ class CheckBudgetOperator(DistillOperator):
                 f"{_money(float(self.usd_per_run))}; nothing was bought.",
                 hint="Lower dataset.size, or raise budget.usd_per_run.",
             )
-        if self.usd_per_month not in (None, "") and others + most.total_usd > float(self.usd_per_month):
+        cap = None if self.usd_per_month in (None, "") else float(self.usd_per_month)
+        stands, others = spend.claim(dataset_id, most.total_usd, cap)
+        if not stands:
             raise BudgetError(
                 f"jobs: {self.workload} was allowed {_money(others)} this month and this run may cost "
-                f"{_money(most.total_usd)}; the cap is {_money(float(self.usd_per_month))}; nothing was bought.",
+                f"{_money(most.total_usd)}; the cap is {_money(cap)}; nothing was bought.",
                 hint="Wait for next month, or raise budget.usd_per_month.",
             )
-        return most.total_usd
 
 
 def price_table(store: ObjectStore, uri: str | None) -> PriceTable:
@@ -394,14 +397,6 @@ def mean_tokens(profile: Mapping[str, Any]) -> tuple[float | None, float | None]
         return tokens_in / count, tokens_out / count
     long = [(profile.get(f"{side}_characters") or {}).get("p90") for side in ("prompt", "answer")]
     return (long[0] / 3 if long[0] else None), (long[1] / 3 if long[1] else None)
-
-
-def _spent(store: ObjectStore, folder: str, *, but: str) -> float:
-    return sum(
-        float(json.loads(store.read(item.uri))["usd"])
-        for item in store.iter_objects(folder)
-        if item.uri != but
-    )
 
 
 def _money(usd: float | None) -> str:

@@ -22,8 +22,8 @@ from airflow_distill.workload.config import Deployment, Workload, metric_of
 
 OPERATORS = "airflow_distill.operators"
 
-STAGES = ("logs", "dataset", "jobs", "evaluation", "decision", "deployment")
-"""Groups of tasks in the order data flows."""
+START_GROUP, END_GROUP = "start", "end"
+"""Groups around the stages of the whole loop: what must hold before it, and what is done whatever happened in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ def outputs_in(value: Any) -> list[str]:
 
 def loop(workload: Workload) -> tuple[GroupSpec, ...]:
     """Return the groups of the whole loop, in order."""
-    groups = [logs_tasks(workload), dataset_tasks(workload), job_tasks(workload), evaluation_tasks(workload)]
-    groups.append(decision_tasks(workload))
+    groups = [start_tasks(workload), logs_tasks(workload), dataset_tasks(workload), job_tasks(workload)]
+    groups += [evaluation_tasks(workload), decision_tasks(workload)]
     if workload.deployment.enabled:
         groups.append(deployment_tasks(workload))
-    return tuple(groups)
+    return (*groups, end_tasks(workload))
 
 
 def dag_arguments(workload: Workload, prefix: str = "distill_") -> dict[str, Any]:
@@ -222,6 +222,68 @@ def _macro(span: timedelta) -> str:
     return f"macros.timedelta({', '.join(part for part in parts if part)})"
 
 
+# Around the stages.
+
+
+def start_tasks(workload: Workload) -> GroupSpec:
+    """Ask the account whether a job would go through, then wait for the workload's turn.
+
+    The doctor does not look at the newest logs: the harvest counts what lies in the window, which may be long past.
+    """
+    dataset, deployment = workload.dataset, workload.deployment
+    arguments = {
+        **_place(workload),
+        "role_arn": workload.role_arn,
+        "teacher": workload.teacher,
+        "student": workload.student,
+        **_given(
+            logs=dataset.training_logs,
+            logs_are_data=True if dataset.training_logs else None,
+            use_prompt_response=True if dataset.source == "logs-pairs" else None,
+            filters=_training_filter(workload) if dataset.training_logs else None,
+            kms_key_id=workload.job.kms_key,
+            host_kind=deployment.host if deployment.host != "auto" else None,
+            tags=dict(workload.tags),
+            ignore=[
+                *(["logging", "logs-match"] if dataset.training_logs else []),
+                *(["pair"] if workload.allow_unlisted_pair else []),
+            ],
+        ),
+    }
+    doctor = TaskSpec("doctor", f"{OPERATORS}.preflight.BedrockDoctorOperator", arguments, makes="doctor")
+    take = TaskSpec(
+        "take_turn", f"{OPERATORS}.turn.TakeTurnOperator", _place(workload), makes="turn", after=("doctor",)
+    )
+    return GroupSpec(START_GROUP, (doctor, take))
+
+
+def end_tasks(workload: Workload) -> GroupSpec:
+    """Write the report of whatever was judged, then give the turn back; teardowns, so they hide no failure of the loop."""
+    report = TaskSpec(
+        "report",
+        f"{OPERATORS}.report.RenderReportOperator",
+        {
+            "evaluation": Output("evaluation"),
+            "decision": Output("decision"),
+            "dataset": Output("dataset"),
+            **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
+            **({"hosts": [Output("deployment")]} if workload.deployment.enabled else {}),
+            "forecast": _forecast(workload),
+        },
+        makes="report",
+        removes="turn",
+    )
+    last = "deployment" if workload.deployment.enabled else "decision"
+    end = TaskSpec(
+        "end_turn",
+        f"{OPERATORS}.turn.EndTurnOperator",
+        {**_place(workload), "turn": Output("turn")},
+        after=(last, "host_deleted", "report"),
+        removes="turn",
+    )
+    return GroupSpec(END_GROUP, (report, end))
+
+
 # The stages.
 
 
@@ -236,7 +298,11 @@ def logs_tasks(workload: Workload) -> GroupSpec:
             "window_end": "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
         }
         read = TaskSpec(
-            "read_prompts", f"{OPERATORS}.workload.ReadPromptsOperator", arguments, makes="harvest"
+            "read_prompts",
+            f"{OPERATORS}.workload.ReadPromptsOperator",
+            arguments,
+            makes="harvest",
+            after=("turn",),
         )
         return GroupSpec("logs", (read,))
     logs = workload.logs
@@ -258,7 +324,11 @@ def logs_tasks(workload: Workload) -> GroupSpec:
         ),
     }
     plan = TaskSpec(
-        "plan_harvest", f"{OPERATORS}.logs.PlanHarvestOperator", {**_place(workload), **when}, makes="shards"
+        "plan_harvest",
+        f"{OPERATORS}.logs.PlanHarvestOperator",
+        {**_place(workload), **when},
+        makes="shards",
+        after=("turn",),
     )
     harvest = TaskSpec(
         "harvest_shard",
@@ -288,7 +358,11 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         **_given(balance_by=dataset.balance_by),
     }
     live = TaskSpec(
-        "find_live", f"{OPERATORS}.workload.FindLiveModelOperator", _place(workload), makes="live"
+        "find_live",
+        f"{OPERATORS}.workload.FindLiveModelOperator",
+        _place(workload),
+        makes="live",
+        after=("turn",),
     )
     arguments = {
         "harvest": Output("harvest"),
@@ -351,11 +425,45 @@ def job_tasks(workload: Workload) -> GroupSpec:
             ),
         },
         makes="budget",
+        after=("log_check",),
     )
     distill = TaskSpec(
         "distill", f"{OPERATORS}.jobs.BedrockDistillModelOperator", arguments, makes="job", after=("budget",)
     )
-    return GroupSpec("jobs", (budget, distill))
+    return GroupSpec("jobs", (*_check_logs(workload), budget, distill))
+
+
+def _check_logs(workload: Workload) -> tuple[TaskSpec, ...]:
+    """Count what Bedrock would find usable in the logs it is to read itself."""
+    if workload.dataset.training_logs is None:
+        return ()
+    arguments = {
+        "logs": workload.dataset.training_logs,
+        "teacher": workload.teacher,
+        **_given(metadata=_training_filter(workload)),
+    }
+    check = f"{OPERATORS}.dataset.CheckLogsOperator"
+    return (TaskSpec("check_logs", check, arguments, makes="log_check", after=("dataset",)),)
+
+
+def _training_filter(workload: Workload) -> dict[str, Any] | None:
+    return workload.logs.metadata.as_request() if workload.logs and workload.logs.metadata else None
+
+
+def _forecast(workload: Workload) -> dict[str, Any]:
+    """What the file says of the traffic and the host to come, as `Forecast` takes it."""
+    deployment = workload.deployment
+    return {
+        "host_kind": _host_kind(workload),
+        "epochs": workload.budget.epochs,
+        **_given(
+            model_units=_units(deployment),
+            hourly_price=deployment.hourly_price,
+            input_tokens_per_day=deployment.input_tokens_per_day,
+            output_tokens_per_day=deployment.output_tokens_per_day,
+            region=workload.region_name,
+        ),
+    }
 
 
 def _host_kind(workload: Workload) -> str:
@@ -374,7 +482,7 @@ def _training(workload: Workload) -> dict[str, Any]:
     logs = {
         "uri": dataset.training_logs,
         "use_prompt_response": dataset.source == "logs-pairs",
-        "filters": workload.logs.metadata.as_request() if workload.logs and workload.logs.metadata else None,
+        "filters": _training_filter(workload),
     }
     return {"invocation_logs": logs, "dataset_id": identity.fingerprint(logs)}
 
@@ -431,6 +539,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
         "delete_host",
         f"{OPERATORS}.deployment.BedrockDeleteHostOperator",
         {"workload": workload.name, "host": Output("host")},
+        makes="host_deleted",
         after=("answers",),
         removes="host",
     )
@@ -474,6 +583,7 @@ def decision_tasks(workload: Workload) -> GroupSpec:
             "job": Output("job"),
             **now_true,
             "costs": Output("budget", "costs"),
+            "forecast": _forecast(workload),
             **_given(approval=rule if asks else None),
             **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
         },

@@ -75,7 +75,8 @@ def budget(root: Path, dataset: dict[str, Any], **more: Any) -> CheckBudgetOpera
 def test_a_run_within_its_caps_goes_on_and_is_noted(tmp_path: Path, dataset: Callable[..., Any]) -> None:
     told = budget(tmp_path, dataset()).execute(context())
     assert 0 < told["estimate_usd"] < 60
-    assert json.loads((tmp_path / "w/spend/202611/d1.json").read_text())["usd"] == told["estimate_usd"]
+    (claim,) = tmp_path.glob("w/spend/*/000001.json")
+    assert json.loads(claim.read_text())["usd"] == told["estimate_usd"]
 
 
 def test_a_run_above_its_cap_stops_before_anything_is_bought(
@@ -83,7 +84,7 @@ def test_a_run_above_its_cap_stops_before_anything_is_bought(
 ) -> None:
     with pytest.raises(AirflowFailException, match=r"BudgetError.*the cap is 1\.00 USD; nothing was bought"):
         budget(tmp_path, dataset(), usd_per_run=1).execute(context())
-    assert not (tmp_path / "w/spend").exists()
+    assert not list(tmp_path.glob("w/spend/*/*"))
 
 
 def test_an_unknown_price_stops_the_run_and_never_counts_as_zero(
@@ -102,8 +103,28 @@ def test_the_runs_of_a_month_share_its_cap_and_a_retry_counts_once(
     cap = spent * 1.5
     with pytest.raises(AirflowFailException, match="this month"):
         budget(tmp_path, dataset("d2"), usd_per_month=cap).execute(context())
-    december = context(datetime(2026, 12, 1, tzinfo=UTC))
-    assert budget(tmp_path, dataset("d2"), usd_per_month=cap).execute(december)["spent_this_month_usd"] == 0
+
+
+def test_the_month_that_pays_is_the_month_of_the_purchase_whatever_time_a_run_stands_for(
+    tmp_path: Path, dataset: Callable[..., Any]
+) -> None:
+    class December(CheckBudgetOperator):
+        def now(self) -> datetime:
+            return datetime(2026, 12, 1, tzinfo=UTC)
+
+    for number, stands_for in enumerate(
+        (datetime(2026, 9, 7, tzinfo=UTC), datetime(2026, 10, 5, tzinfo=UTC))
+    ):
+        operator = December(
+            task_id="b",
+            workload="w",
+            root=str(tmp_path),
+            dataset=dataset(f"d{number}"),
+            usd_per_run=60,
+            student_prices=PRICES,
+        )
+        operator.execute(context(stands_for))
+    assert [path.parent.name for path in sorted(tmp_path.glob("w/spend/*/*"))] == ["202612", "202612"]
 
 
 def test_learning_logged_answers_is_cheaper_than_asking_the_teacher(
