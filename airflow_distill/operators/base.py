@@ -24,6 +24,7 @@ from airflow_distill.compat import NEVER_EXPIRE, RetryDecision, RetryPolicy, ask
 from airflow_distill.errors import DistillError, ServiceConflictError, ServiceQuotaError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.operators.observe import Lineage, count
+from airflow_distill.remote.identity import run_tag
 from airflow_distill.remote.polling import (
     Outcome,
     WaitPolicy,
@@ -112,6 +113,12 @@ class DistillOperator(Lineage, AwsBaseOperator[BedrockDistillHook]):
 def wall_clock() -> datetime:
     """Return the present time in UTC."""
     return datetime.now(UTC)
+
+
+def run_key(context: Any) -> str:
+    """Return what names this Dag run in tags and releases."""
+    ti = context["ti"]
+    return run_tag(str(ti.dag_id), str(ti.run_id))
 
 
 def read_memo(context: Any, key: str, log: Any) -> Memo | None:

@@ -40,7 +40,7 @@ from airflow_distill.errors import (
     ServiceError,
 )
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
-from airflow_distill.operators.base import DistillOperator, airflow_errors
+from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_RUN,
@@ -48,7 +48,6 @@ from airflow_distill.remote.identity import (
     TAG_WORKLOAD,
     host_name,
     resource_tags,
-    tag_value,
 )
 from airflow_distill.remote.polling import (
     Outcome as WaitOutcome,
@@ -91,12 +90,6 @@ from airflow_distill.triggers.deployment import (
 SHORT_PAUSE_SECONDS = 30.0
 HOST_WAIT_HOURS = 3.0
 """How long a host may take to settle; provisioned throughput takes 20 to 30 minutes, a deployment about 8."""
-
-
-def run_key(context: Any) -> str:
-    """Return what names a Dag run in tags: the Dag's id and the run's id."""
-    ti = context["ti"]
-    return tag_value(f"{ti.dag_id}/{ti.run_id}")
 
 
 class HostWaitingOperator(DistillOperator):

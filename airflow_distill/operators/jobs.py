@@ -20,7 +20,7 @@ from airflow_distill.links.bedrock import (
     BedrockCustomModelLink,
     persist_arn_link,
 )
-from airflow_distill.operators.base import DistillOperator, WaitingOperator, wall_clock
+from airflow_distill.operators.base import DistillOperator, WaitingOperator, run_key, wall_clock
 from airflow_distill.remote.identity import copy_name, request_token, resource_tags, tag_list
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
@@ -43,8 +43,8 @@ def run_tags(
     run = context.get("dag_run")
     begin = getattr(run, "run_after", None) or getattr(run, "start_date", None) or wall_clock()
     expires: datetime | None = begin + lifetime if lifetime is not None else None
-    run_id = str(context.get("run_id") or getattr(run, "run_id", "") or "manual")
-    return resource_tags(workload, run_id, str(operator.owner), expires, extra=extra)
+    named = run_key(context) if "ti" in context else "manual"
+    return resource_tags(workload, named, str(operator.owner), expires, extra=extra)
 
 
 class BedrockDistillModelOperator(WaitingOperator):

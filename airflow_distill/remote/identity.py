@@ -134,6 +134,16 @@ def tag_value(text: str) -> str:
     return _NOT_TAG.sub("_", text)[:256]
 
 
+def run_tag(dag_id: str, run_id: str) -> str:
+    """Return what names a Dag run in tags and releases: `dag_id/run_id`.
+
+    Where the tag rules would alter or cut it, a fingerprint keeps two runs apart.
+    """
+    text = f"{dag_id}/{run_id}"
+    value = tag_value(text)
+    return value if value == text else f"{value[: 255 - _FINGERPRINT]}-{fingerprint(text)}"
+
+
 def resource_tags(
     workload: str,
     run: str,
@@ -147,6 +157,7 @@ def resource_tags(
 ) -> dict[str, str]:
     """Return the tags that every created resource carries; without them the reaper would not dare to touch it.
 
+    :param run: the Dag run; see `run_tag`.
     :param expires_at: after which nobody should miss the resource; a time in UTC or its compact spelling.
     :param extra: the user's own tags; they cannot replace ours.
     """

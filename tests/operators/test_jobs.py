@@ -48,15 +48,16 @@ class BrokenStore:
 class Instance:
     """What an operator asks of a task instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: str) -> None:
+        self.dag_id, self.run_id = "loop", run_id
         self.pushed: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
 
 
-def context(store: Any = None) -> dict[str, Any]:
-    return {"ti": Instance(), "run_id": "manual__2026-11-24T00:00:00+00:00", "task_state_store": store}
+def context(store: Any = None, run_id: str = "manual__2026-11-24T00:00:00+00:00") -> dict[str, Any]:
+    return {"ti": Instance(run_id), "run_id": run_id, "task_state_store": store}
 
 
 @pytest.fixture
@@ -87,12 +88,14 @@ class Quick(BedrockDistillModelOperator):
         super().pause(min(seconds, 0.02))
 
 
-def operator(dataset: Mapping[str, Any] | None, **kwargs: Any) -> BedrockDistillModelOperator:
+def operator(
+    dataset: Mapping[str, Any] | None, made_as: type[BedrockDistillModelOperator] = Quick, **kwargs: Any
+) -> BedrockDistillModelOperator:
     arguments: dict[str, Any] = {
         "task_id": "distill", "workload": "w", "root": ROOT, "role_arn": "arn:aws:iam::123456789012:role/distill-sandbox",
         "dataset": dataset, "waiter_delay": 0.05, **kwargs,
     }  # fmt: skip
-    return Quick(**arguments)
+    return made_as(**arguments)
 
 
 def creates(sandbox: Sandbox) -> int:
@@ -111,6 +114,23 @@ def test_a_second_task_with_the_same_wish_adopts_what_the_first_has_bought(bedro
     second = operator(dataset, deferrable=False, task_id="other").execute(context())
     assert (second["job_arn"], second["adopted"]) == (first["job_arn"], True)
     assert creates(bedrock_environment) == 1
+
+
+@pytest.mark.parametrize("repeated_token", ["ignore", "conflict"])
+def test_two_runs_that_submit_at_the_same_instant_share_one_job(bedrock_environment, dataset, repeated_token):
+    """The second request has the same token and other tags; nobody knows what the service says to that."""
+    bedrock_environment.world.options.change("repeated_token", repeated_token)
+    shared: list[dict[str, Any]] = []
+
+    class Overtaken(Quick):
+        def fault(self, point: str) -> None:
+            if point == "before-create" and not shared:
+                shared.append(operator(dataset, deferrable=False).execute(context(run_id="winner")))
+
+    mine = operator(dataset, Overtaken, deferrable=False).execute(context(run_id="late"))
+    assert mine["job_arn"] == shared[0]["job_arn"]
+    calls = bedrock_environment.meter()["calls"]["CreateModelCustomizationJob"]
+    assert calls == {"ok": 1, {"ignore": "replayed", "conflict": "ValidationException"}[repeated_token]: 1}
 
 
 def test_a_deferrable_task_defers_with_its_own_connection_and_an_absolute_deadline(
@@ -255,6 +275,7 @@ def test_job_and_model_carry_our_tags_and_the_users(bedrock_environment, dataset
     for arn in (receipt["job_arn"], receipt["custom_model_arn"]):
         tags = {t["key"]: t["value"] for t in client.list_tags_for_resource(resourceARN=arn)["tags"]}
         assert tags["airflow-distill:workload"] == "w"
+        assert tags["airflow-distill:run"] == "loop/manual__2026-11-24T00:00:00+00:00"
         assert tags["airflow-distill:owner"] == "support"
         assert tags["airflow-distill:expires-at"].endswith("Z")
         assert tags["team"] == "search"

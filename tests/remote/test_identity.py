@@ -98,10 +98,25 @@ def test_a_generation_below_one_is_refused():
         identity.job_name("w", "d", "t", "s", generation=0)
 
 
+@given(texts, texts, texts)
+def test_a_run_is_named_within_the_tag_rules_and_unlike_any_other(dag_id, run_id, other):
+    tag = identity.run_tag(dag_id, run_id)
+    assert _obeys("TagValue", tag)
+    assert identity.tag_value(tag) == tag
+    assert (identity.run_tag(dag_id, other) == tag) == (other == run_id)
+
+
+def test_a_runs_tag_is_readable_and_an_overlong_one_still_tells_runs_apart():
+    assert identity.run_tag("loop", "manual__1") == "loop/manual__1"
+    long = [identity.run_tag("d" * 250, f"scheduled__{day}") for day in range(2)]
+    assert len(set(long)) == 2
+    assert {len(tag) for tag in long} == {256}
+
+
 def test_users_tags_cannot_replace_ours():
     tags = identity.resource_tags(
         "w",
-        "scheduled__2026-11-23T00:00:00+00:00",
+        identity.run_tag("loop", "scheduled__2026-11-23T00:00:00+00:00"),
         "me",
         datetime(2026, 11, 23, tzinfo=UTC),
         extra={identity.TAG_OWNER: "them", "team": "search"},
