@@ -15,10 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
 from airflow_distill.operators.base import DistillOperator
-from airflow_distill.stages.dataset.families import family_of
 from airflow_distill.stages.digest import sha256_hex
-from airflow_distill.stages.logs.metadata import MetadataFilter
-from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 if TYPE_CHECKING:
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.records import Example
     from airflow_distill.stages.dataset.worth import WorthPolicy
+    from airflow_distill.stages.logs.metadata import MetadataFilter
 
 
 class _DatasetOperator(DistillOperator):
@@ -191,6 +189,7 @@ class CheckDatasetOperator(_DatasetOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Compare digests and run every rule over the training file."""
         from airflow_distill.stages.dataset.checks import PromptCheck
+        from airflow_distill.stages.dataset.families import family_of
 
         receipt = dict(self.dataset)
         store = self.store_for(receipt["manifest_uri"])
@@ -250,6 +249,7 @@ class CheckLogsOperator(_DatasetOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Read the log objects and count."""
         from airflow_distill.stages.logs.preflight import LEAST_USABLE, LogCheck
+        from airflow_distill.stages.logs.selection import Selection, Window
         from airflow_distill.stages.logs.source import iter_log_objects
 
         window = None
@@ -373,6 +373,8 @@ def _given(value: Any) -> Any:
 
 
 def _filter_of(metadata: Mapping[str, Any] | None) -> MetadataFilter | None:
+    from airflow_distill.stages.logs.metadata import MetadataFilter
+
     if not metadata:
         return None
     if all(isinstance(value, str) for value in metadata.values()):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -26,16 +26,15 @@ from airflow_distill.operators.evaluation import (
     read_checked,
     require,
 )
-from airflow_distill.stages.dataset.records import DatasetManifest
-from airflow_distill.stages.decision.approval import ApprovalRule
-from airflow_distill.stages.decision.decide import Freshness, decide, freshness_problems
-from airflow_distill.stages.decision.policy import PromotionPolicy
-from airflow_distill.stages.decision.record import make_record, read_record, write_once
-from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
-from airflow_distill.stages.evaluation.prices import PriceTable
-from airflow_distill.stages.evaluation.records import Costs, Scorecard
-from airflow_distill.stages.evaluation.report_costs import Forecast, decision_costs
 from airflow_distill.stages.storage import ObjectStore, join_uri
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.records import DatasetManifest
+    from airflow_distill.stages.decision.approval import ApprovalRule
+    from airflow_distill.stages.decision.decide import Freshness
+    from airflow_distill.stages.decision.policy import PromotionPolicy
+    from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
+    from airflow_distill.stages.evaluation.records import Costs, Scorecard
 
 SAME = "same"
 """Value of `incumbent`: what the answers were collected from is still live."""
@@ -46,6 +45,8 @@ ON_HOLD = ("return", "skip")
 
 def load_scorecard(store: ObjectStore, evaluation: Mapping[str, Any]) -> Scorecard:
     """Read the scorecard that an evaluation receipt names and check its digest."""
+    from airflow_distill.stages.evaluation.records import Scorecard
+
     data = read_checked(store, evaluation["scorecard_uri"], evaluation.get("scorecard_sha256"), "scorecard")
     return Scorecard.from_json(json.loads(data))
 
@@ -136,6 +137,10 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Decide, record, return the receipt."""
+        from airflow_distill.stages.decision.decide import decide
+        from airflow_distill.stages.decision.policy import PromotionPolicy
+        from airflow_distill.stages.decision.record import make_record, write_once
+
         evaluation = require(self.evaluation, "evaluation", "evaluation")
         store = store_for(self.gateways, evaluation["scorecard_uri"])
         scorecard = load_scorecard(store, evaluation)
@@ -178,6 +183,10 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         return receipt
 
     def _costs(self, store: ObjectStore, scorecard: Scorecard, evaluation: Mapping[str, Any]) -> Costs | None:
+        from airflow_distill.stages.evaluation.prices import PriceTable
+        from airflow_distill.stages.evaluation.records import Costs
+        from airflow_distill.stages.evaluation.report_costs import Forecast, decision_costs
+
         if self.costs:
             return Costs.from_json(self.costs)
         if not self.forecast:
@@ -187,6 +196,9 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         return decision_costs(scorecard, manifest, Forecast.from_json(self.forecast), table)
 
     def _approval(self, verdict: Verdict, costs: Costs | None, scorecard: Scorecard) -> Approval:
+        from airflow_distill.stages.decision.approval import ApprovalRule
+        from airflow_distill.stages.decision.records import Approval
+
         if not self.approval:
             return Approval(required=False)
         rule = ApprovalRule.from_json(self.approval)
@@ -200,6 +212,8 @@ def _model_of(job: Any) -> str:
 
 def objections_of(scores: Any, policy: PromotionPolicy) -> list[Reason]:
     """Return why scores from elsewhere must not carry this policy: a judge without standing on one of its metrics."""
+    from airflow_distill.stages.decision.records import Reason
+
     receipts = [scores] if isinstance(scores, Mapping) else list(scores or ())
     asked = {rule.name for rule in policy.metrics}
     return [
@@ -219,6 +233,8 @@ def current_state(
     incumbent: Any,
 ) -> Freshness | None:
     """Return what is true now, or None when the dataset cannot be read any more."""
+    from airflow_distill.stages.decision.decide import Freshness
+
     try:
         manifest = _manifest_in_force(store, evaluation, dataset)
         read_checked(store, manifest.heldout.uri, manifest.heldout.sha256, "held-out file")
@@ -336,6 +352,8 @@ class ApprovePromotionOperator(ApprovalOperator):
     @property
     def rule(self) -> ApprovalRule:
         """When a person must agree, and whose answer counts."""
+        from airflow_distill.stages.decision.approval import ApprovalRule
+
         return ApprovalRule(
             mode=self.mode,
             approvers=self.approver_names,
@@ -378,6 +396,8 @@ class ApprovePromotionOperator(ApprovalOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record the answer of an approver and return the decision as it then stands."""
+        from airflow_distill.stages.decision.record import write_once
+
         with airflow_errors():
             gateways = self.gateways
             receipt = require(self.decision, "decision", "decision")
@@ -403,11 +423,15 @@ class ApprovePromotionOperator(ApprovalOperator):
             return self._end(context, answered.receipt(_approval_uri(receipt), sha256))
 
     def _record(self, store: ObjectStore, receipt: Mapping[str, Any]) -> DecisionRecord:
+        from airflow_distill.stages.decision.record import read_record
+
         read_checked(store, receipt["decision_uri"], receipt["decision_sha256"], "decision record")
         return read_record(store, receipt["decision_uri"])[0]
 
     def _standing(self, store: ObjectStore, record: DecisionRecord) -> dict[str, Any] | None:
         """Return the receipt of an approval that was recorded before, if there is one for this decision."""
+        from airflow_distill.stages.decision.record import read_record
+
         uri = _approval_uri(require(self.decision, "decision", "decision"))
         if not store.exists(uri):
             return None
@@ -415,6 +439,8 @@ class ApprovePromotionOperator(ApprovalOperator):
         return standing.receipt(uri, sha256) if standing.decision_id == record.decision_id else None
 
     def _answer(self, event: Mapping[str, Any]) -> Approval:
+        from airflow_distill.stages.decision.records import Approval
+
         user = event.get("responded_by_user") or {}
         names = [str(user.get("id") or ""), str(user.get("name") or "")]
         approver = next((n for n in names if n and n in self.approver_names), names[1] or names[0])
@@ -441,6 +467,8 @@ class ApprovePromotionOperator(ApprovalOperator):
         receipt: Mapping[str, Any],
     ) -> str:
         """Return why the evidence no longer holds, empty when it does."""
+        from airflow_distill.stages.decision.decide import freshness_problems
+
         try:
             scorecard = load_scorecard(store, receipt)
         except EvaluationError:
@@ -451,6 +479,8 @@ class ApprovePromotionOperator(ApprovalOperator):
 
     def _held(self, record: DecisionRecord, receipt: Mapping[str, Any], reason: str) -> dict[str, Any]:
         """Return the decision as a hold that is not recorded, so that the question can be asked again."""
+        from airflow_distill.stages.decision.records import Approval
+
         held = replace(record, approval=Approval(required=True, reason=reason))
         return held.receipt(str(receipt["decision_uri"]), str(receipt["decision_sha256"]))
 

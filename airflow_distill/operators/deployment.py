@@ -12,26 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_distill.aws.account import base_of_arn, find_host, iter_hosts, read_capability, read_pointer
-from airflow_distill.aws.execute import Execution, Pausing, Waiting, create_host, delete_host, probe_host
 from airflow_distill.aws.gateways import store_for
-from airflow_distill.aws.promotion import (
-    Prepared,
-    heldout_reader,
-    live_host_name,
-    prepare,
-    promotion_intent,
-    rates_from,
-    read_prices,
-    rollback_intent,
-)
-from airflow_distill.aws.reap import Removal, remove_finds, survey_account
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import (
     ConfigurationError,
@@ -59,33 +46,19 @@ from airflow_distill.remote.polling import (
     outcome_error,
     wait_blocking,
 )
-from airflow_distill.stages.deployment.hosts import choose_host
-from airflow_distill.stages.deployment.ledger import Ledger
-from airflow_distill.stages.deployment.plan import render
-from airflow_distill.stages.deployment.reap import Find, ReapRules, daily_total, render_finds
-from airflow_distill.stages.deployment.records import (
-    PROVISIONED,
-    Host,
-    HostKind,
-    HostSpec,
-    HostWish,
-    Live,
-    Outcome,
-    pointer_name,
-)
-from airflow_distill.stages.deployment.settings import (
-    bake_settings,
-    flag,
-    host_wish,
-    number,
-    probe_settings,
-    whole,
-)
 from airflow_distill.stages.deployment.times import iso, iso_or_none, moment_of
+from airflow_distill.stages.deployment.values import flag, number, whole
 from airflow_distill.triggers.deployment import (
     BedrockCustomModelDeploymentReadyTrigger,
     BedrockProvisionedThroughputReadyTrigger,
 )
+
+if TYPE_CHECKING:
+    from airflow_distill.aws.promotion import Prepared
+    from airflow_distill.aws.reap import Removal
+    from airflow_distill.stages.deployment.ledger import Ledger
+    from airflow_distill.stages.deployment.reap import Find
+    from airflow_distill.stages.deployment.records import Host, HostKind, HostSpec, HostWish, Live, Outcome
 
 SHORT_PAUSE_SECONDS = 30.0
 HOST_WAIT_HOURS = 3.0
@@ -124,6 +97,8 @@ class HostWaitingOperator(DistillOperator):
 
         :raises JobTimeoutError: it took too long; the host may go on settling.
         """
+        from airflow_distill.stages.deployment.records import PROVISIONED
+
         period = number(self.waiter_delay, "waiter_delay") or 30.0
         hours = number(self.host_wait_hours, "host_wait_hours") or HOST_WAIT_HOURS
         deadline = deadline_after(since, timedelta(hours=hours), self.now())
@@ -165,6 +140,8 @@ class HostWaitingOperator(DistillOperator):
 
     def resume(self, context: Any, event: Any = None) -> Any:
         """Go on after a wait: the work begins anew and finds how far it came."""
+        from airflow_distill.stages.deployment.records import PROVISIONED
+
         with airflow_errors():
             if isinstance(event, Mapping):
                 snapshot = event.get("snapshot") or {}
@@ -271,6 +248,8 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         self.wait_for_completion = wait_for_completion
 
     def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.aws.account import find_host
+
         job = receipt(self.job, "job")
         model_arn = self.model_arn or str(job.get("custom_model_arn") or "")
         if not model_arn:
@@ -294,6 +273,8 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         return self._receipt(host, wish)
 
     def _wish(self) -> HostWish:
+        from airflow_distill.stages.deployment.settings import host_wish
+
         hours = number(self.lifetime_hours, "lifetime_hours")
         ends_at = self.ends_at or (iso(self.now() + timedelta(hours=hours)) if hours else None)
         return host_wish(
@@ -309,6 +290,11 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         )
 
     def _find_or_create(self, context: Any, model_arn: str, wish: HostWish, job: Mapping[str, Any]) -> Host:
+        from airflow_distill.aws.account import base_of_arn, find_host, read_capability
+        from airflow_distill.aws.execute import create_host
+        from airflow_distill.aws.promotion import rates_from, read_prices
+        from airflow_distill.stages.deployment.hosts import choose_host
+
         bedrock, run = self.gateways.bedrock, run_key(context)
         for kind in ("provisioned-throughput", "custom-model-deployment"):
             found = find_host(bedrock, kind, self._name(kind, model_arn, run, wish))
@@ -343,11 +329,16 @@ class BedrockCreateHostOperator(HostWaitingOperator):
         return find_host(bedrock, choice.spec.kind, arn) or _just_created(choice.spec, arn, model_arn, tags)
 
     def _name(self, kind: HostKind, model_arn: str, run: str, wish: HostWish) -> str:
+        from airflow_distill.aws.account import base_of_arn
+        from airflow_distill.aws.promotion import live_host_name
+
         if flag(self.temporary):
             return host_name(self.workload, "candidate", f"{model_arn}:{run}")
         return live_host_name(self.workload, kind, base_of_arn(model_arn), wish)
 
     def _receipt(self, host: Host, wish: HostWish) -> dict[str, Any]:
+        from airflow_distill.stages.deployment.records import PROVISIONED
+
         price = wish.hourly_price * (host.units or 1) if wish.hourly_price else None
         return {
             "kind": "host",
@@ -399,6 +390,8 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
         return {"kind": "host_deleted", "v": 1, "workload": self.workload, "deleted": deleted, "left": left}
 
     def _ours(self, run: str) -> list[Host]:
+        from airflow_distill.aws.account import find_host, iter_hosts
+
         bedrock = self.gateways.bedrock
         found = {host.arn: host for host in iter_hosts(bedrock, self.workload)}
         said = receipt(self.host, "host")
@@ -415,6 +408,8 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
 
     def _delete(self, host: Host) -> str:
         """Delete one host; returns why it stays, empty when it is gone."""
+        from airflow_distill.aws.execute import delete_host
+
         if host.commitment != "none" and host.commitment_ends_at:
             return f"committed until {host.commitment_ends_at}"
         try:
@@ -457,6 +452,11 @@ class ReleaseOperator(HostWaitingOperator):
 
     def carry_out(self, context: Any, prepared: Prepared) -> dict[str, Any]:
         """Advance the release until it has ended."""
+        from airflow_distill.aws.execute import Execution, Pausing, Waiting
+        from airflow_distill.aws.promotion import heldout_reader
+        from airflow_distill.stages.deployment.ledger import Ledger
+        from airflow_distill.stages.deployment.plan import render
+
         store = store_for(self.gateways, self.root)
         entry = prepared.entry
         if entry is None:
@@ -499,6 +499,9 @@ class ReleaseOperator(HostWaitingOperator):
         return said
 
     def _receipt(self, prepared: Prepared, outcome: Outcome | None, live: Live | None) -> dict[str, Any]:
+        from airflow_distill.stages.deployment.ledger import Ledger
+        from airflow_distill.stages.deployment.records import PROVISIONED, pointer_name
+
         plan = prepared.plan
         ended = outcome is not None and outcome.outcome == "released"
         spec = plan.target.host if ended or live is None else live.target.host
@@ -611,6 +614,10 @@ class BedrockPromoteModelOperator(ReleaseOperator):
         self.plan_only = plan_only
 
     def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.aws.promotion import prepare, promotion_intent, rates_from, read_prices
+        from airflow_distill.stages.deployment.plan import render
+        from airflow_distill.stages.deployment.settings import bake_settings, host_wish, probe_settings
+
         decision = receipt(self.decision, "decision")
         if decision.get("verdict") != "promote":
             raise AirflowSkipException(f"The verdict is {decision.get('verdict')!r}; nothing is promoted.")
@@ -669,6 +676,10 @@ class BedrockRollbackModelOperator(ReleaseOperator):
         self.why = why
 
     def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.aws.promotion import prepare, rollback_intent
+        from airflow_distill.stages.deployment.ledger import Ledger
+        from airflow_distill.stages.deployment.plan import render
+
         store = store_for(self.gateways, self.root)
         intent = rollback_intent(
             Ledger(store, self.root, self.workload).read(),
@@ -739,6 +750,10 @@ class ReapUnusedOperator(DistillOperator):
         self.fail_if_found = fail_if_found
 
     def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.aws.promotion import read_prices
+        from airflow_distill.aws.reap import remove_finds, survey_account
+        from airflow_distill.stages.deployment.reap import ReapRules, render_finds
+
         gateways, store = self.gateways, store_for(self.gateways, self.root)
         table = read_prices(gateways, self.prices)
         finds = survey_account(
@@ -769,6 +784,8 @@ class ReapUnusedOperator(DistillOperator):
         return said
 
     def _receipt(self, finds: tuple[Find, ...], removed: set[str]) -> dict[str, Any]:
+        from airflow_distill.stages.deployment.reap import daily_total
+
         price, unknown = daily_total(finds)
         return {
             "kind": "reap",
@@ -819,6 +836,11 @@ class SmokeTestOperator(DistillOperator):
         self.smoke = smoke
 
     def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.aws.execute import probe_host
+        from airflow_distill.aws.promotion import heldout_reader
+        from airflow_distill.stages.deployment.ledger import Ledger
+        from airflow_distill.stages.deployment.settings import probe_settings
+
         settings = probe_settings(settings_of(self.smoke, {}))
         if settings is None:
             raise AirflowSkipException("The smoke test is turned off.")
@@ -849,6 +871,8 @@ class SmokeTestOperator(DistillOperator):
         }
 
     def _where(self) -> tuple[str, int]:
+        from airflow_distill.aws.account import read_pointer
+
         said = receipt(self.deployment, "deployment")
         if said.get("host_arn"):
             return str(said["host_arn"]), int(said["release"])
@@ -885,6 +909,9 @@ def settings_of(value: Any, default: Mapping[str, Any]) -> Mapping[str, Any] | N
 
 def _just_created(spec: HostSpec, arn: str, model_arn: str, tags: Mapping[str, str]) -> Host:
     """Return a host that the service accepted and does not show yet."""
+    from airflow_distill.aws.account import base_of_arn
+    from airflow_distill.stages.deployment.records import Host
+
     return Host(
         kind=spec.kind,
         arn=arn,

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
@@ -19,30 +19,13 @@ from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.digest import canonical_json, sha256_hex
-from airflow_distill.stages.evaluation.collect import (
-    AnswerCache,
-    Ask,
-    Collected,
-    Given,
-    Parameters,
-    Subject,
-    collect,
-    converse_messages,
-    evaluation_id,
-    read_answers,
-    read_examples,
-    write_answers,
-)
-from airflow_distill.stages.evaluation.collect_pacing import Pacer
-from airflow_distill.stages.evaluation.compare import score_answers
-from airflow_distill.stages.evaluation.prices import PriceTable
-from airflow_distill.stages.evaluation.records import Answer, Score, Scorecard
-from airflow_distill.stages.evaluation.report_costs import answers_usd
-from airflow_distill.stages.evaluation.scorers.registry import make_scorers
-from airflow_distill.stages.jobs.models import base_model_id
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.records import DatasetManifest, Example
+    from airflow_distill.stages.evaluation.collect import Ask, Collected, Given, Parameters, Subject
+    from airflow_distill.stages.evaluation.records import Answer, Score, Scorecard
 
 OWN_TRAFFIC = {"airflow-distill": "evaluation"}
 """Request metadata of our own calls, so that invocation logs can tell them from the product's."""
@@ -83,12 +66,16 @@ def require(receipt: Any, kind: str, argument: str) -> Mapping[str, Any]:
 
 def load_manifest(store: ObjectStore, dataset: Mapping[str, Any]) -> DatasetManifest:
     """Read the manifest that a dataset receipt names."""
+    from airflow_distill.stages.dataset.records import DatasetManifest
+
     data = read_checked(store, dataset["manifest_uri"], dataset.get("manifest_sha256"), "manifest")
     return DatasetManifest.from_json(json.loads(data))
 
 
 def load_heldout(store: ObjectStore, manifest: DatasetManifest) -> list[Example]:
     """Read the held-out examples of a dataset and check them against the manifest."""
+    from airflow_distill.stages.evaluation.collect import read_examples
+
     return read_examples(read_checked(store, manifest.heldout.uri, manifest.heldout.sha256, "held-out file"))
 
 
@@ -115,6 +102,7 @@ def batch_identity(model: str) -> str:
 
 def asker(runtime: RuntimeGateway, address: str) -> Ask:
     """Return a function that asks the model at an address through Converse."""
+    from airflow_distill.stages.evaluation.collect import Given, converse_messages
 
     def ask(example: Example, parameters: Parameters) -> Given:
         reply = runtime.converse(
@@ -142,6 +130,8 @@ class Contestant:
 
 def contestant(bedrock: BedrockGateway, role: str, address: str) -> Contestant:
     """Look up what is behind an address and name it for the evaluation."""
+    from airflow_distill.stages.evaluation.collect import Subject
+
     model = model_behind(bedrock, address)
     return Contestant(Subject(role, model, f"{host_kind(address)}|{model}"), address)
 
@@ -213,6 +203,8 @@ class CollectAnswersOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Collect role by role and return the receipt."""
+        from airflow_distill.stages.evaluation.collect import Parameters, evaluation_id, write_answers
+
         dataset = require(self.dataset, "dataset", "dataset")
         store = store_for(self.gateways, self.root)
         manifest = load_manifest(store, dataset)
@@ -251,6 +243,8 @@ class CollectAnswersOperator(DistillOperator):
         }
 
     def _contestants(self, manifest: DatasetManifest) -> list[Contestant]:
+        from airflow_distill.stages.jobs.models import base_model_id
+
         bedrock = self.gateways.bedrock
         found = [contestant(bedrock, "student", _address(self.host, "host"))]
         expected = self.job.get("custom_model_arn") if isinstance(self.job, Mapping) else None
@@ -275,6 +269,9 @@ class CollectAnswersOperator(DistillOperator):
         store: ObjectStore,
         folder: str,
     ) -> Collected:
+        from airflow_distill.stages.evaluation.collect import AnswerCache, collect
+        from airflow_distill.stages.evaluation.collect_pacing import Pacer
+
         collected = collect(
             examples,
             one.subject,
@@ -348,6 +345,8 @@ def _role(uri: str, data: bytes, one: Contestant, collected: Collected) -> dict[
 
 def load_answers(store: ObjectStore, receipt: Mapping[str, Any]) -> list[Answer]:
     """Read the stored answers of every role; the teacher's, which lie in the held-out file, are not among them."""
+    from airflow_distill.stages.evaluation.collect import read_answers
+
     answers: list[Answer] = []
     for role, entry in sorted(receipt["roles"].items()):
         if entry.get("source") == "logs":
@@ -361,6 +360,8 @@ def load_answers(store: ObjectStore, receipt: Mapping[str, Any]) -> list[Answer]
 
 def load_scores(store: ObjectStore, receipts: Sequence[Mapping[str, Any]]) -> list[Score]:
     """Read the scores that other tasks (a judge, a Bedrock evaluation job) have stored."""
+    from airflow_distill.stages.evaluation.records import Score
+
     scores: list[Score] = []
     for receipt in receipts:
         data = read_checked(store, receipt["scores_uri"], receipt.get("scores_sha256"), "file of scores")
@@ -431,6 +432,11 @@ class ScoreAnswersOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read, score, write the scorecard, return the receipt."""
+        from airflow_distill.stages.evaluation.compare import score_answers
+        from airflow_distill.stages.evaluation.prices import PriceTable
+        from airflow_distill.stages.evaluation.report_costs import answers_usd
+        from airflow_distill.stages.evaluation.scorers.registry import make_scorers
+
         answers = require(self.answers, "answers", "answers")
         dataset = require(self.dataset, "dataset", "dataset")
         if answers["dataset_id"] != dataset["dataset_id"]:

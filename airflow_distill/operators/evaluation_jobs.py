@@ -29,11 +29,7 @@ from airflow_distill.operators.jobs import run_tags
 from airflow_distill.remote.polling import Outcome
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
-from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.digest import sha256_hex
-from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, questions_of
-from airflow_distill.stages.evaluation.records import Answer
-from airflow_distill.stages.jobs.models import family
 from airflow_distill.stages.storage import ObjectStore, join_uri
 from airflow_distill.triggers.evaluation import (
     BedrockBatchInferenceCompletedTrigger,
@@ -41,7 +37,10 @@ from airflow_distill.triggers.evaluation import (
 )
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.records import Example
+    from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters
     from airflow_distill.stages.evaluation.jobs import EvaluationDataset, EvaluationJobSpec, Kind
+    from airflow_distill.stages.evaluation.records import Answer
 
 WAITING_FIELDS = (
     "wait_for_completion",
@@ -55,6 +54,8 @@ WAITING_FIELDS = (
 
 def teacher_answers(examples: Sequence[Example], model: str) -> list[Answer]:
     """Return the logged answers of the held-out examples as the teacher's."""
+    from airflow_distill.stages.evaluation.records import Answer
+
     return [Answer(e.id, "teacher", model, e.answer) for e in examples if e.answer is not None]
 
 
@@ -242,6 +243,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         )
 
     def _why(self, spec: EvaluationJobSpec) -> list[str]:
+        from airflow_distill.stages.jobs.models import family
+
         if not spec.evaluator or self.accept_same_family:
             return []
         dataset = require(self.dataset, "dataset", "dataset")
@@ -358,6 +361,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
 
     @property
     def _parameters(self) -> Parameters:
+        from airflow_distill.stages.evaluation.collect import Parameters
+
         return Parameters(self.max_tokens, self.temperature)
 
     @property
@@ -374,6 +379,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         return str(named)
 
     def _prepare(self) -> tuple[ObjectStore, AnswerCache, list[tuple[Example, int]]]:
+        from airflow_distill.stages.evaluation.collect import AnswerCache, questions_of
+
         store = store_for(self.gateways, self.root)
         manifest = load_manifest(store, require(self.dataset, "dataset", "dataset"))
         folder = join_uri(self.root, self.workload, "evaluations", "cache")
@@ -418,6 +425,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the job's answers and return the receipt; before the end it names only the job."""
         from airflow_distill.stages.evaluation.batch import read_batch_output
+        from airflow_distill.stages.evaluation.collect import Subject
 
         store, cache, asked = self._prepare()
         if not snapshot.ended:

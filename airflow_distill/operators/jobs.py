@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_distill.aws.customization import customization_wish
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import (
     ConfigurationError,
@@ -24,13 +23,13 @@ from airflow_distill.operators.base import DistillOperator, WaitingOperator, run
 from airflow_distill.remote.identity import copy_name, request_token, resource_tags, tag_list
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
-from airflow_distill.stages.jobs.records import CustomizationSpec, JobOutcome
-from airflow_distill.stages.jobs.request import require_valid
-from airflow_distill.stages.jobs.spec import make_spec
 from airflow_distill.triggers.jobs import (
     BedrockDistillationCompletedTrigger,
     BedrockModelCopyCompletedTrigger,
 )
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.jobs.records import CustomizationSpec
 
 
 def run_tags(
@@ -158,6 +157,8 @@ class BedrockDistillModelOperator(WaitingOperator):
 
     def spec(self, context: Any) -> CustomizationSpec:
         """Return what is wanted, from the rendered arguments."""
+        from airflow_distill.stages.jobs.spec import make_spec
+
         return make_spec(
             workload=self.workload,
             root=self.root,
@@ -178,6 +179,9 @@ class BedrockDistillModelOperator(WaitingOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Find, adopt or submit the job; then wait as asked."""
+        from airflow_distill.aws.customization import customization_wish
+        from airflow_distill.stages.jobs.request import require_valid
+
         spec = self.spec(context)
         require_valid(spec, allow_unlisted_pair=bool(self.allow_unlisted_pair))
         submission = self.buy_once(
@@ -209,6 +213,8 @@ class BedrockDistillModelOperator(WaitingOperator):
 
 def job_receipt(snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the job receipt from a snapshot and what was known when the job was submitted."""
+    from airflow_distill.stages.jobs.records import JobOutcome
+
     return JobOutcome.from_snapshot(
         snapshot,
         workload=str(carry.get("workload", "")),

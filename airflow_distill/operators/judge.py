@@ -23,17 +23,14 @@ from airflow_distill.operators.evaluation import (
     require,
     write_scores,
 )
-from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.digest import canonical_json, digest
-from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, collect
-from airflow_distill.stages.evaluation.collect_pacing import Pacer
-from airflow_distill.stages.evaluation.records import Answer
-from airflow_distill.stages.jobs.models import family
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.records import Example
     from airflow_distill.stages.evaluation.judge import AnswerAll, Judgement, Pair
     from airflow_distill.stages.evaluation.judge_standing import JudgeReport
+    from airflow_distill.stages.evaluation.records import Answer
 
 
 class JudgeAnswersOperator(DistillOperator):
@@ -96,6 +93,7 @@ class JudgeAnswersOperator(DistillOperator):
             report_on,
             run_controls,
         )
+        from airflow_distill.stages.jobs.models import family
 
         answers = require(self.answers, "answers", "answers")
         dataset = require(self.dataset, "dataset", "dataset")
@@ -127,6 +125,9 @@ class JudgeAnswersOperator(DistillOperator):
         return self._store(store, answers, judged, report)
 
     def _answer_all(self, store: ObjectStore, answers: Mapping[str, Any]) -> AnswerAll:
+        from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, collect
+        from airflow_distill.stages.evaluation.collect_pacing import Pacer
+
         parameters = Parameters(self.max_tokens, 0.0)
         subject = Subject("student", self.judge, f"judge|{self.judge}")
         folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache")

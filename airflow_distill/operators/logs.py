@@ -11,24 +11,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.stages.logs.harvest import (
-    DEFAULT_LIMIT,
-    Harvest,
-    ShardTask,
-    harvest_logs,
-    patience_for,
-    read_harvest,
-)
-from airflow_distill.stages.logs.metadata import MetadataFilter
-from airflow_distill.stages.logs.plan import HarvestPlan, read_plan, shard_of, window_folder, write_plan
-from airflow_distill.stages.logs.selection import Selection, Window
-from airflow_distill.stages.logs.source import cut_shards, iter_log_objects
+from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import ObjectStore, join_uri
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.logs.harvest import Harvest
+    from airflow_distill.stages.logs.metadata import MetadataFilter
+    from airflow_distill.stages.logs.selection import Selection, Window
 
 WEEK_START = "{{ (dag_run.run_after - macros.timedelta(days=7, hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
 WEEK_END = "{{ (dag_run.run_after - macros.timedelta(hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
@@ -40,6 +34,8 @@ It works for runs without a logical date, and the hour lets late records arrive,
 
 def metadata_filter(metadata: Any) -> MetadataFilter | None:
     """Read the `metadata` argument: the service's own shape, or plain pairs that must all match."""
+    from airflow_distill.stages.logs.metadata import MetadataFilter
+
     if not metadata:
         return None
     if isinstance(metadata, Mapping) and all(isinstance(value, str) for value in metadata.values()):
@@ -107,6 +103,10 @@ class PlanHarvestOperator(_LogsOperator):
 
     def work(self, context: Any) -> list[dict[str, Any]]:
         """List the window's objects, cut them, write the plan."""
+        from airflow_distill.stages.logs.plan import HarvestPlan, window_folder, write_plan
+        from airflow_distill.stages.logs.selection import Window
+        from airflow_distill.stages.logs.source import cut_shards, iter_log_objects
+
         window = Window.parse(self.window_start, self.window_end)
         overlap = timedelta(hours=float(self.overlap_hours))
         objects = iter_log_objects(self.store_for(self.logs), self.logs, window, overlap)
@@ -212,12 +212,16 @@ class HarvestLogsOperator(_LogsOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the window or one shard of it, write what was kept."""
+        from airflow_distill.stages.logs.plan import window_folder
+
         window, name, harvest = self._harvest_shard() if self.shard else self._harvest_window()
         folder = window_folder(self.root, self.workload, window)
         return write_harvest(self, harvest, window, join_uri(folder, f"{name}.jsonl.gz"))
 
     def selection(self, window: Window) -> Selection:
         """Return what the arguments ask for."""
+        from airflow_distill.stages.logs.selection import Selection
+
         return Selection(
             model=self.model,
             window=window,
@@ -229,6 +233,9 @@ class HarvestLogsOperator(_LogsOperator):
         )
 
     def _harvest_window(self) -> tuple[Window, str, Harvest]:
+        from airflow_distill.stages.logs.harvest import harvest_logs
+        from airflow_distill.stages.logs.selection import Window
+
         window = Window.parse(self.window_start, self.window_end)
         harvest = harvest_logs(
             self.store_for(self.logs),
@@ -244,6 +251,9 @@ class HarvestLogsOperator(_LogsOperator):
         return window, "harvest", harvest
 
     def _harvest_shard(self) -> tuple[Window, str, Harvest]:
+        from airflow_distill.stages.logs.harvest import ShardTask, patience_for
+        from airflow_distill.stages.logs.plan import read_plan, shard_of
+
         plan = read_plan(self.store_for(self.root), str(self.shard["plan"]))
         shard = shard_of(plan, self.shard)
         task = ShardTask(
@@ -272,6 +282,10 @@ class MergeHarvestOperator(_LogsOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the shard files, merge, write the merged one."""
+        from airflow_distill.stages.logs.harvest import read_harvest
+        from airflow_distill.stages.logs.plan import window_folder
+        from airflow_distill.stages.logs.selection import Window
+
         receipts = list(_receipts(self.harvests))
         windows = {tuple(receipt["window"]) for receipt in receipts}
         if len(windows) != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowSkipException
@@ -16,11 +16,10 @@ from airflow_distill.operators.decision import load_scorecard
 from airflow_distill.operators.evaluation import load_answers, load_heldout, load_manifest, require
 from airflow_distill.remote.identity import slug
 from airflow_distill.stages.digest import digest
-from airflow_distill.stages.evaluation.prices import PriceTable
-from airflow_distill.stages.evaluation.records import Scorecard
-from airflow_distill.stages.evaluation.report import ReportData, render_report
-from airflow_distill.stages.evaluation.report_costs import Forecast, run_bill
 from airflow_distill.stages.storage import ObjectStore, join_uri
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.evaluation.records import Scorecard
 
 
 class RenderReportOperator(DistillOperator):
@@ -77,6 +76,8 @@ class RenderReportOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read what there is, render, write."""
+        from airflow_distill.stages.evaluation.report import ReportData, render_report
+
         if self.evaluation is None:
             raise AirflowSkipException("evaluation: nothing was judged in this run")
         evaluation = require(self.evaluation, "evaluation", "evaluation")
@@ -116,6 +117,9 @@ class RenderReportOperator(DistillOperator):
         }
 
     def _bill(self, store: ObjectStore, scorecard: Scorecard) -> Mapping[str, Any] | None:
+        from airflow_distill.stages.evaluation.prices import PriceTable
+        from airflow_distill.stages.evaluation.report_costs import Forecast, run_bill
+
         if isinstance(self.bill, Mapping):
             return self.bill
         if not isinstance(self.dataset, Mapping):

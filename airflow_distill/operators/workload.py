@@ -10,38 +10,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_distill.aws.account import iter_hosts
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSmallError, ServiceNotFoundError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.logs import write_harvest
-from airflow_distill.stages.dataset.golden import read_golden
-from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.digest import keyed_hash, prompt_digest
-from airflow_distill.stages.evaluation.prices import (
-    Bill,
-    PriceTable,
-    RunPlan,
-    Traffic,
-    costs,
-    estimate,
-    serving,
-)
-from airflow_distill.stages.evaluation.records import Costs
-from airflow_distill.stages.jobs.models import base_model_id
-from airflow_distill.stages.logs.harvest import DEFAULT_LIMIT, salt_digest
-from airflow_distill.stages.logs.parse import Reading
-from airflow_distill.stages.logs.sample import Sample
-from airflow_distill.stages.logs.selection import Selection, Window
-from airflow_distill.stages.logs.shard_file import Harvest
+from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
-from airflow_distill.workload.prices import with_prices
 from airflow_distill.workload.spend import Spend, standing, total
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.evaluation.prices import Bill, PriceTable, RunPlan
+    from airflow_distill.stages.logs.shard_file import Harvest
 
 MOST_PAIRS = 15_000
 """To so many the service may grow a training set by synthesis, at the author's expense."""
@@ -65,6 +50,8 @@ class FindLiveModelOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the ledger."""
+        from airflow_distill.stages.deployment.ledger import Ledger
+
         store = store_for(self.gateways, self.root)
         history = Ledger(store, self.root, self.workload).read()
         live = history.live()
@@ -133,6 +120,12 @@ class ReadPromptsOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read, sample, write the shard file."""
+        from airflow_distill.stages.jobs.models import base_model_id
+        from airflow_distill.stages.logs.harvest import salt_digest
+        from airflow_distill.stages.logs.sample import Sample
+        from airflow_distill.stages.logs.selection import Selection, Window
+        from airflow_distill.stages.logs.shard_file import Harvest
+
         end = Window.parse("1970-01-01T00:00:00Z", self.window_end).end
         start = (datetime.fromisoformat(end) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         window = Window.parse(start, end)
@@ -155,6 +148,10 @@ class ReadPromptsOperator(DistillOperator):
         return write_harvest(self, harvest, window, join_uri(folder, "prompts.jsonl.gz"))
 
     def _take(self, harvest: Harvest, line: bytes, number: int, salt: str, timestamp: str) -> None:
+        from airflow_distill.stages.dataset.golden import read_golden
+        from airflow_distill.stages.jobs.models import base_model_id
+        from airflow_distill.stages.logs.parse import Reading
+
         if not line.strip():
             harvest.skips["blank"] += 1
             return
@@ -285,6 +282,9 @@ class CheckBudgetOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Estimate, hold against the caps, claim the money."""
+        from airflow_distill.stages.evaluation.prices import estimate
+        from airflow_distill.workload.prices import with_prices
+
         store = store_for(self.gateways, self.root)
         dataset = dict(self.dataset)
         manifest = json.loads(store.read(dataset["manifest_uri"]))
@@ -320,6 +320,8 @@ class CheckBudgetOperator(DistillOperator):
         return receipt
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
+        from airflow_distill.stages.evaluation.prices import RunPlan
+
         tokens_in, tokens_out = mean_tokens((manifest.get("profile") or {}).get("train") or {})
         train = int(dataset["train_records"])
         on_demand = self.host_kind == "custom-model-deployment"
@@ -341,6 +343,9 @@ class CheckBudgetOperator(DistillOperator):
 
     def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any]:
         """Return what the decision may ask about money; without a forecast only the run's own cost is known."""
+        from airflow_distill.stages.evaluation.prices import Traffic, costs, serving
+        from airflow_distill.stages.evaluation.records import Costs
+
         if not self.input_tokens_per_day or not self.output_tokens_per_day:
             return Costs(run_usd=most.total_usd, host_kind=plan.host_kind, priced_at=table.date).to_json()
         tokens_in, tokens_out = float(self.input_tokens_per_day), float(self.output_tokens_per_day)
@@ -372,6 +377,8 @@ class CheckBudgetOperator(DistillOperator):
 
 def price_table(store: ObjectStore, uri: str | None) -> PriceTable:
     """Return the packaged price table, or the one at a URI or path."""
+    from airflow_distill.stages.evaluation.prices import PriceTable
+
     if not uri:
         return PriceTable.load()
     try:
@@ -452,6 +459,8 @@ class CheckLifecycleOperator(DistillOperator):
         return told(self, context, receipt, warnings)
 
     def _look(self, model: str) -> dict[str, Any]:
+        from airflow_distill.stages.jobs.models import base_model_id
+
         name = base_model_id(model)
         try:
             lifecycle = self.gateways.bedrock.get_foundation_model(name).get("modelLifecycle") or {}
@@ -503,6 +512,8 @@ class CheckCommitmentsOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """List the workload's hosts."""
+        from airflow_distill.aws.account import iter_hosts
+
         now = wall_clock()
         hosts, warnings = [], []
         for host in iter_hosts(self.gateways.bedrock, self.workload):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -20,10 +20,11 @@ from airflow_distill.errors import DistillError, StateError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.operators.base import airflow_errors, wall_clock, with_retry_defaults
 from airflow_distill.operators.logs import metadata_filter
-from airflow_distill.stages.logs.fresh import Fresh, bytes_worth_reading, count_fresh
-from airflow_distill.stages.logs.selection import Selection
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 from airflow_distill.triggers.logs import LogsGrownTrigger
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.logs.fresh import Fresh
 
 
 class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
@@ -107,6 +108,9 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
 
     def count(self) -> Fresh:
         """Count what is there now."""
+        from airflow_distill.stages.logs.fresh import count_fresh
+        from airflow_distill.stages.logs.selection import Selection
+
         selection = Selection(
             model=self.model,
             metadata=metadata_filter(self.metadata),
@@ -163,6 +167,8 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
         return fresh.usable >= int(self.at_least)
 
     def _count_or_defer(self, deadline: str | None) -> dict[str, Any]:
+        from airflow_distill.stages.logs.fresh import bytes_worth_reading
+
         with airflow_errors():
             fresh = self.count()
         if self._is_enough(fresh):

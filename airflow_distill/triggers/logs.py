@@ -13,14 +13,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_distill.errors import DistillError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
-from airflow_distill.stages.logs.fresh import Listed, look_at_listing
 from airflow_distill.stages.storage import LocalStore, ObjectStore
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.logs.fresh import Listed
 
 REFUSALS_IN_A_ROW = 5
 LONGEST_PAUSE = 3600.0
@@ -103,6 +105,8 @@ class LogsGrownTrigger(BaseTrigger):
         yield TriggerEvent(await self._wait())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, Any]:
+        from airflow_distill.stages.logs.fresh import Listed, look_at_listing
+
         failures = refusals = 0
         seen = Listed(0, 0)
         store: ObjectStore | None = None

@@ -20,6 +20,7 @@ from airflow_distill.stages.deployment.records import (
     Traffic,
 )
 from airflow_distill.stages.deployment.times import iso_or_none
+from airflow_distill.stages.deployment.values import flag, number, whole
 
 _ALIASES: Mapping[str, str] = {
     "pt": "provisioned-throughput",
@@ -27,36 +28,6 @@ _ALIASES: Mapping[str, str] = {
     "cmd": "custom-model-deployment",
     "on-demand": "custom-model-deployment",
 }
-
-
-def number(value: Any, name: str) -> float | None:
-    """Read a number, or None for nothing.
-
-    :raises ConfigurationError: the value is not a number.
-    """
-    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"deployment: {name} is {value!r}, not a number.", hint=f"State {name} as a number."
-        ) from None
-
-
-def whole(value: Any, name: str) -> int | None:
-    """Read a whole number, or None for nothing."""
-    read = number(value, name)
-    if read is not None and read != int(read):
-        raise ConfigurationError(
-            f"deployment: {name} is {value!r}, not a whole number.", hint=f"Round {name}."
-        )
-    return None if read is None else int(read)
-
-
-def flag(value: Any) -> bool:
-    """Read a yes or no; only plain words of yes are yes."""
-    return value.strip().lower() in {"true", "yes", "1"} if isinstance(value, str) else bool(value)
 
 
 def host_wish(

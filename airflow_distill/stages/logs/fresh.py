@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_distill.stages.logs.harvest import harvest_logs
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import ObjectStore
@@ -71,6 +70,8 @@ def count_fresh(
     store: ObjectStore, logs: str, selection: Selection, since: str, now: datetime, at_least: int
 ) -> Fresh:
     """Read the logs since a moment and count distinct usable prompts of the selection, up to `at_least`."""
+    from airflow_distill.stages.logs.harvest import harvest_logs  # reads; who only lists does not load it
+
     window = window_since(since, now)
     if window is None:
         return Fresh(since, since, 0, 0, Listed(0, 0))

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, cast
 
 from airflow_distill.errors import LogFormatError
+from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.logs.processes import harvest_in_processes
-from airflow_distill.stages.logs.reader import DEFAULT_LIMIT, Patience, Progress, ShardTask, salt_digest
+from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask, salt_digest
 from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.shard_file import Harvest, HarvestCounts

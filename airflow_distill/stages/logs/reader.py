@@ -14,6 +14,7 @@ from typing import BinaryIO
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory, line_spans
 from airflow_distill.stages.logs.fingerprint import Fingerprints
+from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.logs.parse import LogReader, Reading
 from airflow_distill.stages.logs.prefilter import build_prefilter
 from airflow_distill.stages.logs.reasons import SkipReason
@@ -24,9 +25,6 @@ from airflow_distill.stages.logs.source import Shard, sibling_body
 from airflow_distill.stages.logs.streams import open_ahead
 from airflow_distill.stages.logs.unusable import Unusable
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore
-
-DEFAULT_LIMIT = 20_000
-"""A third more than Bedrock takes, so that curation has something to drop."""
 
 Progress = Callable[[int, int], None]
 """Called with (stored bytes done, all stored bytes)."""
