@@ -14,18 +14,17 @@ from airflow_distill.sandbox.failures import ServiceError, conflict, validation
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
-    arn,
     contains,
     created_within,
     need,
     page,
     read_problem,
-    remember_token,
     replayed,
     role_is_trusted,
     tags_of,
     write_problem,
 )
+from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
 from airflow_distill.sandbox.operations.runtime import (
     Host,
@@ -82,16 +81,16 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         if world.neighbours.bucket_region(bucket) is None:
             raise validation(f"The specified bucket does not exist: {bucket}")
     now = world.clock.now()
-    made = arn(call, f"model-invocation-job/{world.store.new_id(call.region, call['jobName'])}")
+    made = new_arn(world, call, "model-invocation-job", call["jobName"])
     hours = call.get("timeoutDurationInHours", 24)
-    job = Resource(
+    job = add_created(
+        world,
+        state,
+        call,
         kind=BATCH,
         arn=made,
         name=call["jobName"],
-        region=call.region,
         created=now,
-        serial=world.store.next_serial(),
-        life=world.new_life(BATCH, call.operation, call["jobName"]),
         record={
             "jobArn": made,
             "jobName": call["jobName"],
@@ -109,10 +108,8 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             "modelInvocationType": call.get("modelInvocationType", "InvokeModel"),
         },
         hidden={"base": host.base.id, "custom": host.billing == "deployment"},
+        tags=tags,
     )
-    state.add(job)
-    state.tags[made] = tags
-    remember_token(state, call, made)
     start(world, state, job)
     return {"jobArn": made}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_distill.sandbox.failures import not_found, quota_exceeded, too_many_tags, validation
 from airflow_distill.sandbox.neighbours import Location
-from airflow_distill.sandbox.store import ACCOUNT, RegionState, Replay, Resource
+from airflow_distill.sandbox.store import ACCOUNT, RegionState, Resource
 from airflow_distill.sandbox.world import Call, World
 
 
@@ -34,12 +34,6 @@ def replayed(world: World, state: RegionState, call: Call) -> str | None:
         raise validation("The client request token was already used with different parameters.")
     call.replayed = True
     return replay.arn
-
-
-def remember_token(state: RegionState, call: Call, made: str) -> None:
-    token = call.get("clientRequestToken")
-    if token is not None:
-        state.replays[(call.operation, token)] = Replay(call.digest(), made)
 
 
 def taken(state: RegionState, kind: str, name: str, message: str, *, for_ever: bool = False) -> None:

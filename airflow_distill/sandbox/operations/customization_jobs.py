@@ -17,14 +17,12 @@ from airflow_distill.sandbox.failures import conflict, unsupported, validation
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
-    arn,
     contains,
     created_within,
     may,
     need,
     page,
     read_problem,
-    remember_token,
     replayed,
     role_is_trusted,
     tags_of,
@@ -32,6 +30,7 @@ from airflow_distill.sandbox.operations.checks import (
     within_quota,
     write_problem,
 )
+from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import add_model
 from airflow_distill.sandbox.store import JOB, MODEL, RegionState, Resource
 from airflow_distill.sandbox.students import Fit, fit
@@ -100,18 +99,16 @@ def create_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     )
     within_quota(len(state.of_kind(MODEL)) + 1, world.quotas["custom-models"], "custom models")
 
-    made = arn(
-        call, f"model-customization-job/{student.id}/{world.store.new_id(call.region, call['jobName'])}"
-    )
+    made = new_arn(world, call, f"model-customization-job/{student.id}", call["jobName"])
     now = world.clock.now()
-    job = Resource(
+    job = add_created(
+        world,
+        state,
+        call,
         kind=JOB,
         arn=made,
         name=call["jobName"],
-        region=call.region,
         created=now,
-        serial=world.store.next_serial(),
-        life=world.new_life(JOB, call.operation, call["jobName"]),
         record={
             "jobArn": made,
             "jobName": call["jobName"],
@@ -133,10 +130,8 @@ def create_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             "customizationConfig": call.get("customizationConfig"),
         },
         hidden={"base": student.id, "model_tags": call.get("customModelTags") or [], "caller": call.caller},
+        tags=job_tags,
     )
-    state.add(job)
-    state.tags[made] = job_tags
-    remember_token(state, call, made)
     start(world, job)
     return {"jobArn": made}
 

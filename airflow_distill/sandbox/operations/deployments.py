@@ -9,17 +9,16 @@ from airflow_distill.sandbox.catalogue import catalogue
 from airflow_distill.sandbox.failures import conflict, not_found, validation
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
-    arn,
     contains,
     created_within,
     need,
     page,
-    remember_token,
     replayed,
     tags_of,
     taken,
     within_quota,
 )
+from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
 from airflow_distill.sandbox.store import DEPLOYMENT, MODEL, RegionState, Resource
 from airflow_distill.sandbox.world import Call, World
@@ -48,15 +47,15 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         world.quotas["custom-model-deployments-creating"],
         "custom model deployments in progress",
     )
-    made = arn(call, f"custom-model-deployment/{world.store.new_id(call.region, name)}")
-    deployment = Resource(
+    made = new_arn(world, call, "custom-model-deployment", name)
+    add_created(
+        world,
+        state,
+        call,
         kind=DEPLOYMENT,
         arn=made,
         name=name,
-        region=call.region,
         created=now,
-        serial=world.store.next_serial(),
-        life=world.new_life(DEPLOYMENT, call.operation, name),
         record={
             "customModelDeploymentArn": made,
             "modelDeploymentName": name,
@@ -67,10 +66,8 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             "description": call.get("description"),
         },
         hidden={"base": model.hidden["base"]},
+        tags=tags,
     )
-    state.add(deployment)
-    state.tags[made] = tags
-    remember_token(state, call, made)
     return {"customModelDeploymentArn": made}
 
 

@@ -15,18 +15,17 @@ from airflow_distill.sandbox.failures import ServiceError, conflict, unsupported
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
-    arn,
     contains,
     created_within,
     need,
     page,
     read_problem,
-    remember_token,
     replayed,
     role_is_trusted,
     tags_of,
     write_problem,
 )
+from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
 from airflow_distill.sandbox.operations.runtime import Host, Said, host_of, say
 from airflow_distill.sandbox.store import EVALUATION, RegionState, Resource
@@ -69,15 +68,15 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     role_is_trusted(world, call, call["roleArn"])
     tags = tags_of(world, call, "jobTags")
     now = world.clock.now()
-    made = arn(call, f"evaluation-job/{world.store.new_id(call.region, call['jobName'])}")
-    job = Resource(
+    made = new_arn(world, call, "evaluation-job", call["jobName"])
+    job = add_created(
+        world,
+        state,
+        call,
         kind=EVALUATION,
         arn=made,
         name=call["jobName"],
-        region=call.region,
         created=now,
-        serial=world.store.next_serial(),
-        life=world.new_life(EVALUATION, call.operation, call["jobName"]),
         record={
             "jobArn": made,
             "jobName": call["jobName"],
@@ -94,10 +93,8 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             "lastModifiedTime": now,
         },
         hidden={"source": source, "judge": judge.identifier if judge else None},
+        tags=tags,
     )
-    state.add(job)
-    state.tags[made] = tags
-    remember_token(state, call, made)
     _start(world, job, host, judge)
     return {"jobArn": made}
 

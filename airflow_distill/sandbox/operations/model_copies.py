@@ -13,11 +13,11 @@ from airflow_distill.sandbox.operations.checks import (
     created_within,
     need,
     page,
-    remember_token,
     replayed,
     tags_of,
     taken,
 )
+from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import put_model, settle_jobs
 from airflow_distill.sandbox.store import ACCOUNT, COPY, MODEL, RegionState, Resource
 from airflow_distill.sandbox.world import Call, World
@@ -46,15 +46,15 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     tags_of(world, call, "targetModelTags")
     now = world.clock.now()
     name = call["targetModelName"]
-    made = arn(call, f"model-copy-job/{world.store.new_id(call.region, name)}")
-    job = Resource(
+    made = new_arn(world, call, "model-copy-job", name)
+    job = add_created(
+        world,
+        state,
+        call,
         kind=COPY,
         arn=made,
         name=f"{name} {made[-12:]}",
-        region=call.region,
         created=now,
-        serial=world.store.next_serial(),
-        life=world.new_life(COPY, call.operation, name),
         record={
             "jobArn": made,
             "status": "InProgress",
@@ -69,8 +69,6 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         },
         hidden={"base": base},
     )
-    state.add(job)
-    remember_token(state, call, made)
     return {"jobArn": made}
 
 

@@ -9,17 +9,16 @@ from airflow_distill.sandbox.catalogue import catalogue
 from airflow_distill.sandbox.failures import conflict, not_found, validation
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
-    arn,
     contains,
     created_within,
     need,
     page,
-    remember_token,
     replayed,
     tags_of,
     taken,
     within_quota,
 )
+from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
 from airflow_distill.sandbox.store import MODEL, THROUGHPUT, RegionState, Resource
 from airflow_distill.sandbox.world import Call, World
@@ -42,7 +41,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     )
     tags = tags_of(world, call, "tags")
     _check_units(world, state, call)
-    made = arn(call, f"provisioned-model/{world.store.new_id(call.region, call['provisionedModelName'])}")
+    made = new_arn(world, call, "provisioned-model", call["provisionedModelName"])
     now = world.clock.now()
     record: dict[str, Any] = {
         "provisionedModelArn": made,
@@ -59,20 +58,18 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     }
     if call.get("commitmentDuration"):
         record["commitmentExpirationTime"] = now + _TERMS[call["commitmentDuration"]]
-    throughput = Resource(
+    add_created(
+        world,
+        state,
+        call,
         kind=THROUGHPUT,
         arn=made,
         name=call["provisionedModelName"],
-        region=call.region,
         created=now,
-        serial=world.store.next_serial(),
-        life=world.new_life(THROUGHPUT, call.operation, call["provisionedModelName"]),
         record=record,
         hidden={"base": base},
+        tags=tags,
     )
-    state.add(throughput)
-    state.tags[made] = tags
-    remember_token(state, call, made)
     return {"provisionedModelArn": made}
 
 
