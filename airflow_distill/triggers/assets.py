@@ -23,6 +23,7 @@ from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import LocalStore, ObjectStore
+from airflow_distill.triggers.threads import in_thread
 from airflow_distill.workload.traffic import CallReader, Snapshot, Watermark, add, count_object, hours_of
 
 STATE_KEY = "airflow_distill.watermark"
@@ -172,8 +173,8 @@ class FreshLogsTrigger(BaseEventTrigger):
         while True:
             try:
                 if prefix is None:
-                    prefix = await asyncio.to_thread(trigger.open_prefix)
-                snapshot = await asyncio.to_thread(prefix.look, datetime.now(UTC))
+                    prefix = await in_thread(trigger.open_prefix)
+                snapshot = await in_thread(prefix.look, datetime.now(UTC))
             except Exception as error:
                 prefix = None if not isinstance(error, ServiceAccessError) else prefix
                 pause = min(pause * 2, max(LONGEST_PAUSE, float(trigger.check_every)))

@@ -38,6 +38,7 @@ from airflow_distill.remote.polling import (
 )
 from airflow_distill.remote.records import Kind
 from airflow_distill.triggers.poller import PollKey, subscribe
+from airflow_distill.triggers.threads import in_thread
 
 OnDeadline = Literal["leave", "stop"]
 
@@ -87,6 +88,8 @@ class RemoteWorkTrigger(BaseTrigger):
     settle_seconds: ClassVar[float] = 5.0
     """The event is held back so long after the wait began. Airflow 3.3.2's scheduler takes a task that resumes before the
     executor's report of its deferral was read for one that died, and retries it (seen on a busy two-core machine)."""
+    ask_ahead_after: ClassVar[float] = 30.0
+    shortest_last_look: ClassVar[float] = 5.0
 
     def __init__(
         self,
@@ -204,8 +207,15 @@ class RemoteWorkTrigger(BaseTrigger):
         return Look(aimed_at(look.snapshot, self.expect_model_arn)) if look.snapshot else look
 
     async def _last_look(self) -> Look:
-        """Look once more when the deadline has come: what ended in time counts as ended."""
-        return await asyncio.to_thread(look_once, lambda: WORK[self.kind].look(self.gateway(), self.arn))
+        """Look once more when the deadline has come: what ended in time counts as ended.
+
+        A service that hangs does not move the deadline by more than an interval.
+        """
+        look = in_thread(look_once, lambda: WORK[self.kind].look(self.gateway(), self.arn))
+        try:
+            return await asyncio.wait_for(look, max(self.poll_interval, self.shortest_last_look))
+        except TimeoutError:
+            return Look(trouble=Trouble("transient", "", "no answer in time"))
 
     async def _after_deadline(self, outcome: Outcome) -> Outcome:
         if self.on_deadline != "stop":
@@ -219,7 +229,7 @@ class RemoteWorkTrigger(BaseTrigger):
             return False
         for attempt in range(attempts):
             try:
-                await asyncio.to_thread(lambda: stop(self.gateway(), self.arn))
+                await in_thread(lambda: stop(self.gateway(), self.arn))
             except Exception as error:
                 self.log.warning("Stopping %s failed: %s", self.arn, error)
                 await asyncio.sleep(pause * 2**attempt)
@@ -247,15 +257,19 @@ class RemoteWorkTrigger(BaseTrigger):
             self.log.info("The task is %s: leaving %s alone.", state or "in no known state", self.arn)
 
     def _ready_for_kill(self) -> None:
-        """Ask for a task's state once in this triggerer, long before it matters.
+        """Ask for a task's state once in this triggerer, long before it matters, but not while it starts.
 
-        The first question makes Airflow build its API inside the triggerer, which takes seconds; in `on_kill` they would
-        be missing.
+        The first question makes Airflow build its API inside the triggerer, which takes seconds (27 s on a busy machine);
+        in `on_kill` they would be missing. Meanwhile the triggerer neither reports that it lives nor ends when told.
         """
         loop = asyncio.get_running_loop()
         if self.cancel_on_kill and self.task_instance is not None and loop not in _READIED:
             _READIED.add(loop)
-            _kept(self._task_state())
+            _kept(self._ask_ahead())
+
+    async def _ask_ahead(self) -> None:
+        await asyncio.sleep(self.ask_ahead_after)
+        await self._task_state()
 
     async def _task_state(self) -> str | None:
         """Return the task's state as Airflow's database has it now; None when there is none or it cannot be read."""

@@ -20,6 +20,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_distill.errors import DistillError
 from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.stages.storage import LocalStore, ObjectStore
+from airflow_distill.triggers.threads import in_thread
 
 if TYPE_CHECKING:
     from airflow_distill.stages.logs.fresh import Listed
@@ -113,8 +114,8 @@ class LogsGrownTrigger(BaseTrigger):
         while True:
             try:
                 if store is None:
-                    store = await asyncio.to_thread(self.store)
-                seen = await asyncio.to_thread(look_at_listing, store, self.logs, self.since, self.now())
+                    store = await in_thread(self.store)
+                seen = await in_thread(look_at_listing, store, self.logs, self.since, self.now())
             except Exception as error:
                 failures += 1
                 refusals = refusals + 1 if _is_refusal(error) else 0

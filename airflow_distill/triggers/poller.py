@@ -33,6 +33,7 @@ from airflow_distill.aws.remote_work import WORK, RemoteWork
 from airflow_distill.errors import ServiceAccessError
 from airflow_distill.remote.polling import Look, Trouble, look_once, next_pause, parse_time
 from airflow_distill.remote.records import JobSnapshot, Kind
+from airflow_distill.triggers.threads import in_thread
 
 LIST_FROM = 3
 """Below so many pieces of work a tick asks for each by itself; it costs no more than a list and tells more."""
@@ -161,7 +162,7 @@ class Poller:
         waiters = self._by_arn()
         try:
             if self._bedrock is None:
-                self._bedrock = await asyncio.to_thread(self._build)
+                self._bedrock = await in_thread(self._build)
             bedrock = self._bedrock
         except Exception as error:
             self._tell_all(Look(trouble=Trouble.from_error(error)))
@@ -183,7 +184,7 @@ class Poller:
         if dated:
             since = min(w.since for arn in dated for w in waiters[arn] if w.since is not None) - LIST_MARGIN
             try:
-                seen = await asyncio.to_thread(self._list, bedrock, since, dated)
+                seen = await in_thread(self._list, bedrock, since, dated)
             except ServiceAccessError:
                 self._list_after = self.ticks + RECHECK_TICKS
             except Exception as error:
@@ -230,7 +231,7 @@ class Poller:
     ) -> bool:
         """Get each by itself, telling in portions; stops at the first sign that the service is in trouble."""
         for start in range(0, len(arns), 10):
-            looks = await asyncio.to_thread(self._get_some, bedrock, arns[start : start + 10])
+            looks = await in_thread(self._get_some, bedrock, arns[start : start + 10])
             for arn, look in looks.items():
                 self._tell(waiters[arn], look)
             if any(look.trouble and look.trouble.kind == "transient" for look in looks.values()):

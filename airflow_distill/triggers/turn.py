@@ -17,6 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.compat import is_run_active
 from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.triggers.threads import in_thread
 from airflow_distill.workload.turn import IsActive, Runner, Turns
 
 
@@ -113,9 +114,9 @@ class TurnFreeTrigger(BaseTrigger):
         while True:
             try:
                 if turns is None:
-                    turns = await asyncio.to_thread(self.turns)
+                    turns = await in_thread(self.turns)
                 is_active = active_seen_from(self.runner, self.log)
-                if await asyncio.to_thread(turns.waits_for, self.runner, self.order, is_active) is None:
+                if await in_thread(turns.waits_for, self.runner, self.order, is_active) is None:
                     return "free"
             except Exception as error:
                 self.log.warning("The turns cannot be read (%s); asking again.", type(error).__name__)

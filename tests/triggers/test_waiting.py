@@ -6,7 +6,9 @@ import asyncio
 import importlib
 import json
 import random
+import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +151,20 @@ def test_the_deadline_is_honoured_while_the_service_is_away():
     assert event["status"] == "timeout"
 
 
+def test_a_service_that_hangs_does_not_hold_the_deadline_up(monkeypatch):
+    monkeypatch.setattr(Wait, "shortest_last_look", 0.2)
+    bedrock, back = FakeBedrock(), threading.Event()
+    arn = bedrock.add("job")
+
+    def hang(method: str) -> None:
+        back.wait(50)
+
+    bedrock.fail = hang
+    event = run(wait(bedrock, arn, deadline=iso(datetime.now(UTC))))
+    assert (event["status"], back.is_set()) == ("timeout", False)
+    back.set()
+
+
 def test_a_job_that_ended_just_before_the_deadline_is_a_success():
     bedrock = FakeBedrock()
     arn = bedrock.add("job")
@@ -270,6 +286,34 @@ def test_a_kill_does_nothing_unless_asked_to():
     trigger.state = "failed"
     kill(trigger)
     assert bedrock.count("stop") == 0
+
+
+def test_a_triggerer_is_asked_for_a_state_once_and_not_while_it_starts(monkeypatch):
+    asked: list[str] = []
+
+    class Asking(Wait):
+        ask_ahead_after = 0.3
+
+        async def _task_state(self):
+            asked.append(self.arn)
+            return await super()._task_state()
+
+    async def waits() -> list[int]:
+        triggers = [Asking(arn, poll_interval=0.02, cancel_on_kill=True) for arn in bedrock.jobs]
+        tasks = []
+        for trigger in triggers:
+            trigger.bedrock, trigger.task_instance = bedrock, SimpleNamespace(task_id="t")
+            tasks.append(asyncio.create_task(events(trigger)))
+        counts = []
+        for pause in (0.1, 0.6):
+            await asyncio.sleep(pause)
+            counts.append(len(asked))
+        for task in tasks:
+            task.cancel()
+        return counts
+
+    bedrock = FakeBedrock(jobs=3)
+    assert asyncio.run(waits()) == [0, 1]
 
 
 def test_without_a_task_the_state_is_unknown():
