@@ -108,6 +108,7 @@ RoleArn = Annotated[
     str, AfterValidator(_check_role), Field(examples=["arn:aws:iam::111122223333:role/distill"])
 ]
 Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+PartShare = Annotated[float, Field(ge=0.0, lt=1.0, strict=True)]
 Dollars = Annotated[float, Field(gt=0, strict=True)]
 Count = Annotated[int, Field(strict=True)]
 PriceItem = Literal[
@@ -332,15 +333,38 @@ class Policy(Settings):
         strict=True,
         description="chance of promoting a student that violates a condition",
     )
+    power: float = Field(
+        default=0.8,
+        ge=0.5,
+        lt=0.999,
+        strict=True,
+        description="chance of seeing a good student, for the number of prompts that an inconclusive verdict asks for",
+    )
     looks: Count = Field(default=1, ge=1, description="how often one student may be judged on a growing set")
     min_items: Count = Field(default=100, ge=30, description="fewer judged prompts than this promote nothing")
+    min_slice_items: Count = Field(
+        default=30, ge=20, description="a slice with fewer judged prompts is shown and stops nothing"
+    )
     beat_untuned: bool = Field(default=True, description="it must be better than the untuned student")
     guard_slices: bool = Field(default=True, description="evidence that one slice is worse stops a promotion")
+    require_golden: bool = Field(
+        default=False, description="every judged prompt must have an answer that people gave"
+    )
+    max_missing_share: PartShare = Field(
+        default=0.0,
+        description="share of the prompts that may lack a score of the student or of whom it is compared with",
+    )
+    max_error_share: PartShare = Field(
+        default=0.02, description="share of a model's answers that may have failed"
+    )
     max_p95_latency_ms: Dollars | None = Field(
         default=None, description="95th percentile of its answers, at most"
     )
     max_run_usd: Dollars | None = Field(default=None, description="what the run may have cost")
     max_monthly_usd: Dollars | None = Field(default=None, description="what a month of the student may cost")
+    require_break_even: bool = Field(
+        default=False, description="the student must be cheaper than the teacher at the forecast traffic"
+    )
     max_payback_days: Dollars | None = Field(
         default=None, description="break-even must come within so many days"
     )

@@ -611,10 +611,16 @@ def policy(workload: Workload) -> dict[str, Any]:
     return {
         "metrics": rules,
         "alpha": given.alpha,
+        "power": given.power,
         "looks": given.looks,
         "min_items": given.min_items,
+        "min_slice_items": given.min_slice_items,
         "beat_untuned": given.beat_untuned,
         "guard_slices": given.guard_slices,
+        "require_golden": given.require_golden,
+        "max_missing_share": given.max_missing_share,
+        "max_error_share": given.max_error_share,
+        "require_break_even": given.require_break_even,
         **_given(
             max_p95_latency_ms=given.max_p95_latency_ms,
             max_run_usd=given.max_run_usd,
