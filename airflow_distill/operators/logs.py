@@ -20,6 +20,7 @@ from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.redact import Redaction
     from airflow_distill.stages.logs.harvest import Harvest
     from airflow_distill.stages.logs.metadata import MetadataFilter
     from airflow_distill.stages.logs.selection import Selection, Window
@@ -41,6 +42,19 @@ def metadata_filter(metadata: Any) -> MetadataFilter | None:
     if isinstance(metadata, Mapping) and all(isinstance(value, str) for value in metadata.values()):
         return MetadataFilter.from_pairs(metadata)
     return MetadataFilter.from_json(metadata)
+
+
+def redaction_of(redact: bool, detectors: Sequence[str]) -> Redaction | None:
+    """Return how the arguments `redact` and `detectors` say to redact; None for not at all.
+
+    :raises ConfigurationError: a detector cannot be imported.
+    """
+    from airflow_distill.stages.dataset.redact import Redaction, load_detectors
+
+    if not redact:
+        return None
+    load_detectors(tuple(detectors))
+    return Redaction(tuple(detectors))
 
 
 class _LogsOperator(DistillOperator):
@@ -147,6 +161,9 @@ class HarvestLogsOperator(_LogsOperator):
     :param limit: the most distinct prompts to keep (templated).
     :param answer_rule: which answer of a prompt asked more than once: `latest`, `first` or `most_frequent` (templated).
     :param overlap_hours: how long after the window's end records may still be delivered (templated).
+    :param redact: replace secrets and common identifiers before anything is written, as curation does; give both tasks the
+        same setting.
+    :param detectors: import paths of more detectors, `package.module:function`, as in curation's settings.
     :param shard: one ticket of `PlanHarvestOperator`, for mapped tasks; the plan's window then counts (templated).
     """
 
@@ -189,6 +206,8 @@ class HarvestLogsOperator(_LogsOperator):
         limit: Any = DEFAULT_LIMIT,
         answer_rule: str = "latest",
         overlap_hours: Any = 3,
+        redact: bool = True,
+        detectors: Sequence[str] = (),
         shard: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -208,6 +227,8 @@ class HarvestLogsOperator(_LogsOperator):
         self.limit = limit
         self.answer_rule = answer_rule
         self.overlap_hours = overlap_hours
+        self.redact = redact
+        self.detectors = detectors
         self.shard = shard
 
     def work(self, context: Any) -> dict[str, Any]:
@@ -244,6 +265,7 @@ class HarvestLogsOperator(_LogsOperator):
             salt=self.salt or self.workload,
             limit=int(self.limit),
             answer_rule=self.answer_rule,
+            redact=redaction_of(self.redact, self.detectors),
             overlap=timedelta(hours=float(self.overlap_hours)),
             now=wall_clock(),
             pause=time.sleep,
@@ -257,7 +279,11 @@ class HarvestLogsOperator(_LogsOperator):
         plan = read_plan(self.store_for(self.root), str(self.shard["plan"]))
         shard = shard_of(plan, self.shard)
         task = ShardTask(
-            self.selection(plan.window), self.salt or self.workload, int(self.limit), self.answer_rule
+            self.selection(plan.window),
+            self.salt or self.workload,
+            int(self.limit),
+            self.answer_rule,
+            redaction_of(self.redact, self.detectors),
         )
         overlap = timedelta(hours=float(self.overlap_hours))
         patience = patience_for(plan.window, overlap, wall_clock(), time.sleep)

@@ -18,14 +18,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSmallError, ServiceNotFoundError
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.operators.logs import write_harvest
-from airflow_distill.stages.digest import keyed_hash, prompt_digest
+from airflow_distill.operators.logs import redaction_of, write_harvest
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 from airflow_distill.workload.spend import Spend, standing, total
 
 if TYPE_CHECKING:
     from airflow_distill.stages.evaluation.prices import Bill, PriceTable, RunPlan
+    from airflow_distill.stages.logs.fingerprint import Fingerprints
     from airflow_distill.stages.logs.shard_file import Harvest
 
 MOST_PAIRS = 15_000
@@ -87,6 +87,8 @@ class ReadPromptsOperator(DistillOperator):
     :param window_end: the time the file counts for; names the folder (templated).
     :param salt: fixes which prompts are in the sample; the workload's name when left out (templated).
     :param limit: the most distinct prompts to keep (templated).
+    :param redact: replace secrets and common identifiers before anything is written, as curation does.
+    :param detectors: import paths of more detectors, `package.module:function`, as in curation's settings.
     """
 
     template_fields: Sequence[str] = aws_template_fields(
@@ -103,6 +105,8 @@ class ReadPromptsOperator(DistillOperator):
         window_end: str = "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
         salt: str = "",
         limit: Any = DEFAULT_LIMIT,
+        redact: bool = True,
+        detectors: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,6 +117,8 @@ class ReadPromptsOperator(DistillOperator):
         self.window_end = window_end
         self.salt = salt
         self.limit = limit
+        self.redact = redact
+        self.detectors = detectors
 
     def store_for(self, uri: str) -> ObjectStore:
         """The bucket's store, or folders when the URI is a path."""
@@ -121,22 +127,21 @@ class ReadPromptsOperator(DistillOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Read, sample, write the shard file."""
         from airflow_distill.stages.jobs.models import base_model_id
-        from airflow_distill.stages.logs.harvest import salt_digest
-        from airflow_distill.stages.logs.sample import Sample
+        from airflow_distill.stages.logs.fingerprint import Fingerprints
+        from airflow_distill.stages.logs.harvest import new_harvest
         from airflow_distill.stages.logs.selection import Selection, Window
-        from airflow_distill.stages.logs.shard_file import Harvest
 
         end = Window.parse("1970-01-01T00:00:00Z", self.window_end).end
         start = (datetime.fromisoformat(end) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         window = Window.parse(start, end)
         salt = self.salt or self.workload
         selection = Selection(model=base_model_id(self.teacher), window=window)
-        harvest = Harvest(
-            Sample(int(self.limit)), {"selection": selection.to_json(), "salt_digest": salt_digest(salt)}
-        )
+        redact = redaction_of(self.redact, self.detectors)
+        harvest = new_harvest(selection, salt, int(self.limit), redact=redact)
+        fingerprints = Fingerprints(salt)
         for number, line in enumerate(_lines_of(self.store_for(self.prompts), self.prompts), 1):
             harvest.lines += 1
-            self._take(harvest, line, number, f"sample:{salt}", start)
+            self._take(harvest, line, number, fingerprints, start)
         if not len(harvest):
             raise DatasetTooSmallError(
                 f"dataset: {self.prompts} holds no prompt with an answer.",
@@ -147,7 +152,9 @@ class ReadPromptsOperator(DistillOperator):
         folder = join_uri(self.root, self.workload, "windows", window.key)
         return write_harvest(self, harvest, window, join_uri(folder, "prompts.jsonl.gz"))
 
-    def _take(self, harvest: Harvest, line: bytes, number: int, salt: str, timestamp: str) -> None:
+    def _take(
+        self, harvest: Harvest, line: bytes, number: int, fingerprints: Fingerprints, timestamp: str
+    ) -> None:
         from airflow_distill.stages.dataset.golden import read_golden
         from airflow_distill.stages.jobs.models import base_model_id
         from airflow_distill.stages.logs.parse import Reading
@@ -178,8 +185,7 @@ class ReadPromptsOperator(DistillOperator):
             output_tokens=example.output_tokens,
             latency_ms=None,
         )
-        prompt = prompt_digest(example.system, turns)
-        harvest.sample.offer(prompt, keyed_hash(salt, prompt), reading)
+        harvest.sample.offer(fingerprints.of(example.system, turns), reading)
 
 
 def _lines_of(store: ObjectStore, uri: str) -> Iterable[bytes]:

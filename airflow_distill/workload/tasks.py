@@ -295,6 +295,7 @@ def logs_tasks(workload: Workload) -> GroupSpec:
             "prompts": workload.dataset.prompts,
             "teacher": workload.teacher,
             "salt": workload.salt,
+            "redact": workload.dataset.redact,
             "window_end": "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
         }
         read = TaskSpec(
@@ -314,6 +315,7 @@ def logs_tasks(workload: Workload) -> GroupSpec:
         **when,
         "model": workload.teacher,
         "salt": workload.salt,
+        "redact": workload.dataset.redact,
         **_given(
             metadata=logs.metadata.as_request() if logs.metadata else None,
             operations=list(logs.operations),

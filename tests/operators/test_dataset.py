@@ -19,7 +19,7 @@ from airflow_distill.operators.dataset import (
     CurateDatasetOperator,
     receipts_of,
 )
-from airflow_distill.operators.logs import HarvestLogsOperator
+from airflow_distill.operators.logs import HarvestLogsOperator, MergeHarvestOperator, PlanHarvestOperator
 from airflow_distill.sandbox import Sandbox
 from tests.stages.dataset.planted import planted
 
@@ -130,28 +130,75 @@ def test_a_dataset_is_written_where_the_receipt_says(bank: Sandbox) -> None:
     assert len(json.dumps(receipt)) < 2048
 
 
-def test_two_hundred_planted_secrets_reach_no_artefact_log_line_or_receipt(
-    bank: Sandbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+def harvest_in_parts(**overrides: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Harvest as mapped tasks do; return the merged receipt and all that went through XCom before it."""
+    place = {"workload": WORKLOAD, "root": ROOT}
+    plan = PlanHarvestOperator(
+        task_id="plan", **place, logs=LOGS, window_start=START, window_end=END, shards=3, least_bytes=1
+    )
+    tickets = plan.execute(context())
+    parts = [harvest(shard=ticket, **overrides) for ticket in tickets]
+    merged = MergeHarvestOperator(task_id="merge", harvests=parts, **place).execute(context())
+    return merged, [tickets, parts]
+
+
+@pytest.mark.parametrize("answer_rule", ["latest", "most_frequent"])
+def test_two_hundred_planted_secrets_reach_no_object_log_line_or_receipt(
+    bank: Sandbox, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], answer_rule: str
 ) -> None:
-    """What the harvest keeps is a copy of the logs in the same bucket; everything made from it is clean."""
+    """Every object of the bucket is looked into but the service's own logs; the secrets found are counted once."""
     caplog.set_level(logging.DEBUG)
-    receipt = harvest()
+    alone = harvest(answer_rule=answer_rule)
+    receipt, parts = harvest_in_parts(answer_rule=answer_rule)
+    assert len(parts[0]) > 1
     made = curate(receipt, settings={"with_answers": True}).execute(context())
     checked = CheckDatasetOperator(task_id="check", dataset=made).execute(context())
-    artefacts = {
-        key: data for key, data in objects(bank, f"distill/{WORKLOAD}/").items() if "/windows/" not in key
+    written = {
+        key: gzip.decompress(data) if key.endswith(".gz") else data
+        for key, data in objects(bank, "").items()
+        if not key.startswith("logs/")
     }
-    assert len(artefacts) == 8
+    assert sum("/windows/" in key for key in written) == 2 + len(parts[0])
+    assert sum("/windows/" not in key for key in written) == 8
     printed = capfd.readouterr()
     assert made["dataset_id"] in printed.out + printed.err + caplog.text, "task logs were not captured"
-    spoken = caplog.text + printed.out + printed.err + json.dumps([receipt, made, checked])
-    everything = b"\n".join(artefacts.values()).decode("utf-8", "replace") + spoken
+    spoken = caplog.text + printed.out + printed.err + json.dumps([alone, parts, receipt, made, checked])
+    everything = b"\n".join(written.values()).decode("utf-8", "replace") + spoken
     leaked = [
         kind for kind, secret, _ in SECRETS if secret in everything or json.dumps(secret)[1:-1] in everything
     ]
-    manifest = json.loads(artefacts[f"distill/{WORKLOAD}/datasets/{made['dataset_id']}/manifest.json"])
+    manifest = json.loads(written[f"distill/{WORKLOAD}/datasets/{made['dataset_id']}/manifest.json"])
     assert leaked == []
     assert sum(manifest["profile"]["redacted"].values()) == 200
+    assert curate(alone, settings={"with_answers": True}).execute(context()) == made
+
+
+def test_the_harvest_keeps_secrets_only_when_it_is_told_to(bank: Sandbox) -> None:
+    receipt = harvest(redact=False)
+    key = receipt["shards"][0].removeprefix("s3://distill-sandbox/")
+    kept = gzip.decompress(objects(bank, key)[key]).decode()
+    assert sum(json.dumps(secret)[1:-1] in kept for _, secret, _ in SECRETS) == 200
+    made = curate(receipt, settings={"with_answers": True}).execute(context())
+    assert sum(redacted_in(bank, made).values()) == 200
+    also = curate(harvest(), settings={"with_answers": True}).execute(context())
+    assert redacted_in(bank, also) == redacted_in(bank, made)
+    assert also == made, "redacted in the harvest or in curation, it is one dataset"
+
+
+def redacted_in(sandbox: Sandbox, made: dict[str, Any]) -> dict[str, int]:
+    key = made["manifest_uri"].removeprefix("s3://distill-sandbox/")
+    found: dict[str, int] = json.loads(objects(sandbox, key)[key])["profile"]["redacted"]
+    return found
+
+
+def test_a_detector_of_ones_own_goes_through_the_harvest(bank: Sandbox) -> None:
+    with pytest.raises(AirflowFailException, match="cannot be imported"):
+        harvest(detectors=["nowhere:find"])
+    receipt = harvest(detectors=["tests.stages.dataset.planted:find_word7"])
+    key = receipt["shards"][0].removeprefix("s3://distill-sandbox/")
+    kept = gzip.decompress(objects(bank, key)[key])
+    assert b"[WORD_1]" in kept
+    assert b"word7 " not in kept
 
 
 def test_no_prompt_or_answer_text_is_logged(bank: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:

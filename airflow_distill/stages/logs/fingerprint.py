@@ -1,65 +1,57 @@
-"""The prompt digest and the rank of `stages.digest`, computed several times faster for what logs are full of.
+"""What a prompt is known by in a sample: a keyed hash of its canonical form, the same for equal prompts only.
 
-Imports the JSON encoder and `stages.digest`, which is the definition: tests hold both equal for any text. Latin text needs
-no Unicode normalising; the typed encoder writes what the definition's encoder writes; and the many prompts that share a
-system text share the first part of the hash. Text that the typed encoder cannot write goes through the definition.
+Imports `stages.digest` for the canonical form of a text. The hash is SHA-256 begun with the salt, 128 bits of it, as a
+number; the sample keeps the prompts with the smallest ones. It is taken over the text as it was logged, so it does not
+depend on what is redacted; and since it is keyed, who does not know the salt cannot try out what a placeholder stands for.
+
+Latin text needs no Unicode normalising, and the many prompts that share a system text share the first part of the hash.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from airflow_distill.stages.digest import canonical_text, prompt_digest
+from airflow_distill.stages.digest import canonical_text
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_encode = msgspec.json.Encoder().encode
 MOST_SYSTEMS = 1000
 """System texts whose hash is kept; a workload has a few, and a free-for-all must not fill the memory."""
 
 
 class Fingerprints:
-    """Prompt digests and their ranks under one salt.
+    """Hashes of prompts under one salt, uniform over prompts.
 
-    :param salt: what `digest.keyed_hash` takes.
+    :param salt: the workload's; sampling has a domain of its own, so that splitting by the same salt does not follow it.
     """
 
     def __init__(self, salt: str) -> None:
-        self._rank = blake2b(digest_size=8, key=salt.encode()[:64])
+        self._key = sha256(f"sample:{salt}".encode("utf-8", "surrogatepass")).digest()
         self._begun: dict[str, _Hash] = {}
 
-    def digest(self, system: str | None, turns: tuple[tuple[str, str], ...]) -> str:
-        """Return `prompt_digest(system, turns)`."""
-        try:
-            begun = self._begun.get(system or "") or self._begin(system or "")
-            digest = begun.copy()
-            digest.update(_encode([(role, _canonical(text)) for role, text in turns]))
-        except UnicodeEncodeError:
-            return prompt_digest(system, turns)
-        digest.update(b"]")
-        return digest.hexdigest()[:32]
-
-    def rank(self, prompt: str) -> int:
-        """Return `keyed_hash(salt, prompt)` of a digest."""
-        rank = self._rank.copy()
-        rank.update(prompt.encode())
-        return int.from_bytes(rank.digest(), "big")
+    def of(self, system: str | None, turns: tuple[tuple[str, str], ...]) -> int:
+        """Return the hash of a prompt."""
+        begun = self._begun.get(system or "") or self._begin(system or "")
+        digest = begun.copy()
+        for role, text in turns:
+            data = _canonical(text)
+            digest.update(b"%b %d %b" % (role.encode(), len(data), data))
+        return int.from_bytes(digest.digest()[:16], "big")
 
     def _begin(self, system: str) -> _Hash:
-        begun = sha256(b"[%b," % _encode(_canonical(system)))
+        data = _canonical(system)
+        begun = sha256(b"%b%d %b" % (self._key, len(data), data))
         if len(self._begun) < MOST_SYSTEMS:
             self._begun[system] = begun
         return begun
 
 
-def _canonical(text: str) -> str:
+def _canonical(text: str) -> bytes:
     if "\r" in text or not _is_latin(text):
-        return canonical_text(text)
-    return text.strip()
+        return canonical_text(text).encode("utf-8", "surrogatepass")
+    return text.strip().encode()
 
 
 def _is_latin(text: str) -> bool:

@@ -17,10 +17,10 @@ from typing import BinaryIO, cast
 from airflow_distill.errors import LogFormatError
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.logs.processes import harvest_in_processes
-from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask, salt_digest
+from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask, new_harvest, salt_digest
 from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection, Window
-from airflow_distill.stages.logs.shard_file import Harvest, HarvestCounts
+from airflow_distill.stages.logs.shard_file import Harvest, HarvestCounts, Redact
 from airflow_distill.stages.logs.source import DEFAULT_OVERLAP, cut_shards, iter_log_objects
 from airflow_distill.stages.logs.streams import SafeStream
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
@@ -31,8 +31,10 @@ __all__ = [
     "Harvest",
     "HarvestCounts",
     "Patience",
+    "Redact",
     "ShardTask",
     "harvest_logs",
+    "new_harvest",
     "patience_for",
     "read_harvest",
     "salt_digest",
@@ -47,6 +49,7 @@ def harvest_logs(
     salt: str,
     limit: int = DEFAULT_LIMIT,
     answer_rule: str = "latest",
+    redact: Redact | None = None,
     workers: int = 1,
     open_store: Callable[[], ObjectStore] | None = None,
     overlap: timedelta = DEFAULT_OVERLAP,
@@ -59,6 +62,7 @@ def harvest_logs(
     :param logs: the logs at any level of their layout, a folder of log files, or one file.
     :param salt: the workload's salt.
     :param limit: the most distinct prompts to keep.
+    :param redact: how prompts and answers are redacted before they are written or handed on; not at all when left out.
     :param workers: processes; more than one needs a picklable store or `open_store`.
     :param open_store: makes the store in a worker process; must be picklable.
     :param overlap: how long after the window's end records may still be delivered.
@@ -66,7 +70,7 @@ def harvest_logs(
     :param progress: called with (stored bytes done, all stored bytes).
     """
     objects = list(iter_log_objects(store, logs, selection.window, overlap))
-    task = ShardTask(selection, salt, limit, answer_rule)
+    task = ShardTask(selection, salt, limit, answer_rule, redact)
     patience = patience_for(selection.window, overlap, now, pause)
     if workers <= 1 or len(objects) < 2:
         (shard,) = cut_shards(objects, 1)

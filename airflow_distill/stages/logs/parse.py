@@ -129,6 +129,19 @@ class _Stored(msgspec.Struct, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
+_decode_stored = msgspec.json.Decoder().decode
+
+
+def interaction_of(stored: bytes) -> Interaction:
+    """Return the interaction that `Reading.to_bytes` or `encode_interaction` wrote."""
+    return Interaction.from_json(_decode_stored(stored))
+
+
+def encode_interaction(interaction: Interaction) -> bytes:
+    """Return an interaction as the bytes that are stored, like `Reading.to_bytes`."""
+    return _encode(interaction.to_json())
+
+
 _LARGEST = 2**53
 
 

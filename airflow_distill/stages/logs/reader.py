@@ -20,7 +20,7 @@ from airflow_distill.stages.logs.prefilter import build_prefilter
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection
-from airflow_distill.stages.logs.shard_file import Harvest
+from airflow_distill.stages.logs.shard_file import Harvest, Redact, cleaning
 from airflow_distill.stages.logs.source import Shard, sibling_body
 from airflow_distill.stages.logs.streams import open_ahead
 from airflow_distill.stages.logs.unusable import Unusable
@@ -53,6 +53,7 @@ class _BodyNeeded(Exception):
 class ShardReader:
     """Reads log objects into one harvest.
 
+    :param redact: how prompts and answers are redacted before they are handed on.
     :param patience: how to wait for late bodies; without it, a missing body is counted at once.
     """
 
@@ -64,12 +65,12 @@ class ShardReader:
         salt: str,
         limit: int = DEFAULT_LIMIT,
         answer_rule: str = "latest",
+        redact: Redact | None = None,
         patience: Patience | None = None,
     ) -> None:
-        settings = {"selection": selection.to_json(), "salt_digest": salt_digest(salt)}
-        self.harvest = Harvest(Sample(limit, answer_rule), settings)
+        self.harvest = new_harvest(selection, salt, limit, answer_rule, redact)
         self._store = store
-        self._fingerprints = Fingerprints(_sampling_salt(salt))
+        self._fingerprints = Fingerprints(salt)
         self._reader = LogReader(selection)
         self._prefilter = build_prefilter(selection)
         self._patience = patience
@@ -144,8 +145,7 @@ class ShardReader:
             self._offer(reading)
 
     def _offer(self, reading: Reading) -> None:
-        prompt = self._fingerprints.digest(reading.system, reading.turns)
-        self.harvest.sample.offer(prompt, self._fingerprints.rank(prompt), reading)
+        self.harvest.sample.offer(self._fingerprints.of(reading.system, reading.turns), reading)
 
     def _load(self, uri: str) -> bytes | None:
         try:
@@ -185,9 +185,20 @@ def salt_digest(salt: str) -> str:
     return sha256_hex(salt.encode())[:16]
 
 
-def _sampling_salt(salt: str) -> str:
-    """Return the salt of the sample's own domain: splitting by the same salt must not follow the sample's order."""
-    return f"sample:{salt}"
+def new_harvest(
+    selection: Selection,
+    salt: str,
+    limit: int = DEFAULT_LIMIT,
+    answer_rule: str = "latest",
+    redact: Redact | None = None,
+) -> Harvest:
+    """Return a harvest that holds nothing yet."""
+    settings = {
+        "selection": selection.to_json(),
+        "salt_digest": salt_digest(salt),
+        "redaction": redact.to_json() if redact is not None else [],
+    }
+    return Harvest(Sample(limit, answer_rule, cleaning(redact)), settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +209,7 @@ class ShardTask:
     salt: str
     limit: int = DEFAULT_LIMIT
     answer_rule: str = "latest"
+    redact: Redact | None = None
 
     def run(
         self,
@@ -213,6 +225,7 @@ class ShardTask:
             salt=self.salt,
             limit=self.limit,
             answer_rule=self.answer_rule,
+            redact=self.redact,
             patience=patience,
         )
         return reader.read(shard, progress)

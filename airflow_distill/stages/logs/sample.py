@@ -11,13 +11,17 @@ the sample, whenever it came. Hence neither order nor the cut into shards change
 When one prompt has several answers, a rule picks one: `latest`, `first` (by record time, then request id), or
 `most_frequent` (ties go to the latest). The last one votes with at most `VOTES` requests a prompt, themselves the
 bottom ones by hash, so that it too is exact under merging, and a record delivered twice votes once.
+
+What is kept may be cleaned before it is handed on (secrets redacted). Only what is handed on is worth that, yet every
+choice must come out as if all had been clean from the start: answers are counted, and ties broken, by what they are when
+clean.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -31,6 +35,10 @@ VOTES = 32
 
 Order = tuple[str, str]
 """Record time and request id."""
+
+
+Clean = Callable[[bytes], tuple[bytes, str]]
+"""Returns clean bytes and the answer in them; what is clean stays as it is."""
 
 
 class Sampled(Protocol):
@@ -47,7 +55,7 @@ class Sampled(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One request's answer to a prompt; `key` is the request's hash."""
+    """One request's answer to a prompt; `key` is the request's hash, `answer` the answer's digest."""
 
     key: int
     answer: str
@@ -57,10 +65,9 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One prompt of the sample: how often it was seen, the chosen record, and the votes that chose it, if any."""
+    """One prompt of the sample, by its hash: how often it was seen, the chosen record, and the votes, if any, for it."""
 
-    prompt: str
-    rank: int
+    prompt: int
     count: int
     order: Order
     payload: bytes
@@ -81,23 +88,23 @@ class _StoredVote:
 class _Entry:
     """A prompt of the sample whose payloads are in the spool."""
 
-    __slots__ = ("count", "order", "rank", "slot", "votes")
+    __slots__ = ("count", "order", "slot", "votes")
 
-    def __init__(self, rank: int, order: Order) -> None:
-        self.rank = rank
+    def __init__(self, order: Order) -> None:
         self.order = order
         self.slot: Slot = (0, 0)
         self.count = 0
-        self.votes: dict[int, _StoredVote] = {}
+        self.votes: dict[int, _StoredVote] | None = None
 
 
 class Sample:
     """A bottom-k sample under one answer rule.
 
     :param limit: k, the most prompts to keep.
+    :param clean: what becomes of the bytes that are handed on; they stay as they are when left out.
     """
 
-    def __init__(self, limit: int, rule: str = "latest") -> None:
+    def __init__(self, limit: int, rule: str = "latest", clean: Clean | None = None) -> None:
         if limit < 1:
             raise ConfigurationError(
                 "logs: the sample's limit must be at least 1.", hint="15000 is Bedrock's."
@@ -109,9 +116,10 @@ class Sample:
         self.limit = limit
         self.rule = rule
         self.out_of_sample = 0
-        self._entries: dict[str, _Entry] = {}
-        self._heap: list[tuple[int, str]] = []
-        self._largest = -1
+        self._clean = clean
+        self._entries: dict[int, _Entry] = {}
+        self._heap: list[int] = []
+        self._bound = 1 << 128
         self._spool = Spool()
 
     def __len__(self) -> int:
@@ -132,39 +140,39 @@ class Sample:
         """Bytes in the spool, wanted or not."""
         return self._spool.size
 
-    def offer(self, prompt: str, rank: int, reading: Sampled) -> None:
+    def takes(self, prompt: int) -> bool:
+        """Say whether a record of this prompt may still stay; one that may not is to be offered all the same."""
+        return prompt <= self._bound
+
+    def offer(self, prompt: int, reading: Sampled) -> None:
         """Take one usable record; it is turned into bytes only when it may stay.
 
-        :param prompt: the prompt's digest; `rank` is its keyed hash.
+        :param prompt: the prompt's hash, 128 bits, uniform over prompts.
         """
+        if prompt > self._bound:
+            self.out_of_sample += 1
+            return
+        order = (reading.timestamp, reading.request_id)
         entry = self._entries.get(prompt)
         if entry is None:
-            if 0 <= self._largest < rank:
-                self.out_of_sample += 1
-                return
-            entry = self._add(prompt, _Entry(rank, (reading.timestamp, reading.request_id)))
-            if entry is None:
-                self.out_of_sample += 1
-                return
-        order = (reading.timestamp, reading.request_id)
+            entry = self._add(prompt, order)
         entry.count += 1
         if self.rule == "most_frequent":
-            answer = answer_digest(reading.answer)
-            self._cast(entry, Vote(vote_key(order, answer), answer, order, reading.to_bytes()))
+            self._cast(entry, self._vote(order, reading))
         elif entry.count == 1:
             entry.slot = self._spool.put(reading.to_bytes())
         elif order == entry.order or self._is_better(order, entry.order):
             self._choose(entry, order, reading.to_bytes())
 
     def merge(self, other: Kept) -> None:
-        """Take one prompt of another sample, with its count."""
+        """Take one prompt of another sample, with its count; what it holds is clean."""
+        if other.prompt > self._bound:
+            self.out_of_sample += other.count
+            return
         entry = self._entries.get(other.prompt)
         is_new = entry is None
         if entry is None:
-            entry = self._add(other.prompt, _Entry(other.rank, other.order))
-            if entry is None:
-                self.out_of_sample += other.count
-                return
+            entry = self._add(other.prompt, other.order)
         entry.count += other.count
         for vote in other.votes:
             self._cast(entry, vote)
@@ -176,18 +184,15 @@ class Sample:
             self._choose(entry, other.order, other.payload)
 
     def iter_kept(self) -> Iterator[Kept]:
-        """Yield the sample in order of rank."""
+        """Yield the sample in order of hash, clean."""
         get = self._spool.get
-        for prompt, entry in sorted(self._entries.items(), key=lambda item: (item[1].rank, item[0])):
+        for prompt, entry in sorted(self._entries.items()):
             if not entry.votes:
-                yield Kept(prompt, entry.rank, entry.count, entry.order, get(entry.slot))
+                yield Kept(prompt, entry.count, entry.order, self._cleaned(get(entry.slot)))
                 continue
-            votes = tuple(
-                Vote(key, vote.answer, vote.order, get(vote.slot))
-                for key, vote in sorted(entry.votes.items())
-            )
+            votes = tuple(self._counted(key, vote) for key, vote in sorted(entry.votes.items()))
             elected = elect(votes)
-            yield Kept(prompt, entry.rank, entry.count, elected.order, elected.payload, votes)
+            yield Kept(prompt, entry.count, elected.order, elected.payload, votes)
 
     def close(self) -> None:
         """Give back the temporary file; the sample cannot be read any more."""
@@ -198,46 +203,68 @@ class Sample:
 
     def _choose(self, entry: _Entry, order: Order, payload: bytes) -> None:
         """Put another record in a prompt's place. Of two with one time and request, the one of larger bytes stays."""
-        if order == entry.order and payload <= self._spool.get(entry.slot):
+        if order == entry.order and not self._is_larger(payload, entry.slot):
             return
         self._spool.forget(entry.slot)
         entry.order, entry.slot = order, self._spool.put(payload)
         self._tidy()
 
+    def _is_larger(self, payload: bytes, slot: Slot) -> bool:
+        """Say whether some bytes are larger than spooled ones, both clean; the same record twice needs no cleaning."""
+        held = self._spool.get(slot)
+        return payload != held and self._cleaned(payload) > self._cleaned(held)
+
+    def _cleaned(self, payload: bytes) -> bytes:
+        return payload if self._clean is None else self._clean(payload)[0]
+
+    def _vote(self, order: Order, reading: Sampled) -> Vote:
+        """Return a record's vote; without a request id it is known by its answer too, which then must be clean."""
+        payload, answer = reading.to_bytes(), reading.answer
+        if self._clean is not None and not order[1]:
+            answer = self._clean(payload)[1]
+        digest = answer_digest(answer)
+        return Vote(vote_key(order, digest), digest, order, payload)
+
+    def _counted(self, key: int, vote: _StoredVote) -> Vote:
+        """Return a vote as it is counted: clean, for a clean answer."""
+        payload, answer = self._spool.get(vote.slot), vote.answer
+        if self._clean is not None:
+            payload, text = self._clean(payload)
+            answer = answer_digest(text)
+        return Vote(key, answer, vote.order, payload)
+
     def _cast(self, entry: _Entry, vote: Vote) -> None:
         """Count a vote among the bottom ones by hash; the same request votes once."""
-        held = entry.votes.get(vote.key)
+        votes = entry.votes = {} if entry.votes is None else entry.votes
+        held = votes.get(vote.key)
         if held is not None:
-            if vote.payload <= self._spool.get(held.slot):
+            if not self._is_larger(vote.payload, held.slot):
                 return
             self._spool.forget(held.slot)
-        elif len(entry.votes) == VOTES:
-            largest = max(entry.votes)
+        elif len(votes) == VOTES:
+            largest = max(votes)
             if vote.key > largest:
                 return
-            self._spool.forget(entry.votes.pop(largest).slot)
-        entry.votes[vote.key] = _StoredVote(vote.answer, vote.order, self._spool.put(vote.payload))
+            self._spool.forget(votes.pop(largest).slot)
+        votes[vote.key] = _StoredVote(vote.answer, vote.order, self._spool.put(vote.payload))
         self._tidy()
 
-    def _add(self, prompt: str, entry: _Entry) -> _Entry | None:
-        """Add a new prompt, putting out the one of largest rank when there are more than k; None when it was that one."""
-        key = (-entry.rank, _flip(prompt))
-        if len(self._heap) < self.limit:
-            heapq.heappush(self._heap, key)
+    def _add(self, prompt: int, order: Order) -> _Entry:
+        """Add a prompt below the bound, putting out the largest when there are more than k."""
+        heap = self._heap
+        if len(heap) < self.limit:
+            heapq.heappush(heap, -prompt)
         else:
-            _, put_out = heapq.heappushpop(self._heap, key)
-            if put_out == key[1]:
-                return None
-            self._put_out(self._entries.pop(_flip(put_out)))
-        self._entries[prompt] = entry
-        if len(self._heap) == self.limit:
-            self._largest = -self._heap[0][0]
+            self._put_out(self._entries.pop(-heapq.heapreplace(heap, -prompt)))
+        if len(heap) == self.limit:
+            self._bound = -heap[0]
+        entry = self._entries[prompt] = _Entry(order)
         return entry
 
     def _put_out(self, gone: _Entry) -> None:
         self.out_of_sample += gone.count
         self._spool.forget(gone.slot)
-        for vote in gone.votes.values():
+        for vote in (gone.votes or {}).values():
             self._spool.forget(vote.slot)
         self._tidy()
 
@@ -248,17 +275,9 @@ class Sample:
         old, self._spool = self._spool, Spool()
         for entry in self._entries.values():
             entry.slot = self._spool.put(old.get(entry.slot))
-            for vote in entry.votes.values():
+            for vote in (entry.votes or {}).values():
                 vote.slot = self._spool.put(old.get(vote.slot))
         old.close()
-
-
-_FLIPPED = str.maketrans("0123456789abcdef", "fedcba9876543210")
-
-
-def _flip(prompt: str) -> str:
-    """Turn the digits of a digest round, so that the heap's order is descending in it as in the rank."""
-    return prompt.translate(_FLIPPED)
 
 
 def vote_key(order: Order, answer: str) -> int:

@@ -2,7 +2,8 @@
 
 Imports the sample and the typed JSON decoder; streams are passed in. The file is gzip: a header line with
 settings and counts, then one line a prompt in order of rank. It holds all that merging needs, and nothing of the clock
-or the machine, so the same logs give the same bytes.
+or the machine, so the same logs give the same bytes. Prompts and answers are redacted before they are written, unless the
+harvest was told not to; how that is done is passed in, and part of the settings.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 from isal import isal_zlib
 
 from airflow_distill.errors import ConfigurationError, LogFormatError
+from airflow_distill.stages.logs.parse import encode_interaction, interaction_of
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.records import Interaction
-from airflow_distill.stages.logs.sample import Kept, Sample, Vote, answer_digest
+from airflow_distill.stages.logs.sample import Clean, Kept, Sample, Vote, answer_digest
 from airflow_distill.stages.storage import ObjectStore
 
 SHARD_KIND = "harvest-shard"
-SHARD_VERSION = 1
+SHARD_VERSION = 2
 SHARD_LEVEL = 1
 """Compression of shard files: quick, since they are read back once. The content never varies; the packed bytes are the same
 on processors of one kind.
@@ -95,22 +97,23 @@ class Harvest:
     def interactions(self) -> Iterator[Interaction]:
         """Yield the sample in order of rank, one interaction a prompt."""
         for kept in self.sample.iter_kept():
-            yield Interaction.from_json(json.loads(kept.payload))
+            yield interaction_of(kept.payload)
 
     def occurrences(self) -> Iterator[tuple[str, int]]:
-        """Yield (prompt digest, how often it was asked) in the same order."""
+        """Yield (the prompt's hash, how often it was asked) in the same order."""
         for kept in self.sample.iter_kept():
-            yield kept.prompt, kept.count
+            yield f"{kept.prompt:032x}", kept.count
 
     def absorb(self, other: Harvest) -> None:
         """Merge another harvest into this one.
 
         :raises ConfigurationError: it was made with other settings.
         """
-        if other.settings != self.settings or other.sample.rule != self.sample.rule:
+        differing = self._differences(other)
+        if differing:
             raise ConfigurationError(
-                "logs: harvests of different settings cannot be merged.",
-                hint="Harvest all shards of a window with one selection, salt and answer rule.",
+                f"logs: harvests of different settings cannot be merged: they differ in {', '.join(differing)}.",
+                hint="Harvest all shards of one window with one selection, salt, answer rule and redaction.",
             )
         self.lines += other.lines
         self.skips.update(other.skips)
@@ -120,6 +123,13 @@ class Harvest:
         self.sample.out_of_sample += other.sample.out_of_sample
         for kept in other.sample.iter_kept():
             self.sample.merge(kept)
+
+    def _differences(self, other: Harvest) -> list[str]:
+        """Return the names of settings in which another harvest differs, those of the selection by their own names."""
+        mine, theirs = ({**h.settings, "rule": h.sample.rule} for h in (self, other))
+        for settings in (mine, theirs):
+            settings.update(settings.pop("selection", {}))
+        return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
     def write(self, stream: BinaryIO) -> None:
         """Write the shard file: a header line, then one line a prompt, gzip; the same bytes on every re-run."""
@@ -207,16 +217,40 @@ class Harvest:
         return harvest
 
 
+class Redact(Protocol):
+    """How interactions are redacted before they are written."""
+
+    def __call__(self, interaction: Interaction) -> Interaction:
+        """Return the interaction redacted; what is redacted stays as it is."""
+        ...
+
+    def to_json(self) -> list[str]:
+        """Return what tells one redaction from another."""
+        ...
+
+
+def cleaning(redact: Redact | None) -> Clean | None:
+    """Return how a sample cleans its bytes under a redaction."""
+    if redact is None:
+        return None
+
+    def clean(payload: bytes) -> tuple[bytes, str]:
+        logged = interaction_of(payload)
+        redacted = redact(logged)
+        return (payload if redacted is logged else encode_interaction(redacted)), redacted.answer
+
+    return clean
+
+
 class _VoteLine(msgspec.Struct, gc=False):
     key: str
     interaction: msgspec.Raw
 
 
 class _KeptLine(msgspec.Struct, gc=False):
-    """One prompt of a shard file; interactions stay the bytes they are."""
+    """One prompt of a shard file, by its hash; interactions stay the bytes they are."""
 
     prompt: str
-    rank: str
     count: int
     interaction: msgspec.Raw
     votes: list[_VoteLine] = []
@@ -235,9 +269,7 @@ _decode_key = msgspec.json.Decoder(_Key).decode
 
 
 def _kept_line(kept: Kept) -> bytes:
-    head = (
-        f'{{"prompt":"{kept.prompt}","rank":"{kept.rank:016x}","count":{kept.count},"interaction":'.encode()
-    )
+    head = b'{"prompt":"%032x","count":%d,"interaction":' % (kept.prompt, kept.count)
     votes = b",".join(b'{"key":"%016x","interaction":%b}' % (vote.key, vote.payload) for vote in kept.votes)
     tail = b',"votes":[%b]' % votes if votes else b""
     return head + kept.payload + tail + b"}\n"
@@ -249,7 +281,7 @@ def _read_kept(line: bytes) -> Kept:
     key = _decode_key(payload)
     votes = tuple(_read_vote(int(item.key, 16), bytes(item.interaction)) for item in data.votes)
     order = (key.timestamp, key.request_id)
-    return Kept(data.prompt, int(data.rank, 16), data.count, order, payload, votes)
+    return Kept(int(data.prompt, 16), data.count, order, payload, votes)
 
 
 def _read_vote(number: int, payload: bytes) -> Vote:

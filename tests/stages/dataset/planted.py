@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from airflow_distill.stages.dataset.redact import Span
 
 LETTERS = string.ascii_letters
 ALNUM = string.ascii_letters + string.digits
@@ -170,3 +173,8 @@ def planted(count: int, seed: int = 11) -> list[Case]:
         secret = make(maker)
         out.append((kind, secret, frame.format(secret)))
     return out
+
+
+def find_word7(text: str) -> Iterator[Span]:
+    """A detector as a user would write one."""
+    return (Span(*match.span(), "WORD") for match in re.finditer(r"\bword7\b", text))

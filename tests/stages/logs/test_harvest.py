@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_distill.errors import ConfigurationError, LogFormatError, ServiceUnavailableError
+from airflow_distill.stages.dataset.redact import Redaction
 from airflow_distill.stages.logs.harvest import (
     Harvest,
+    Redact,
     ShardTask,
     harvest_logs,
     read_harvest,
@@ -88,12 +91,23 @@ def test_every_line_is_kept_or_counted_under_a_reason() -> None:
     assert found.counts.objects == {"read": 5}
 
 
+@pytest.mark.parametrize("redact", [None, Redaction()], ids=["as logged", "redacted"])
 @pytest.mark.parametrize("rule", ANSWER_RULES)
 @pytest.mark.parametrize("limit", [3, 40, 1000])
-def test_one_shard_and_sixty_four_give_the_same_bytes(rule: str, limit: int) -> None:
-    store = spread(traffic(600), 64)
-    whole = harvest(store, limit=limit, answer_rule=rule)
-    task = ShardTask(SELECTION, "salt", limit, rule)
+def test_one_shard_and_sixty_four_give_the_same_bytes(rule: str, limit: int, redact: Redact | None) -> None:
+    """Every fifth record names addresses, so that answers which differ as they were logged are equal when redacted."""
+    records = traffic(600)
+    for number, each in enumerate(records):
+        if number % 5 == 0:
+            address = f"{'ab'[number % 2]}@example.com"
+            body = {"message": {"role": "assistant", "content": [{"text": f"Write to {address}"}]}}
+            each["output"] = {"outputBodyJson": {"output": body, "stopReason": "end_turn"}}
+    store = spread(records, 64)
+    whole = harvest(store, limit=limit, answer_rule=rule, redact=redact)
+    spells_them_out = b"@example.com" in gzip.decompress(whole.to_bytes())
+    assert spells_them_out == (redact is None) or limit == 3
+    assert not (spells_them_out and redact)
+    task = ShardTask(SELECTION, "salt", limit, rule, redact)
     shards = cut_shards(iter_log_objects(store, LOGS, WINDOW), 64)
     assert len(shards) == 64
     uris = []
@@ -151,13 +165,20 @@ def test_what_is_no_shard_file_is_refused(data: bytes) -> None:
 def test_harvests_of_different_settings_do_not_merge() -> None:
     store = spread(traffic(50), 1)
     found = harvest(store)
-    for other in (
-        harvest(store, salt="other"),
-        harvest(store, selection=Selection()),
-        harvest(store, answer_rule="first"),
+    later = replace(SELECTION, window=Window.parse("2026-11-27T00:00:00Z", "2026-12-04T00:00:00Z"))
+    for other, difference in (
+        (harvest(store, salt="other"), "salt_digest"),
+        (harvest(store, selection=replace(SELECTION, model="")), "model"),
+        (harvest(store, selection=later), "window"),
+        (harvest(store, answer_rule="first"), "rule"),
+        (harvest(store, redact=Redaction()), "redaction"),
     ):
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match=f"differ in {difference}\\."):
             found.absorb(other)
+        for name, part in (("a", found), ("b", other)):
+            store.write(f"s3://root/{name}", part.to_bytes())
+        with pytest.raises(ConfigurationError, match=f"differ in {difference}\\."):
+            read_harvest(store, ["s3://root/a", "s3://root/b"])
 
 
 def test_a_smaller_limit_when_merging_is_the_smaller_sample() -> None:
