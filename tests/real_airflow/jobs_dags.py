@@ -1,4 +1,4 @@
-"""The Dags of `test_jobs_real.py`; the test writes the points into `POINTS` and the file into a Dag folder."""
+"""The Dags of `test_jobs_real.py`; the test writes its figures into the upper-case names and the file into a Dag folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from airflow.sdk import DAG
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 
 POINTS = ()
+DEADLINE, INTERVAL = 90, 10
+"""Seconds. A task is tried again two intervals after its kill, so a deadline that began anew would be seen."""
 
 ROOT = "s3://distill-sandbox/loop"
 COMMON: dict[str, Any] = {
@@ -71,3 +73,21 @@ with DAG("waits", schedule=None) as waits:
         **COMMON,
     )
     BedrockDistillModelOperator.partial(task_id="mapped", **COMMON).expand(workload=["mapped0", "mapped1"])
+
+with DAG("deadlines", schedule=None) as deadlines:
+    LATE: dict[str, Any] = {
+        **COMMON,
+        "wait_timeout": timedelta(seconds=DEADLINE),
+        "waiter_delay": INTERVAL,
+        "retry_delay": timedelta(seconds=2 * INTERVAL),
+    }
+    KilledOnce(task_id="stopped", point="before-defer", workload="late-stopped", on_deadline="stop", **LATE)
+    KilledOnce(task_id="left", point="before-defer", workload="late-left", **LATE)
+    KilledOnce(
+        task_id="blocking",
+        point="after-remember",
+        workload="late-blocking",
+        on_deadline="stop",
+        deferrable=False,
+        **LATE,
+    )

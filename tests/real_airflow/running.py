@@ -77,15 +77,22 @@ class RealAirflow(LocalAirflow):
         """Send a signal to a component and all it has started."""
         self._signal(self.processes.running[name].pid, number)
 
-    def restart(self, name: str, component: str) -> None:
-        """End a component as a service manager would, and start it again."""
+    def restart(self, name: str, component: str) -> float:
+        """End a component as a service manager would, and start it again; returns how long it took to end.
+
+        A triggerer takes up to 10 s when its child has ended before it: Airflow waits for a word from that child before
+        it looks whether it still lives. One that builds its API for a first question takes as long as that takes.
+        """
         process = self.processes.running.pop(name)
+        began = time.monotonic()
         self._signal(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
+        took = time.monotonic() - began
         self._signal(process.pid, signal.SIGKILL)
         process.wait()
         self.processes.start(name, self.command(*COMPONENTS[component]), self.environment())
+        return took
 
     @staticmethod
     def _signal(pid: int, number: signal.Signals) -> None:

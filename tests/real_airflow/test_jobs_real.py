@@ -19,6 +19,7 @@ import pytest
 
 from airflow_distill.remote.submit import FAULT_POINTS
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.tokens import count_tokens
 from airflow_distill.sandbox.traffic import support_tickets
 from tests.real_airflow.running import RealAirflow, wait
 
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.soak, pytest.ma
 
 RESTARTS = int(os.environ.get("DISTILL_TRIGGERER_RESTARTS", "2"))
 POINTS = (*FAULT_POINTS, "before-remember", "after-remember", "before-defer")
+DEADLINE, INTERVAL = 90, 10
 DAGS = (Path(__file__).parent / "jobs_dags.py").read_text()
 
 
@@ -44,7 +46,9 @@ def airflow(real_airflow: RealAirflow, real_sandbox: Sandbox) -> RealAirflow:
         Key="loop/train.jsonl",
         Body="\n".join(json.dumps(r) for r in records).encode(),
     )
-    real_airflow.add_dag("jobs_dags", DAGS.replace("POINTS = ()", f"POINTS = {POINTS!r}"))
+    dags = DAGS.replace("POINTS = ()", f"POINTS = {POINTS!r}")
+    dags = dags.replace("DEADLINE, INTERVAL = 90, 10", f"DEADLINE, INTERVAL = {DEADLINE}, {INTERVAL}")
+    real_airflow.add_dag("jobs_dags", dags)
     real_airflow.wait_until_healthy("waits", timeout=300)
     return real_airflow
 
@@ -63,6 +67,16 @@ def status(sandbox: Sandbox, workload: str) -> str:
     return str(job["status"])
 
 
+def paid_jobs(meter: dict[str, Any]) -> float:
+    """Return for how many jobs the teacher was paid; all train on the same file."""
+    (line,) = (
+        line
+        for line in meter["lines"]
+        if line["purpose"] == "distillation teacher" and line["service"] == "input-tokens"
+    )
+    return float(line["quantity"]) / sum(count_tokens(ticket.prompt) for ticket in support_tickets(110))
+
+
 def finished(airflow: RealAirflow, dag_id: str, run_id: str, timeout: float = 300) -> str:
     wait(lambda: airflow.run_state(dag_id, run_id) in ("success", "failed"), f"{dag_id} to finish", timeout)
     return airflow.run_state(dag_id, run_id)
@@ -78,8 +92,12 @@ def test_killed_at_every_point_of_submit_cleared_back_filled_and_run_twice_there
     real_sandbox.faults.add(
         "fail", operation="CreateModelCustomizationJob", match="*fails-once-*", count=1, message="internal"
     )
-    killed = airflow.trigger("killed")
+    # Runs that start at one instant: each has looked and found nothing before the first has bought.
+    real_sandbox.faults.add(
+        "slow", operation="CreateModelCustomizationJob", match="again-*", count=1, seconds=30
+    )
     twins = [airflow.trigger("again") for _ in range(2)]
+    killed = airflow.trigger("killed")
     assert finished(airflow, "killed", killed) == "success"
     tries = {t["task_id"]: t["try_number"] for t in airflow.task_instances("killed", killed)}
     assert tries == {**{f"at_{point}": 2 for point in POINTS}, "fails_once": 2}
@@ -97,7 +115,43 @@ def test_killed_at_every_point_of_submit_cleared_back_filled_and_run_twice_there
 
     bought = Counter(re.sub(r"-j[0-9a-f]{16}-\d+$", "", job["jobName"]) for job in jobs(real_sandbox))
     assert bought == {**{f"k-{point}": 1 for point in POINTS}, "fails-once": 2, "again": 1}
-    assert real_sandbox.calls("CreateModelCustomizationJob") == sum(bought.values())
+    meter = real_sandbox.meter()
+    print(f"create calls: {meter['calls']['CreateModelCustomizationJob']}")
+    # Every call beyond the jobs carried a token already used and was answered with the job it had made.
+    creates = meter["calls"]["CreateModelCustomizationJob"]
+    assert creates == {"ok": bought.total(), "replayed": creates["replayed"]}
+    assert paid_jobs(meter) == bought.total()
+
+
+def test_a_deadline_counts_from_the_first_submit_over_a_retry_and_a_restart_of_the_triggerer(
+    airflow: RealAirflow, real_sandbox: Sandbox
+):
+    """Each task dies after it has bought; its second try adopts the job and the time that the first has used."""
+    real_sandbox.faults.clear()
+    real_sandbox.world.set_pace("seconds:432000")
+    run = airflow.trigger("deadlines")
+    for task in ("stopped", "left"):
+        airflow.wait_for_state("deadlines", run, task, "deferred", timeout=DEADLINE)
+    restart = airflow.restart("triggerer", "triggerer")
+    begun = {w: of(real_sandbox, f"late-{w}")[0]["creationTime"] for w in ("stopped", "left", "blocking")}
+
+    airflow.wait_for_state("deadlines", run, "left", "scheduled", "queued", "running", "failed", timeout=180)
+    held = {"left": real_sandbox.clock.now() - begun["left"]}
+    for task in begun:
+        airflow.wait_for_state("deadlines", run, task, "failed", timeout=120)
+    for workload in ("stopped", "blocking"):
+        held[workload] = real_sandbox.client("bedrock").get_model_customization_job(
+            jobIdentifier=of(real_sandbox, f"late-{workload}")[0]["jobArn"]
+        )["lastModifiedTime"] - begun[workload]  # fmt: skip
+    print(f"triggerer ended in {restart:.1f} s; deadline of {DEADLINE} s held after {held}")
+
+    assert {t["task_id"]: t["try_number"] for t in airflow.task_instances("deadlines", run)} == dict.fromkeys(
+        begun, 2
+    )
+    assert [status(real_sandbox, f"late-{w}") for w in begun] == ["Stopping", "InProgress", "Stopping"]
+    for workload, after in held.items():
+        # A job's creation is read to the second, so its deadline may come up to a second early.
+        assert DEADLINE - 1 < after.total_seconds() <= DEADLINE + INTERVAL, workload
 
 
 def test_only_a_user_who_ends_the_task_stops_the_job_and_deadlines_outlast_restarts(
@@ -128,7 +182,8 @@ def test_only_a_user_who_ends_the_task_stops_the_job_and_deadlines_outlast_resta
 
     # Restarts, and a pause long enough for another triggerer to adopt the waits.
     for _ in range(RESTARTS):
-        airflow.restart("triggerer", "triggerer")
+        took = airflow.restart("triggerer", "triggerer")
+        print(f"triggerer ended after {took:.1f} s")
         time.sleep(8)
     owner = airflow.triggerer_of("waits", run, "untouched")
     airflow.start_triggerer("second")
