@@ -11,13 +11,9 @@ from airflow.sdk import DAG, Param
 
 from airflow_distill.operators.dataset import CheckDatasetOperator, CurateDatasetOperator
 from airflow_distill.operators.decision import DecidePromotionOperator
-from airflow_distill.operators.deployment import (
-    BedrockCreateHostOperator,
-    BedrockDeleteHostOperator,
-    BedrockPromoteModelOperator,
-    SmokeTestOperator,
-)
+from airflow_distill.operators.deployment import BedrockPromoteModelOperator, SmokeTestOperator
 from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
+from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
 from airflow_distill.operators.report import RenderReportOperator

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from airflow_distill.operators.deployment import ReapUnusedOperator
+from airflow_distill.operators.reap import ReapUnusedOperator
 
 with DAG(
     dag_id="reap_unused",

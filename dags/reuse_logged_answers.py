@@ -11,8 +11,8 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from airflow_distill.operators.dataset import CurateDatasetOperator
-from airflow_distill.operators.deployment import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
+from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
 

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from airflow_distill.operators import deployment as module
 from airflow_distill.operators.deployment import (
-    BedrockCreateHostOperator,
-    BedrockDeleteHostOperator,
     BedrockPromoteModelOperator,
     BedrockRollbackModelOperator,
-    ReapUnusedOperator,
     SmokeTestOperator,
 )
+from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
+from airflow_distill.operators.reap import ReapUnusedOperator
 from airflow_distill.sandbox import Sandbox
 from tests.release_world import Guesses, Rambles, ReleaseWorld
 
@@ -368,12 +366,3 @@ async def one_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
     raise AssertionError("the trigger ended without an event")
-
-
-def test_the_module_names_every_operator_it_documents() -> None:
-    found = {
-        name
-        for name, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__
-    }
-    assert {operator.__name__ for operator in OPERATORS} <= found

@@ -10,12 +10,9 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
-from airflow_distill.operators.deployment import (
-    BedrockCreateHostOperator,
-    BedrockDeleteHostOperator,
-    BedrockPromoteModelOperator,
-    ReapUnusedOperator,
-)
+from airflow_distill.operators.deployment import BedrockPromoteModelOperator
+from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
+from airflow_distill.operators.reap import ReapUnusedOperator
 
 ROOT = "s3://distill-sandbox/loop"
 COMMON: dict[str, Any] = {"waiter_delay": 1, "retries": 0, "retry_delay": timedelta(seconds=1)}
