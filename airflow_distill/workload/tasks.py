@@ -494,7 +494,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
     evaluation, deployment = workload.evaluation, workload.deployment
     create = TaskSpec(
         "create_host",
-        f"{OPERATORS}.deployment.BedrockCreateHostOperator",
+        f"{OPERATORS}.hosts.BedrockCreateHostOperator",
         {
             "workload": workload.name,
             "job": Output("job"),
@@ -539,7 +539,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
     )
     remove = TaskSpec(
         "delete_host",
-        f"{OPERATORS}.deployment.BedrockDeleteHostOperator",
+        f"{OPERATORS}.hosts.BedrockDeleteHostOperator",
         {"workload": workload.name, "host": Output("host")},
         makes="host_deleted",
         after=("answers",),
