@@ -29,9 +29,11 @@ install_set() { # set, python of the environment
     esac
 }
 
-run_tests() { # python of the environment
-    "$1" -m pytest -q -p no:cacheprovider -m "not slow and not airflow" ${PYTEST_ARGS:-} &&
-        "$1" -m pytest -q -p no:cacheprovider -m airflow tests/pipelines/test_dag_factory.py ${PYTEST_ARGS:-}
+run_tests() { # set, python of the environment
+    local quick="not slow and not airflow"
+    [ "$1" = locked ] || quick="$quick and not locked"
+    "$2" -m pytest -q -p no:cacheprovider -n 2 -m "$quick" ${PYTEST_ARGS:-} &&
+        "$2" -m pytest -q -p no:cacheprovider -m airflow tests/pipelines/test_dag_factory.py ${PYTEST_ARGS:-}
 }
 
 versions() { # python of the environment
@@ -56,7 +58,7 @@ for entry in $MATRIX; do
     if "$UV" venv --quiet --python "$python" "$FOLDER/$entry" && install_set "$kind" "$inside"; then
         told="$(versions "$inside")"
         echo "$told"
-        if run_tests "$inside"; then result="passed"; else result="FAILED"; fi
+        if run_tests "$kind" "$inside"; then result="passed"; else result="FAILED"; fi
     else
         told="" result="FAILED to install"
     fi

@@ -123,3 +123,9 @@ class Ground:
             if seen[member] not in running:
                 return seen
             time.sleep(60 if self.sandbox is None else 0)
+
+
+def sends_request_metadata(runtime: Any) -> bool:
+    """Say whether this boto3 knows request metadata of InvokeModel; the lowest that is allowed does not."""
+    shape = runtime.meta.service_model.operation_model("InvokeModel").input_shape
+    return "requestMetadata" in shape.members

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.contract.ground import ON_AWS, STUDENT, TEACHER, Ground
+from tests.contract.ground import ON_AWS, STUDENT, TEACHER, Ground, sends_request_metadata
 from tests.contract.model_check import error_codes, operation
 from tests.contract.test_answers import batch, evaluation
 
@@ -400,6 +400,8 @@ def test_a_conversation_must_be_one(ground: Ground, messages: list[dict[str, Any
 )
 def test_request_metadata_must_be_a_small_map_of_strings(ground: Ground, metadata: str) -> None:
     runtime = ground.client("bedrock-runtime")
+    if not sends_request_metadata(runtime):
+        pytest.skip("this boto3 cannot send request metadata with InvokeModel")
     body = json.dumps({"messages": MESSAGES})
     code, _, _ = refusal(lambda: runtime.invoke_model(modelId=TEACHER, body=body, requestMetadata=metadata))
     assert code == "ValidationException"

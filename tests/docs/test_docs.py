@@ -35,6 +35,7 @@ def pages() -> ModuleType:
         sys.path.remove(str(DOCS))
 
 
+@pytest.mark.locked
 def test_no_generated_page_and_no_copied_region_is_stale(pages: ModuleType) -> None:
     stale = [str(p.relative_to(ROOT)) for p, text in pages.fresh_files() if p.read_text() != text]
     assert stale == [], "run python docs/pages.py"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from airflow_distill.sandbox.coverage import TAGS, notes, page
 from airflow_distill.sandbox.operations import HANDLERS, load_all
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sandbox-coverage.md"
 
 
+@pytest.mark.locked
 def test_the_coverage_page_is_fresh() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m airflow_distill.sandbox.coverage"
 

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import Pair, support_tickets
+from tests.contract.ground import sends_request_metadata
 from tests.sandbox.conftest import TEACHER
 
 Keys = Callable[[str], list[str]]
@@ -60,7 +61,8 @@ def test_all_four_calls_are_logged_with_their_bodies(logging: Sandbox, keys: Key
     body = json.dumps({"messages": MESSAGES})
     runtime.converse(modelId=TEACHER, messages=MESSAGES, requestMetadata={"app": "desk"})
     list(runtime.converse_stream(modelId=TEACHER, messages=MESSAGES)["stream"])
-    runtime.invoke_model(modelId=TEACHER, body=body, requestMetadata='{"app": "desk"}')
+    tagged = {"requestMetadata": '{"app": "desk"}'} if sends_request_metadata(runtime) else {}
+    runtime.invoke_model(modelId=TEACHER, body=body, **tagged)
     list(runtime.invoke_model_with_response_stream(modelId=TEACHER, body=body)["body"])
     runtime.count_tokens(modelId=TEACHER, input={"converse": {"messages": MESSAGES}})
     by_operation = {record["operation"]: record for record in records(logging, keys)}
@@ -70,11 +72,8 @@ def test_all_four_calls_are_logged_with_their_bodies(logging: Sandbox, keys: Key
         "InvokeModel",
         "InvokeModelWithResponseStream",
     ]
-    assert (
-        by_operation["Converse"]["requestMetadata"]
-        == by_operation["InvokeModel"]["requestMetadata"]
-        == {"app": "desk"}
-    )
+    assert by_operation["Converse"]["requestMetadata"] == {"app": "desk"}
+    assert by_operation["InvokeModel"].get("requestMetadata") == ({"app": "desk"} if tagged else None)
     assert "requestMetadata" not in by_operation["ConverseStream"]
     for record in by_operation.values():
         assert record["schemaType"] == "ModelInvocationLog"
