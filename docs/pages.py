@@ -4,8 +4,8 @@
     python docs/pages.py --check    list what is stale; exit status 1 when anything is
 
 Reference pages come from the code itself, read as syntax trees, so that no Airflow import is needed. A region is a
-part of a file between `# region NAME` and `# endregion`; a page shows it between `<!-- region FILE NAME -->` and
-`<!-- end region -->`, and the name `whole` means the whole file.
+part of a file between `# region NAME` and `# endregion`, or the block behind `<!-- NAME -->` in a page. Another page shows
+it between `<!-- region FILE NAME -->` and `<!-- end region -->`; the name `whole` means the whole file.
 """
 
 from __future__ import annotations
@@ -377,7 +377,10 @@ def region(file: str, name: str) -> str:
     text = (ROOT / file).read_text()
     if name == "whole":
         return text.rstrip("\n") + "\n"
-    match = re.search(rf"^ *# region {re.escape(name)}\n(.*?)^ *# endregion", text, re.DOTALL | re.MULTILINE)
+    tagged = rf"^ *# region {re.escape(name)}\n(.*?)^ *# endregion"
+    if file.endswith(".md"):  # a block of another page
+        tagged = rf"^<!-- {re.escape(name)} -->\n```\w*\n(.*?)^```"
+    match = re.search(tagged, text, re.DOTALL | re.MULTILINE)
     if match is None:
         raise LookupError(f"{file} has no region {name!r}")
     lines = match[1].splitlines()
