@@ -43,7 +43,7 @@ class TakeTurnOperator(DistillOperator):
         *,
         workload: str,
         root: str,
-        order: Any = "{{ dag_run.run_after }}",
+        order: Any = "{{ dag_run.partition_date or dag_run.run_after }}",
         waiter_delay: float = 60.0,
         wait_timeout: timedelta | None = timedelta(days=30),
         **kwargs: Any,

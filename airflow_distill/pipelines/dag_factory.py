@@ -57,12 +57,20 @@ def build_dags(
 
 
 def build_dag(
-    workload: Workload, *, prefix: str = "distill_", default_args: Mapping[str, Any] | None = None
+    workload: Workload,
+    *,
+    prefix: str = "distill_",
+    default_args: Mapping[str, Any] | None = None,
+    schedule: Any = None,
 ) -> DAG:
-    """Build the Dag of one workload. Two of its runs never overlap."""
+    """Build the Dag of one workload. Two of its runs never overlap: each takes the workload's turn first.
+
+    :param schedule: instead of the file's, whatever Airflow takes; a run of a partition reads `logs.window` from the
+        start of that partition on.
+    """
     with DAG(
         **tasks.dag_arguments(workload, prefix),
-        schedule=schedule_of(workload),
+        schedule=schedule_of(workload) if schedule is None else schedule,
         default_args=dict(default_args or {}),
         params={name: Param(**arguments) for name, arguments in tasks.PARAMETERS.items()},
         on_failure_callback=notifiers(workload, "failure") or None,

@@ -200,19 +200,22 @@ def default_arguments(workload: Workload) -> dict[str, Any]:
     return shared
 
 
-# Times. `params.window_start` and `params.window_end` win, so that a run by hand can cover any window.
+# Times. `params.window_start` and `params.window_end` win, so that a run by hand can cover any window; then a partition,
+# whose key names the start of the window; then the time the run stands for.
 
 
 def window(workload: Workload) -> tuple[str, str]:
     """Return start and end of a run's window as templates: full hours, the end before the run by what logs may be late."""
     assert workload.logs is not None
     late, back = workload.logs.late, workload.logs.window
-    return _moment("window_start", late + back), _moment("window_end", late)
+    partition = "dag_run.partition_date"
+    start = f"{partition} or dag_run.run_after - {_macro(late + back)}"
+    end = f"{partition} + {_macro(back)} if {partition} else dag_run.run_after - {_macro(late)}"
+    return _moment("window_start", start), _moment("window_end", end)
 
 
-def _moment(parameter: str, before: timedelta) -> str:
-    text = f"(dag_run.run_after - {_macro(before)}).strftime('%Y-%m-%dT%H:00:00Z')"
-    return f"{{{{ params.get('{parameter}') or {text} }}}}"
+def _moment(parameter: str, otherwise: str) -> str:
+    return f"{{{{ params.get('{parameter}') or ({otherwise}).strftime('%Y-%m-%dT%H:00:00Z') }}}}"
 
 
 def _macro(span: timedelta) -> str:

@@ -251,7 +251,7 @@ def test_the_window_ends_before_late_logs_and_reaches_back_as_the_file_says(
 
     workload = example("support_tickets", logs={"window": "36h", "late": "90m"})
     context = {
-        "dag_run": SimpleNamespace(run_after=datetime(2026, 11, 24, 5, 45, tzinfo=UTC)),
+        "dag_run": SimpleNamespace(run_after=datetime(2026, 11, 24, 5, 45, tzinfo=UTC), partition_date=None),
         "macros": macros,
         "params": {},
     }
