@@ -23,9 +23,13 @@ from airflow_distill.sandbox.tokens import count_tokens
 from airflow_distill.sandbox.traffic import support_tickets
 from tests.real_airflow.running import RealAirflow, wait
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1500)]
-
 RESTARTS = int(os.environ.get("DISTILL_TRIGGERER_RESTARTS", "2"))
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.slow,
+    pytest.mark.soak,
+    pytest.mark.timeout(1500 + 60 * RESTARTS),
+]
 POINTS = (*FAULT_POINTS, "before-remember", "after-remember", "before-defer")
 DEADLINE, INTERVAL = 90, 10
 DAGS = (Path(__file__).parent / "jobs_dags.py").read_text()
@@ -65,6 +69,16 @@ def of(sandbox: Sandbox, workload: str) -> list[dict[str, Any]]:
 def status(sandbox: Sandbox, workload: str) -> str:
     (job,) = of(sandbox, workload)
     return str(job["status"])
+
+
+def taken_over(airflow: RealAirflow, run_id: str, owner: int | None) -> tuple[int | None, float]:
+    """Wait until another triggerer holds the waits; returns which, and how long it took."""
+    took = wait(
+        lambda: airflow.triggerer_of("waits", run_id, "untouched") not in (None, owner),
+        "another triggerer to adopt the waits",
+        180,
+    )
+    return airflow.triggerer_of("waits", run_id, "untouched"), took
 
 
 def paid_jobs(meter: dict[str, Any]) -> float:
@@ -181,18 +195,16 @@ def test_only_a_user_who_ends_the_task_stops_the_job_and_deadlines_outlast_resta
     assert "leaving" in airflow.task_log("waits", run, "cleared")
 
     # Restarts, and a pause long enough for another triggerer to adopt the waits.
-    for _ in range(RESTARTS):
-        took = airflow.restart("triggerer", "triggerer")
-        print(f"triggerer ended after {took:.1f} s")
-        time.sleep(8)
     owner = airflow.triggerer_of("waits", run, "untouched")
+    for number in range(1, RESTARTS + 1):
+        took = airflow.restart("triggerer", "triggerer")
+        owner, pause = taken_over(airflow, run, owner)
+        print(f"restart {number}: ended after {took:.1f} s, the next one held the waits {pause:.1f} s later")
+        time.sleep(3)
     airflow.start_triggerer("second")
     time.sleep(10)
     airflow.signal("triggerer", signal.SIGSTOP)
-    wait(
-        lambda: airflow.triggerer_of("waits", run, "untouched") not in (None, owner),
-        "another triggerer to adopt the waits", 180,
-    )  # fmt: skip
+    taken_over(airflow, run, owner)
     time.sleep(5)
     airflow.signal("triggerer", signal.SIGCONT)
     time.sleep(15)
