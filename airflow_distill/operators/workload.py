@@ -21,12 +21,12 @@ from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.logs import redaction_of, write_harvest
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
-from airflow_distill.workload.spend import Spend, standing, total
 
 if TYPE_CHECKING:
     from airflow_distill.stages.evaluation.prices import Bill, PriceTable, RunPlan
     from airflow_distill.stages.logs.fingerprint import Fingerprints
     from airflow_distill.stages.logs.shard_file import Harvest
+    from airflow_distill.workload.spend import Spend
 
 MOST_PAIRS = 15_000
 """To so many the service may grow a training set by synthesis, at the author's expense."""
@@ -290,6 +290,7 @@ class CheckBudgetOperator(DistillOperator):
         """Estimate, hold against the caps, claim the money."""
         from airflow_distill.stages.evaluation.prices import estimate
         from airflow_distill.workload.prices import with_prices
+        from airflow_distill.workload.spend import Spend, standing, total
 
         store = store_for(self.gateways, self.root)
         dataset = dict(self.dataset)
@@ -492,7 +493,7 @@ class CheckLifecycleOperator(DistillOperator):
 
 
 class CheckCommitmentsOperator(DistillOperator):
-    """Tell about hosts of a workload whose committed term or end date comes near.
+    """Tell about hosts of a workload whose committed term or end date comes near; temporary hosts have their own teardown.
 
     Returns `{"kind": "commitments", "hosts", "warnings"}`.
 
@@ -519,14 +520,25 @@ class CheckCommitmentsOperator(DistillOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """List the workload's hosts."""
         from airflow_distill.aws.account import iter_hosts
+        from airflow_distill.remote.identity import TAG_EXPIRES_AT, TAG_TEMPORARY
+        from airflow_distill.stages.deployment.times import iso, moment_of
 
         now = wall_clock()
         hosts, warnings = [], []
         for host in iter_hosts(self.gateways.bedrock, self.workload):
-            ends = host.commitment_ends_at
-            hosts.append({"host_arn": host.arn, "host_kind": host.kind, "commitment_ends_at": ends})
-            if ends and now < datetime.fromisoformat(ends) <= now + self.ahead:
-                warnings.append(f"the commitment of {host.name} renews by itself on {ends[:10]}")
+            term, end = host.commitment_ends_at, moment_of(host.tags.get(TAG_EXPIRES_AT))
+            hosts.append(
+                {
+                    "host_arn": host.arn,
+                    "host_kind": host.kind,
+                    "commitment_ends_at": term,
+                    "expires_at": iso(end) if end else None,
+                }
+            )
+            if term and now < datetime.fromisoformat(term) <= now + self.ahead:
+                warnings.append(f"the commitment of {host.name} renews by itself on {term[:10]}")
+            if end and now < end <= now + self.ahead and host.tags.get(TAG_TEMPORARY) != "true":
+                warnings.append(f"{host.name} comes to its end on {iso(end)[:10]}; a new release moves it")
         receipt = {
             "kind": "commitments",
             "v": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,9 @@ from airflow_distill.operators.workload import (
     ReadPromptsOperator,
     mean_tokens,
 )
+from airflow_distill.remote.identity import resource_tags
 from airflow_distill.sandbox import Sandbox
+from tests.release_world import ReleaseWorld
 
 pytestmark = pytest.mark.airflow
 
@@ -209,6 +211,39 @@ def test_a_workload_without_hosts_has_no_commitments(bedrock_environment: Sandbo
     assert (told["hosts"], told["warnings"]) == ([], [])
 
 
+def test_terms_and_ends_of_real_hosts_are_told_in_time(bedrock_environment: Sandbox) -> None:
+    """One host with a committed term of a month, one that ends in five days, one temporary, one of somebody else."""
+    world = ReleaseWorld(bedrock_environment)
+    for quota in ("model-units-with-commitment", "model-units-no-commitment"):
+        bedrock_environment.world.set_quota(quota, 5)
+    model, soon = world.model("student"), world.now() + timedelta(days=5)
+    ours = {"run": "loop/run-1", "owner": "platform"}
+    for name, tags, more in (
+        ("committed", resource_tags("w", **ours), {"commitmentDuration": "OneMonth"}),
+        ("ending", resource_tags("w", expires_at=soon, **ours), {}),
+        ("candidate", resource_tags("w", expires_at=soon, temporary=True, **ours), {}),
+        ("foreign", resource_tags("other", expires_at=soon, **ours), {}),
+    ):
+        bedrock_environment.client("bedrock").create_provisioned_model_throughput(
+            provisionedModelName=name,
+            modelId=model,
+            modelUnits=1,
+            tags=[{"key": key, "value": value} for key, value in tags.items()],
+            **more,
+        )
+    later = CheckCommitmentsOperator(task_id="c", workload="w", ahead=timedelta(days=2)).execute(context())
+    assert (len(later["hosts"]), later["warnings"]) == (3, [])
+    assert [bool(host["commitment_ends_at"]) for host in later["hosts"]].count(True) == 1
+
+    told = context()
+    check = CheckCommitmentsOperator(task_id="c", workload="w", ahead=timedelta(days=32))
+    with pytest.raises(AirflowFailException, match="the commitment of committed renews by itself on"):
+        check.execute(told)
+    warnings = told["ti"].pushed["return_value"]["warnings"]
+    assert len(warnings) == 2
+    assert any(line.startswith("ending comes to its end on") for line in warnings)
+
+
 def test_a_notifier_hands_on_what_happened_and_no_text() -> None:
     from airflow_distill.notifications.workload import WorkloadNotifier, summary
 
@@ -239,15 +274,3 @@ class Target:
 
     def __call__(self, context: dict[str, Any]) -> None:
         self.heard.append(context["distill"])
-
-
-def test_status_tells_where_a_new_workload_stands(
-    tmp_path: Path, bedrock_environment: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from airflow_distill.cli.main import main
-
-    assert main(["status", "w", "--root", str(tmp_path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["live"], told["jobs"], told["hosts"], told["spent_this_month_usd"]) == (None, [], [], 0)
-    assert main(["status", "w", "--root", str(tmp_path)]) == 0
-    assert "live       nothing yet" in capsys.readouterr().out
