@@ -2,7 +2,7 @@
 
 A triggerer may hold a thousand waits. Asking about each costs a thousand calls a minute and a client each; here they
 share one synchronous SDK client in a worker thread and one paginated list call a tick. `subscribe` is the door: a wait
-joins, gets the newest look whenever there is one, and leaves. The last one out closes the poller.
+joins, gets the newest look whenever it brings news, and leaves. The last one out closes the poller.
 
 - A new waiter is looked at once; the job may have ended already.
 - What the list does not show, and what has ended, is asked for by itself: the full answer holds reason and result.
@@ -44,7 +44,9 @@ LIST_MARGIN = timedelta(minutes=15)
 RECHECK_TICKS = 20
 """After so many ticks a denied or costly list is tried again."""
 FIRST_LOOK_GAP = 0.5
-"""Seconds between ticks that newcomers may cause."""
+"""Seconds between ticks that newcomers may cause, at least."""
+FIRST_LOOK_SHARE = 3
+"""And so many times as long as the last tick took: a triggerer that starts with many waits must not list all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +72,31 @@ class Waiter:
     since: datetime | None
     _look: Look | None = None
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
-    looked: bool = False
 
     def tell(self, look: Look) -> None:
-        """Leave a look for the waiter, replacing one that it has not taken."""
+        """Leave a look for the waiter, replacing one that it has not taken.
+
+        A snapshot equal to the one before is no news and wakes nobody: hundreds of jobs that run on for days cost an event
+        loop nothing. Trouble is always told, because its duration decides.
+        """
+        if look.snapshot is not None and self._look is not None and self._look.snapshot == look.snapshot:
+            return
         self._look = look
-        self.looked = True
         self._bell.set()
 
+    @property
+    def looked(self) -> bool:
+        """Whether there has been a look."""
+        return self._look is not None
+
     async def next(self, seconds: float | None = None) -> Look | None:
-        """Return the next look; None when the seconds pass without one."""
+        """Return the next look that brings news; None when the seconds pass without one."""
         try:
             await asyncio.wait_for(self._bell.wait(), seconds)
         except TimeoutError:
             return None
         self._bell.clear()
-        look, self._look = self._look, None
-        return look
+        return self._look
 
 
 class Poller:
@@ -148,7 +158,8 @@ class Poller:
     async def _pause(self, began: float) -> None:
         period = min((waiter.period for waiter in self._waiters), default=60.0)
         pause = next_pause(period, self._troubles, random.random())
-        gap = min(pause, FIRST_LOOK_GAP * 2 ** min(self._troubles, 8))
+        least = max(FIRST_LOOK_GAP, FIRST_LOOK_SHARE * (time.monotonic() - began))
+        gap = min(pause, least * 2 ** min(self._troubles, 8))
         await asyncio.sleep(max(0.0, gap - (time.monotonic() - began)))
         left = pause - (time.monotonic() - began)
         if left > 0:
