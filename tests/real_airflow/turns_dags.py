@@ -36,8 +36,11 @@ for dag_id, schedule, seconds in (("back_filled", "@daily", 2), ("by_hand", None
         start_date=datetime(2026, 1, 1),
         catchup=False,
         max_active_runs=1 if schedule else 16,
-        default_args={"retry_delay": timedelta(seconds=1)},
+        default_args={"retry_delay": timedelta(seconds=1), "waiter_delay": 2},
     ):
-        turn = TakeTurnOperator(task_id="take_turn", waiter_delay=2, **PLACE)
+        work_done = work(seconds)
+        # region turn
+        turn = TakeTurnOperator(task_id="take_turn", **PLACE)
         end = EndTurnOperator(task_id="end_turn", turn=turn.output, **PLACE)
-        turn >> work(seconds) >> end.as_teardown(setups=turn)
+        turn >> work_done >> end.as_teardown(setups=turn)
+        # endregion
