@@ -79,6 +79,43 @@ def test_a_hundred_waits_cost_one_list_a_tick_and_one_get_at_each_end():
     run(work)
 
 
+def test_a_job_that_goes_on_as_before_wakes_nobody():
+    bedrock = FakeBedrock(jobs=3)
+    arn = next(iter(bedrock.jobs))
+
+    async def work():
+        others = [asyncio.create_task(take(bedrock, other, ended)) for other in list(bedrock.jobs)[1:]]
+        async with subscribe(KEY, arn, build=bedrock.gateway, period=0.05, since=BEGIN) as waiter:
+            first = await waiter.next(5.0)
+            assert first is not None
+            assert first.snapshot is not None
+            before = bedrock.count("list")
+            assert await waiter.next(0.5) is None
+            assert bedrock.count("list") > before
+            bedrock.end(arn)
+            last = await waiter.next(5.0)
+            assert last is not None
+            assert ended(last)
+        for other in others:
+            other.cancel()
+
+    run(work)
+
+
+def test_trouble_that_goes_on_is_told_again_because_its_duration_decides():
+    bedrock = FakeBedrock(jobs=1)
+    bedrock.fail = lambda method: client_error("AccessDeniedException", 403)
+
+    async def work():
+        async with subscribe(KEY, next(iter(bedrock.jobs)), build=bedrock.gateway, period=0.05) as waiter:
+            for _ in range(3):
+                look = await waiter.next(5.0)
+                assert look is not None
+                assert look.trouble is not None
+
+    run(work)
+
+
 def test_pages_are_read_only_until_everything_wanted_was_seen():
     bedrock = FakeBedrock(jobs=50, page_size=10)
     newest = list(bedrock.jobs)[-4:]
