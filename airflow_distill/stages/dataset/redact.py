@@ -16,7 +16,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 
 from airflow_distill.errors import ConfigurationError
@@ -38,53 +39,42 @@ Detector = Callable[[str], Iterable[Span]]
 
 _SHAPES = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
 _SHORTEST_TOKEN = b"x" * 15
-_DIGITS = "0123456789"
+_DIGITS = b"0123456789"
 _STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
 _TWO_DIGITS = re.compile(r"\d\d")
 
 
 class Text:
-    """A text, and what is cheap to know about it; each thing is looked up once, when a pattern first asks."""
+    """A text, and what is cheap to know about it before any pattern is tried.
+
+    `folded` is the text in lower case, letter by letter in the same place; outside Latin-1 some may keep their case.
+    `tokens` are the words that are as long as the shortest key or token, in lower case; mostly there are none.
+    `stretches` is where numbers of seven digits and separators or more are, with the two characters around them.
+    `assigns` says whether there is a colon or an equals sign.
+    """
+
+    __slots__ = ("assigns", "folded", "has_digits", "stretches", "text", "tokens")
 
     def __init__(self, text: str) -> None:
         self.text = text
-
-    @cached_property
-    def latin(self) -> bytes | None:
-        """The text in Latin-1, where lower case is quick and digits are ten; None when it has other letters."""
         try:
-            return self.text.encode("latin-1")
+            data = text.encode("latin-1")
         except UnicodeEncodeError:
-            return None
-
-    @cached_property
-    def folded(self) -> str:
-        """The text in lower case, letter by letter in the same place; outside ASCII some may keep their case."""
-        if self.latin is not None:
-            return self.latin.lower().decode("latin-1")
-        folded = self.text.lower()
-        return folded if len(folded) == len(self.text) else "".join(c.lower()[0] for c in self.text)
-
-    @cached_property
-    def tokens(self) -> str:
-        """The words that are as long as the shortest key or token, in lower case; mostly there are none."""
-        if _SHORTEST_TOKEN not in self.text.encode("utf-8", "surrogatepass").translate(_SHAPES):
-            return ""
-        return " ".join(word for word in self.folded.split() if len(word) >= len(_SHORTEST_TOKEN))
-
-    @cached_property
-    def has_digits(self) -> bool:
-        """Whether there is a digit."""
-        if self.latin is None:
-            return re.search(r"\d", self.text) is not None
-        return any(digit in self.text for digit in _DIGITS)
-
-    @cached_property
-    def stretches(self) -> list[tuple[int, int]]:
-        """Where numbers of seven digits and separators or more are, with the two characters around them."""
-        if not self.has_digits:
-            return []
-        return [(max(0, m.start() - 2), m.end() + 2) for m in _STRETCH.finditer(self.text)]
+            folded = text.lower()
+            self.folded = folded if len(folded) == len(text) else "".join(c.lower()[0] for c in text)
+            data = text.encode("utf-8", "surrogatepass")
+            self.has_digits = re.search(r"\d", text) is not None
+        else:
+            self.folded = data.lower().decode("latin-1")
+            self.has_digits = any(digit in data for digit in _DIGITS)
+        self.tokens = ""
+        if _SHORTEST_TOKEN in data.translate(_SHAPES):
+            words = self.folded.split()
+            self.tokens = " ".join(word for word in words if len(word) >= len(_SHORTEST_TOKEN))
+        self.stretches: list[tuple[int, int]] = []
+        if self.has_digits:
+            self.stretches = [(max(0, m.start() - 2), m.end() + 2) for m in _STRETCH.finditer(text)]
+        self.assigns = ":" in text or "=" in text
 
     def places(self, words: Iterable[str]) -> Iterator[int]:
         """Yield where each of these lower-case words begins."""
@@ -117,20 +107,9 @@ def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Ma
     return (pattern.match(text.text, at) for at in text.places(words))
 
 
-def at_assignments(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match where one of the words begins, if the text sets anything equal to anything."""
-    return at_words(pattern, words, text) if ":" in text.text or "=" in text.text else iter(())
-
-
-def before_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match where one of the words begins, if the text has a word long enough for a key."""
-    return at_words(pattern, words, text) if text.tokens else iter(())
-
-
 def at_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match where one of the words begins, if a word long enough for a key holds it."""
-    tokens = text.tokens
-    return at_words(pattern, tuple(word for word in words if word in tokens), text) if tokens else iter(())
+    """Match where one of the words begins that a word long enough for a key holds."""
+    return at_words(pattern, tuple(word for word in words if word in text.tokens), text)
 
 
 def beside_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
@@ -147,16 +126,16 @@ def in_numbers(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> 
 
 def at_letters_and_digits(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where two letters and two digits begin."""
-    if text.has_digits:
-        places = (match.start() - 2 for match in _TWO_DIGITS.finditer(text.text))
-        yield from (pattern.match(text.text, place) for place in places if place >= 0)
+    places = (match.start() - 2 for match in _TWO_DIGITS.finditer(text.text))
+    return (pattern.match(text.text, place) for place in places if place >= 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One kind of secret: words that lead to it, the pattern, a last check of what matched, and where to look.
 
-    The named group that matched is what gets hidden; the whole match when there is none.
+    `needs` names what a `Text` must have for the search to be worth beginning. The named group that matched is what gets
+    hidden; the whole match when there is none.
     """
 
     kind: str
@@ -164,6 +143,7 @@ class Pattern:
     pattern: re.Pattern[str]
     accept: Callable[[str], bool] | None = None
     search: Search = in_texts_with
+    needs: str = "text"
 
     def find(self, text: Text) -> Iterator[Span]:
         """Yield the spans of this kind."""
@@ -246,12 +226,14 @@ PATTERNS: tuple[Pattern, ...] = (
         ("eyj",),
         re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
         search=at_tokens,
+        needs="tokens",
     ),
     Pattern(
         "AWS_ACCESS_KEY",
         ("akia", "asia", "abia", "acca"),
         re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
         search=at_tokens,
+        needs="tokens",
     ),
     Pattern(
         "AWS_SECRET_KEY",
@@ -260,7 +242,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?i:aws|secret)[\w .-]{0,40}?[\"'`]?\s*(?:[:=]|\bis\b|=>)\s*[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
         ),
         looks_random,
-        before_tokens,
+        at_words,
+        "tokens",
     ),
     Pattern(
         # Beside an access key id, forty random characters are its secret, whatever is written between.
@@ -269,6 +252,7 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(r"(?<![A-Za-z0-9/+=])(?![0-9a-f]{40}|[0-9A-F]{40})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
         looks_random,
         beside_tokens,
+        "tokens",
     ),
     Pattern(
         "API_KEY",
@@ -316,19 +300,22 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,})"
         ),
         search=at_tokens,
+        needs="tokens",
     ),
     Pattern(
         "BEARER_TOKEN",
         ("bearer", "basic", "token"),
         re.compile(r"\b(?i:bearer|basic|token)\s+(?P<v>[A-Za-z0-9._~+/-]{16,}=*)"),
         looks_random,
-        before_tokens,
+        at_words,
+        "tokens",
     ),
     Pattern(
         "URL_PASSWORD",
         ("://",),
         re.compile(r"(?<=[a-zA-Z0-9+.-]{2})://[^\s:/@'\"<>]*:(?P<v>[^\s/@'\"<>]+)@"),
         search=at_words,
+        needs="assigns",
     ),
     Pattern(
         "PASSWORD",
@@ -337,7 +324,8 @@ PATTERNS: tuple[Pattern, ...] = (
             rf"(?i){_NAMED_SECRET}[\"'`]?\s*(?:=>|:=|[:=])\s*"
             r"(?:\"(?P<q>[^\"\n]{4,})\"|'(?P<s>[^'\n]{4,})'|(?P<v>[^\s\"'`,;<>\[\]{}()]{6,}))"
         ),
-        search=at_assignments,
+        search=at_words,
+        needs="assigns",
     ),
     Pattern(
         "PASSWORD",
@@ -362,16 +350,34 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         is_iban,
         at_letters_and_digits,
+        "has_digits",
     ),
-    Pattern("CARD", (), re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"), has_luhn_sum, in_numbers),
-    Pattern("SSN", (), re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"), is_ssn, in_numbers),
+    Pattern(
+        "CARD",
+        (),
+        re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"),
+        has_luhn_sum,
+        in_numbers,
+        "stretches",
+    ),
+    Pattern(
+        "SSN", (), re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"), is_ssn, in_numbers, "stretches"
+    ),
     Pattern(
         "SSN",
         ("ssn", "social security"),
         re.compile(r"(?i)\b(?:ssn|social security)\D{0,20}(?P<v>\d{9})(?!\d)"),
         search=at_words,
+        needs="has_digits",
     ),
-    Pattern("IP", (), re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"), is_ip, in_numbers),
+    Pattern(
+        "IP",
+        (),
+        re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"),
+        is_ip,
+        in_numbers,
+        "stretches",
+    ),
     Pattern(
         "IP",
         (":",),
@@ -384,6 +390,7 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(
             r"(?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){2,6}(?::[0-9a-fA-F]{1,4}){1,4}|(?:[0-9a-fA-F]{1,4}:){2,6}:)(?![\w:])"
         ),
+        needs="assigns",
     ),
     Pattern(
         "MAC",
@@ -402,18 +409,19 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         is_phone,
         in_numbers,
+        "stretches",
     ),
 )
 """In order of precedence: where spans overlap, the earlier start wins, then the longer, then the earlier pattern."""
 
 KINDS = frozenset(pattern.kind for pattern in PATTERNS)
+_TRIED = tuple((attrgetter(pattern.needs), pattern) for pattern in PATTERNS)
 
 
-def find_known(text: str) -> Iterator[Span]:
-    """Yield the spans of all built-in kinds; the detector that is on by default."""
+def find_known(text: str) -> Iterable[Span]:
+    """Return the spans of all built-in kinds; the detector that is on by default."""
     known = Text(text)
-    for pattern in PATTERNS:
-        yield from pattern.find(known)
+    return [span for needed, pattern in _TRIED if needed(known) for span in pattern.find(known)]
 
 
 def load_detector(path: str) -> Detector:
@@ -447,6 +455,11 @@ class Redaction:
     def to_json(self) -> list[str]:
         """Return what tells one redaction from another."""
         return ["known", *self.detectors]
+
+    def finds_nothing(self, texts: Iterable[str]) -> bool:
+        """Say whether none of these texts holds anything to redact; quicker than redacting."""
+        detectors = load_detectors(self.detectors)
+        return not any(_detect(detectors, text) for text in texts)
 
     def __call__(self, interaction: Interaction) -> Interaction:
         """Return the interaction redacted, with the counts of what it held."""
@@ -500,6 +513,12 @@ def _hide_in(item: Example | Interaction, names: _Placeholders) -> dict[str, Any
     }
 
 
+@lru_cache(maxsize=2000)
+def _detect(detectors: tuple[Detector, ...], text: str) -> tuple[Span, ...]:
+    """Return what detectors find; the system texts and metadata of a workload come again with every record."""
+    return tuple(span for detector in detectors for span in detector(text))
+
+
 _PLACEHOLDER = re.compile(r"\[([^\[\]\s]{1,40})_(\d{1,6})\]")
 _ROUNDS = 8
 
@@ -513,7 +532,7 @@ class _Placeholders:
 
     def __init__(self, detectors: Sequence[Detector], texts: Iterable[str]) -> None:
         self.counts: Counter[str] = Counter()
-        self._detectors = detectors
+        self._detectors = tuple(detectors)
         self._names: dict[tuple[str, str], str] = {}
         self._last: Counter[str] = Counter()
         for text in texts:
@@ -530,7 +549,7 @@ class _Placeholders:
         return text
 
     def _find(self, text: str) -> list[Span]:
-        found = [span for detector in self._detectors for span in detector(text)]
+        found = list(_detect(self._detectors, text))
         if found and "[" in text:
             kinds = KINDS.union(span.kind for span in found)
             held = [match.span() for match in _PLACEHOLDER.finditer(text) if match[1] in kinds]

@@ -129,12 +129,20 @@ class _Stored(msgspec.Struct, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_stored = msgspec.json.Decoder().decode
+_decode_stored = msgspec.json.Decoder(_Stored).decode
 
 
 def interaction_of(stored: bytes) -> Interaction:
     """Return the interaction that `Reading.to_bytes` or `encode_interaction` wrote."""
-    return Interaction.from_json(_decode_stored(stored))
+    return Interaction.from_json(msgspec.structs.asdict(_decode_stored(stored)))
+
+
+def texts_of(stored: bytes) -> tuple[str, list[str]]:
+    """Return the answer of a stored interaction, and all its texts that people or programs wrote."""
+    held = _decode_stored(stored)
+    texts = [text for _, text in held.turns]
+    texts += (held.answer, held.system or "", held.identity, *held.metadata, *held.metadata.values())
+    return held.answer, texts
 
 
 def encode_interaction(interaction: Interaction) -> bytes:

@@ -14,7 +14,7 @@ import json
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -23,7 +23,7 @@ import msgspec
 from isal import isal_zlib
 
 from airflow_distill.errors import ConfigurationError, LogFormatError
-from airflow_distill.stages.logs.parse import encode_interaction, interaction_of
+from airflow_distill.stages.logs.parse import encode_interaction, interaction_of, texts_of
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.records import Interaction
 from airflow_distill.stages.logs.sample import Clean, Kept, Sample, Vote, answer_digest
@@ -224,6 +224,10 @@ class Redact(Protocol):
         """Return the interaction redacted; what is redacted stays as it is."""
         ...
 
+    def finds_nothing(self, texts: Iterable[str]) -> bool:
+        """Say whether none of the texts holds anything to redact."""
+        ...
+
     def to_json(self) -> list[str]:
         """Return what tells one redaction from another."""
         ...
@@ -235,9 +239,11 @@ def cleaning(redact: Redact | None) -> Clean | None:
         return None
 
     def clean(payload: bytes) -> tuple[bytes, str]:
-        logged = interaction_of(payload)
-        redacted = redact(logged)
-        return (payload if redacted is logged else encode_interaction(redacted)), redacted.answer
+        answer, texts = texts_of(payload)
+        if redact.finds_nothing(texts):
+            return payload, answer
+        redacted = redact(interaction_of(payload))
+        return encode_interaction(redacted), redacted.answer
 
     return clean
 
