@@ -4,7 +4,8 @@ Imports `stages.digest` for the canonical form of a text. The hash is SHA-256 be
 number; the sample keeps the prompts with the smallest ones. It is taken over the text as it was logged, so it does not
 depend on what is redacted; and since it is keyed, who does not know the salt cannot try out what a placeholder stands for.
 
-Latin text needs no Unicode normalising, and the many prompts that share a system text share the first part of the hash.
+Latin text, which needs no Unicode normalising, is hashed in Latin-1; and the many prompts that share a system text share
+the first part of the hash.
 """
 
 from __future__ import annotations
@@ -36,30 +37,33 @@ class Fingerprints:
         begun = self._begun.get(system or "") or self._begin(system or "")
         digest = begun.copy()
         for role, text in turns:
-            data = _canonical(text)
-            digest.update(b"%b %d %b" % (role.encode(), len(data), data))
+            digest.update(b"%b %d %b" % (role.encode(), *_canonical(text)))
         return int.from_bytes(digest.digest()[:16], "big")
 
     def _begin(self, system: str) -> _Hash:
-        data = _canonical(system)
-        begun = sha256(b"%b%d %b" % (self._key, len(data), data))
+        begun = sha256(b"%b%d %b" % (self._key, *_canonical(system)))
         if len(self._begun) < MOST_SYSTEMS:
             self._begun[system] = begun
         return begun
 
 
-def _canonical(text: str) -> bytes:
-    if "\r" in text or not _is_latin(text):
-        return canonical_text(text).encode("utf-8", "surrogatepass")
-    return text.strip().encode()
+def _canonical(text: str) -> tuple[int, bytes]:
+    """Return the canonical form of a text: in Latin-1 with its length, or in UTF-8 with its length below zero.
 
-
-def _is_latin(text: str) -> bool:
-    """Say whether all characters are below U+0100, where every text is in normal form C; far quicker than asking."""
-    if text.isascii():
-        return True
+    Text of Latin-1 is in normal form C as it is.
+    """
     try:
-        text.encode("latin-1")
+        data = (canonical_text(text) if "\r" in text else text.strip()).encode("latin-1")
     except UnicodeEncodeError:
-        return False
-    return True
+        return _canonical_beyond(canonical_text(text))
+    return len(data), data
+
+
+def _canonical_beyond(text: str) -> tuple[int, bytes]:
+    """Return the same of a canonical text that may be Latin-1 only since it is canonical."""
+    try:
+        data = text.encode("latin-1")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+        return -len(data), data
+    return len(data), data

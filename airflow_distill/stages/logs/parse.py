@@ -42,6 +42,9 @@ SCHEMA_TYPE = "ModelInvocationLog"
 BodyLoader = Callable[[str], bytes | None]
 """Returns the bytes of a stored body (compressed or not), or None when the object is not there."""
 
+Wants = Callable[[str | None, tuple[RawTurn, ...]], bool]
+"""Says of a system text and turns whether they may be kept."""
+
 
 class Reading(msgspec.Struct, gc=False):
     """What a selected and usable record says."""
@@ -169,22 +172,34 @@ class LogReader:
         :param load: fetches a stored body by its URI.
         :raises Unusable: the line is skipped, for the reason it carries.
         """
+        reading = self.read_wanted(line, load, None)
+        assert reading is not None
+        return reading
+
+    def read_wanted(self, line: bytes | memoryview, load: BodyLoader, wants: Wants | None) -> Reading | None:
+        """Return what a line says, or None when it is usable and not wanted.
+
+        :param load: fetches a stored body by its URI.
+        :param wants: says of a prompt whether its reading is worth making.
+        :raises Unusable: the line is skipped, for the reason it carries.
+        """
         try:
             record = decode_record(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self.read_slowly(bytes(line), load)
-        return self._read_record(record, load)
+        return self._read_record(record, load, wants)
 
     def read_slowly(self, line: bytes, load: BodyLoader) -> Reading:
-        """Return what `read` returns, by the standard library's decoder and field by field.
+        """Return what `read` returns of what is wanted, by the standard library's decoder and field by field.
 
         :raises Unusable: the line is skipped, for the reason it carries.
         """
-        reading = self._read_record(_decode_slowly(line), load)
+        reading = self._read_record(_decode_slowly(line), load, None)
+        assert reading is not None
         _require_storable(reading)
         return reading
 
-    def _read_record(self, record: Record, load: BodyLoader) -> Reading:
+    def _read_record(self, record: Record, load: BodyLoader, wants: Wants | None) -> Reading | None:
         model_id, operation = record.modelId, record.operation
         if not model_id or not operation or record.schemaType not in (SCHEMA_TYPE, None):
             raise Unusable(SkipReason.NOT_A_RECORD)
@@ -212,6 +227,8 @@ class LogReader:
             text = begun + text
         if not text or text.isspace():
             raise Unusable(SkipReason.EMPTY_ANSWER)
+        if wants is not None and not wants(system, turns):
+            return None
         tokens_out = got.outputTokenCount if got is not None else None
         return Reading(
             record.requestId or "",

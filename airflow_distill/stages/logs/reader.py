@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory, line_spans
+from airflow_distill.stages.logs.conversation import RawTurn
 from airflow_distill.stages.logs.fingerprint import Fingerprints
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.logs.parse import LogReader, Reading
@@ -74,6 +75,7 @@ class ShardReader:
         self._reader = LogReader(selection)
         self._prefilter = build_prefilter(selection)
         self._patience = patience
+        self._wanted: tuple[tuple[RawTurn, ...], int] = ((), 0)
         self._bodies: dict[str, bytes | None] = {}
         self._pending: list[tuple[bytes, str, str]] = []
         self._late: list[tuple[bytes, str, str]] = []
@@ -134,7 +136,7 @@ class ShardReader:
 
     def _read_line(self, line: bytes | memoryview, uri: str) -> None:
         try:
-            reading = self._reader.read(line, self._load)
+            reading = self._reader.read_wanted(line, self._load, self._wants)
         except Unusable as skip:
             self.harvest.skips[skip.reason.value] += 1
         except _BodyNeeded as needed:
@@ -142,10 +144,20 @@ class ShardReader:
             if len(self._pending) >= 64:
                 self._fetch_pending()
         else:
-            self._offer(reading)
+            if reading is not None:
+                self._offer(reading)
+
+    def _wants(self, system: str | None, turns: tuple[RawTurn, ...]) -> bool:
+        """Say whether a prompt may be in the sample; most of a large harvest may not, and is then not read further."""
+        prompt = self._fingerprints.of(system, turns)
+        self._wanted = turns, prompt
+        return self.harvest.sample.takes(prompt)
 
     def _offer(self, reading: Reading) -> None:
-        self.harvest.sample.offer(self._fingerprints.of(reading.system, reading.turns), reading)
+        turns, prompt = self._wanted
+        if turns is not reading.turns:
+            prompt = self._fingerprints.of(reading.system, reading.turns)
+        self.harvest.sample.offer(prompt, reading)
 
     def _load(self, uri: str) -> bytes | None:
         try:

@@ -141,16 +141,18 @@ class Sample:
         return self._spool.size
 
     def takes(self, prompt: int) -> bool:
-        """Say whether a record of this prompt may still stay; one that may not is to be offered all the same."""
-        return prompt <= self._bound
+        """Say whether a record of this prompt may stay; one that may not is counted, and need not be offered."""
+        if prompt <= self._bound:
+            return True
+        self.out_of_sample += 1
+        return False
 
     def offer(self, prompt: int, reading: Sampled) -> None:
         """Take one usable record; it is turned into bytes only when it may stay.
 
         :param prompt: the prompt's hash, 128 bits, uniform over prompts.
         """
-        if prompt > self._bound:
-            self.out_of_sample += 1
+        if not self.takes(prompt):
             return
         order = (reading.timestamp, reading.request_id)
         entry = self._entries.get(prompt)
