@@ -108,7 +108,7 @@ def test_killed_at_every_point_of_submit_cleared_back_filled_and_run_twice_there
     )
     # Runs that start at one instant: each has looked and found nothing before the first has bought.
     real_sandbox.faults.add(
-        "slow", operation="CreateModelCustomizationJob", match="again-*", count=1, seconds=30
+        "slow", operation="CreateModelCustomizationJob", match="again-*", count=1, seconds=45
     )
     twins = [airflow.trigger("again") for _ in range(2)]
     killed = airflow.trigger("killed")
@@ -211,8 +211,7 @@ def test_only_a_user_who_ends_the_task_stops_the_job_and_deadlines_outlast_resta
 
     # The deadline of two minutes began with the job and passed over all of this.
     airflow.wait_for_state("waits", run, "deadline", "failed", timeout=240)
-    (job,) = of(real_sandbox, "deadline")
-    assert job["status"] == "Stopping"
+    assert status(real_sandbox, "deadline") in ("Stopping", "Stopped")
 
     assert airflow.state("waits", run, "untouched") == "deferred"
     for workload in ("untouched", "cleared", "mapped0"):
