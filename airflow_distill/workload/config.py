@@ -272,6 +272,11 @@ class Job(Settings):
     submissions: Count = Field(
         default=1, ge=1, le=5, description="how often a failed job may be bought anew in one run"
     )
+    ignore_checks: tuple[str, ...] = Field(
+        default=(),
+        description="checks of the doctor, by name, whose failure does not stop a run; such as those your account "
+        "may not make",
+    )
     kms_key: str | None = Field(default=None, description="customer key for the custom model")
     vpc: Vpc | None = Field(default=None, description="network of the job; AWS's own when left out")
 

@@ -250,6 +250,7 @@ def start_tasks(workload: Workload) -> GroupSpec:
             ignore=[
                 *(["logging", "logs-match"] if dataset.training_logs else []),
                 *(["pair"] if workload.allow_unlisted_pair else []),
+                *workload.job.ignore_checks,
             ],
         ),
     }
@@ -640,7 +641,8 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
     deployment = workload.deployment
     ends = None
     if deployment.days:
-        later = f"dag_run.run_after + {_macro(timedelta(days=deployment.days))}"
+        # from when the run begins: one that is back-filled stands for a time long past
+        later = f"dag_run.start_date + {_macro(timedelta(days=deployment.days))}"
         ends = f"{{{{ ({later}).strftime('%Y-%m-%dT%H:%M:%SZ') }}}}"
     promote = TaskSpec(
         "promote",

@@ -42,6 +42,7 @@ VARIANTS = {
     "own prompts": "dataset: {prompts: 's3://acme-distill/prompts.jsonl', source: curated-with-answers}\n",
     "logged pairs": "dataset: {source: logs-pairs, training_logs: 's3://acme-logs/bedrock/2026/10'}\n",
     "throughput": "deployment: {host: provisioned-throughput, hourly_price: 20.5, days: 30, model_units: 2}\n",
+    "checks": "job: {ignore_checks: [role-exists]}\nallow_unlisted_pair: true\n",
     "network": "job: {vpc: {subnets: [subnet-1], security_groups: [sg-1]}, on_deadline: stop, deadline: 3d}\n",
     "alerts": "alerts: [{notifier: tests.Told, arguments: {channel: '#ml'}, events: [verdict, failure, spend]}]\n",
     "everything in words": 'description: "It\'s a \\"quoted\\" text"\ntags: {team: a}\ndataset: {balance_by: answer}\n',
@@ -290,3 +291,61 @@ def test_the_deadline_of_the_file_is_the_deadline_of_the_job(tmp_path: Path) -> 
 
     dag = build_dag(read_workload(write(tmp_path, "w", SHORTEST + "job: {deadline: 36h}\n")))
     assert dag.task_dict["jobs.distill"].wait_timeout == timedelta(hours=36)
+
+
+def test_a_host_bought_by_a_back_filled_run_ends_after_the_run_begins(tmp_path: Path) -> None:
+    """Its days would be over already if they were counted from the time it stands for."""
+    from datetime import UTC, datetime
+    from types import SimpleNamespace
+
+    import jinja2
+    from airflow.sdk import macros
+
+    from airflow_distill.pipelines import build_dag
+
+    throughput = VARIANTS["throughput"]
+    promote = build_dag(read_workload(write(tmp_path, "w", SHORTEST + throughput))).task_dict[
+        "deployment.promote"
+    ]
+    run = SimpleNamespace(
+        run_after=datetime(2026, 6, 1, tzinfo=UTC), start_date=datetime(2026, 11, 24, tzinfo=UTC)
+    )
+    rendered = jinja2.Template(promote.ends_at).render(dag_run=run, macros=macros)
+    assert rendered == "2026-12-24T00:00:00Z"
+
+
+def test_a_loop_begins_with_the_doctor_and_takes_its_turn_around_everything_else(
+    example: Callable[..., Workload],
+) -> None:
+    from airflow_distill.pipelines import build_dag
+
+    dag = build_dag(example("support_tickets"))
+    assert [task.task_id for task in dag.roots] == ["start.doctor"]
+    turn = dag.task_dict["start.take_turn"]
+    assert turn.is_setup
+    inside = set(dag.task_ids) - {"start.doctor", "start.take_turn", "end.end_turn"}
+    assert inside <= {task.task_id for task in turn.get_flat_relatives(upstream=False)}
+    end = dag.task_dict["end.end_turn"]
+    assert end.is_teardown
+    assert inside <= {task.task_id for task in end.get_flat_relatives(upstream=True)}
+    report = dag.task_dict["end.report"]
+    assert report.is_teardown, "a report that succeeds must not hide a loop that failed"
+
+
+def test_clearing_a_task_with_what_follows_takes_the_turn_anew(example: Callable[..., Workload]) -> None:
+    from airflow_distill.pipelines import build_dag
+
+    dag = build_dag(example("support_tickets"))
+    cleared = dag.partial_subset("jobs.distill", include_downstream=True, include_upstream=False).task_ids
+    assert {"start.take_turn", "end.end_turn"} <= set(cleared)
+    assert "logs.plan_harvest" not in cleared
+
+
+def test_logs_that_bedrock_reads_itself_are_counted_before_anything_is_bought(tmp_path: Path) -> None:
+    from airflow_distill.pipelines import build_dag
+
+    dag = build_dag(read_workload(write(tmp_path, "w", SHORTEST + VARIANTS["logged pairs"])))
+    check = dag.task_dict["jobs.check_logs"]
+    assert check.logs == "s3://acme-logs/bedrock/2026/10"
+    assert "jobs.check_logs" in dag.task_dict["jobs.check_budget"].upstream_task_ids
+    assert dag.task_dict["start.doctor"].logs_are_data
