@@ -13,6 +13,18 @@ from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks import fresh_logs_arguments
 
 
+class _FreshLogs(Asset):
+    """An asset that works its hash out once. Airflow asks for it at every arrow of a Dag that it schedules, which made up a
+    fifth of parsing a workload."""
+
+    _known_hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._known_hash is None:
+            self._known_hash = super().__hash__()  # type: ignore[no-untyped-call]
+        return self._known_hash
+
+
 def fresh_logs_asset(workload: Workload) -> Asset:
     """Return the asset that is updated when the workload's threshold of new usable prompts is reached."""
     if workload.logs is None or workload.schedule.fresh_prompts is None:
@@ -21,7 +33,7 @@ def fresh_logs_asset(workload: Workload) -> Asset:
             hint="Give logs.location and schedule.fresh_prompts.",
         )
     trigger = FreshLogsTrigger(**fresh_logs_arguments(workload))
-    return Asset(
+    return _FreshLogs(
         name=f"distill_fresh_logs_{workload.name}",
         uri=f"distill://fresh-logs/{workload.name}",
         group="distill",

@@ -135,9 +135,10 @@ def build_task(spec: TaskSpec, receipts: Mapping[str, Any]) -> Any:
         operator = made.partial(task_id=spec.task_id, **arguments).expand(**fill(spec.mapped, receipts))
     else:
         operator = made(task_id=spec.task_id, **arguments)
-    for name in spec.after:
-        if name in receipts:
-            receipts[name].operator >> operator
+    before = [receipts[name].operator for name in spec.after if name in receipts]
+    before = [each for each in before if each.task_id not in operator.upstream_task_ids]
+    if before:
+        operator.set_upstream(before)
     if spec.removes:
         operator.as_teardown(setups=receipts[spec.removes].operator)
     return operator
