@@ -22,7 +22,7 @@ from airflow_distill.stages.logs.bodies import decode_input_body, decode_output_
 from airflow_distill.stages.logs.conversation import RawTurn, read_input
 from airflow_distill.stages.logs.reasons import Skipped, SkipReason
 from airflow_distill.stages.logs.records import SCHEMA, Interaction, Turn
-from airflow_distill.stages.logs.selection import Selection, Selector, normal_time
+from airflow_distill.stages.logs.selection import Selection, Selector
 from airflow_distill.stages.logs.shapes import (
     Event,
     Identity,
@@ -205,7 +205,7 @@ class LogReader:
             raise Unusable(SkipReason.NOT_A_RECORD)
         selector = self._selector
         model = selector.resolve(model_id)
-        timestamp = normal_time(record.timestamp or "")
+        timestamp = selector.time_of(record.timestamp or "")
         identity = (record.identity.arn if record.identity is not None else None) or ""
         metadata = record.requestMetadata
         if not selector.takes_all:

@@ -150,6 +150,7 @@ class Selector:
         self._identity = selection.identity
         self._system = selection.system_digest
         self._resolved: dict[str, str] = {}
+        self._times: dict[str, str] = {}
         self.takes_all = not (
             self._model or self._window or self._metadata or self._operations or self._identity
         )
@@ -161,6 +162,15 @@ class Selector:
             found = resolve_model(model_id, self.selection.mapping) or model_id
             if len(self._resolved) < 10_000:
                 self._resolved[model_id] = found
+        return found
+
+    def time_of(self, timestamp: str) -> str:
+        """Return `normal_time` of a record's time; many records share a second."""
+        found = self._times.get(timestamp)
+        if found is None:
+            found = normal_time(timestamp)
+            if len(self._times) < 100_000:
+                self._times[timestamp] = found
         return found
 
     def reject_envelope(
