@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import airflow_distill.triggers.base  # noqa: F401 - before the sandbox's threads import what it needs too
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.jobs.request import build_request
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.reading import read_workload
 from airflow_distill.workload.tasks import job_spec
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parents[2] / "dags/workloads"
 QUICK = {
@@ -84,3 +86,24 @@ def job_is_as_planned(account: Sandbox, dataset: dict[str, Any], job_arn: str) -
     assert bought["outputModelName"] == planned["customModelName"]
     assert bought["trainingDataConfig"] == planned["trainingDataConfig"]
     return True
+
+
+def test_logs_handed_to_bedrock_pass_the_doctor_and_are_counted_first(
+    run_dag: RunDag, account: Sandbox, allow: Allow, play: Play, example: Callable[..., Workload]
+) -> None:
+    """The role has what `airflow-distill iam` prints for such a file, and nothing more."""
+    month = "s3://acme-bedrock-logs/bedrock/AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1/2026/10"
+    overrides = {
+        **QUICK,
+        "dataset": {"source": "logs-pairs", "training_logs": month, "heldout": 0.5},
+        "deployment": {"enabled": False},
+    }
+    allow(example("support_tickets", **overrides))
+    october = (datetime.now(UTC) - datetime(2026, 10, 12, 9, tzinfo=UTC)).total_seconds() / 3600
+    play(600, hours_ago=october, seed=3)
+    play(500, seed=5)
+    run = run_dag(dag_text("support_tickets", overrides))
+    assert set(states(run).values()) == {"success"}, states(run)
+    assert receipt(run, "jobs.check_logs")["usable"] == 600
+    assert account.calls("CreateModelCustomizationJob") == 1
+    assert not [line for line in account.meter()["lines"] if "nova-pro" in str(line["model"])]
