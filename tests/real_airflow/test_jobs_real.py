@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.timeout(1500 + 60 * RESTARTS),
 ]
 POINTS = (*FAULT_POINTS, "before-remember", "after-remember", "before-defer")
-DEADLINE, INTERVAL = 90, 10
+DEADLINE, INTERVAL = 120, 10
 DAGS = (Path(__file__).parent / "jobs_dags.py").read_text()
 
 
@@ -51,7 +51,7 @@ def airflow(real_airflow: RealAirflow, real_sandbox: Sandbox) -> RealAirflow:
         Body="\n".join(json.dumps(r) for r in records).encode(),
     )
     dags = DAGS.replace("POINTS = ()", f"POINTS = {POINTS!r}")
-    dags = dags.replace("DEADLINE, INTERVAL = 90, 10", f"DEADLINE, INTERVAL = {DEADLINE}, {INTERVAL}")
+    dags = dags.replace("DEADLINE, INTERVAL = 0, 0", f"DEADLINE, INTERVAL = {DEADLINE}, {INTERVAL}")
     real_airflow.add_dag("jobs_dags", dags)
     real_airflow.wait_until_healthy("waits", timeout=300)
     return real_airflow
@@ -69,6 +69,15 @@ def of(sandbox: Sandbox, workload: str) -> list[dict[str, Any]]:
 def status(sandbox: Sandbox, workload: str) -> str:
     (job,) = of(sandbox, workload)
     return str(job["status"])
+
+
+def tried_again(airflow: RealAirflow, dag_id: str, run_id: str) -> set[str]:
+    """Return the tasks with more than one try.
+
+    On a busy machine there may be a third: Airflow's scheduler retries a task that resumes before it has read the report
+    of its deferral (see `RemoteWorkTrigger.settle_seconds`).
+    """
+    return {t["task_id"] for t in airflow.task_instances(dag_id, run_id) if t["try_number"] > 1}
 
 
 def taken_over(airflow: RealAirflow, run_id: str, owner: int | None) -> tuple[int | None, float]:
@@ -113,8 +122,7 @@ def test_killed_at_every_point_of_submit_cleared_back_filled_and_run_twice_there
     twins = [airflow.trigger("again") for _ in range(2)]
     killed = airflow.trigger("killed")
     assert finished(airflow, "killed", killed) == "success"
-    tries = {t["task_id"]: t["try_number"] for t in airflow.task_instances("killed", killed)}
-    assert tries == {**{f"at_{point}": 2 for point in POINTS}, "fails_once": 2}
+    assert tried_again(airflow, "killed", killed) == {*(f"at_{point}" for point in POINTS), "fails_once"}
     for run in twins:
         assert finished(airflow, "again", run) == "success"
 
@@ -159,9 +167,7 @@ def test_a_deadline_counts_from_the_first_submit_over_a_retry_and_a_restart_of_t
         )["lastModifiedTime"] - begun[workload]  # fmt: skip
     print(f"triggerer ended in {restart:.1f} s; deadline of {DEADLINE} s held after {held}")
 
-    assert {t["task_id"]: t["try_number"] for t in airflow.task_instances("deadlines", run)} == dict.fromkeys(
-        begun, 2
-    )
+    assert tried_again(airflow, "deadlines", run) == set(begun)
     assert [status(real_sandbox, f"late-{w}") for w in begun] == ["Stopping", "InProgress", "Stopping"]
     for workload, after in held.items():
         # A job's creation is read to the second, so its deadline may come up to a second early.
