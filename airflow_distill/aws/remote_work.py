@@ -7,12 +7,13 @@ sensors and the find-or-submit rule all go through it, so no two of them can rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway, Plain
-from airflow_distill.errors import ServiceNotFoundError
+from airflow_distill.errors import ServiceConflictError, ServiceNotFoundError
 from airflow_distill.remote.records import JobSnapshot, Kind, state_of
 
 
@@ -36,6 +37,12 @@ class RemoteWork:
     def look(self, bedrock: BedrockGateway, arn: str) -> JobSnapshot:
         """Return the present snapshot of one piece of work, with all details."""
         return self.snapshot(self.get(bedrock, arn))
+
+    def ask_to_stop(self, bedrock: BedrockGateway, arn: str) -> None:
+        """Ask it to stop; a conflict says that it stops or has ended already, which is as good."""
+        if self.stop is not None:
+            with suppress(ServiceConflictError):
+                self.stop(bedrock, arn)
 
     def list_pages(self, bedrock: BedrockGateway, since: datetime | None) -> Iterator[list[JobSnapshot]]:
         """Yield pages of snapshots of what was created after a moment; details are what a list shows."""

@@ -295,7 +295,7 @@ class WaitingOperator(DistillOperator):
         )
         self._watched_arn = ""
         if outcome.status == "timeout" and self.on_deadline == "stop" and work.stop is not None:
-            work.stop(bedrock, snapshot.arn)
+            work.ask_to_stop(bedrock, snapshot.arn)
             return Outcome("timeout", outcome.snapshot, outcome.trouble, stop_requested=True)
         return outcome
 

@@ -224,12 +224,12 @@ class RemoteWorkTrigger(BaseTrigger):
 
     async def _stop(self, attempts: int = 5, pause: float = 2.0) -> bool:
         """Ask the service to stop the job; returns whether it agreed."""
-        stop = WORK[self.kind].stop
-        if stop is None:
+        work = WORK[self.kind]
+        if work.stop is None:
             return False
         for attempt in range(attempts):
             try:
-                await in_thread(lambda: stop(self.gateway(), self.arn))
+                await in_thread(lambda: work.ask_to_stop(self.gateway(), self.arn))
             except Exception as error:
                 self.log.warning("Stopping %s failed: %s", self.arn, error)
                 await asyncio.sleep(pause * 2**attempt)

@@ -349,6 +349,15 @@ def test_a_stop_that_fails_at_first_is_tried_again():
     assert bedrock.jobs[arn]["status"] == "Stopping"
 
 
+def test_a_job_that_stops_already_counts_as_stopped_and_is_asked_once():
+    """A triggerer may end between the stop and its event; the next one asks again."""
+    bedrock = FakeBedrock()
+    arn = bedrock.add("job", "Stopping")
+    bedrock.fail = lambda method: client_error("ConflictException", 400) if method == "stop" else None
+    event = run(wait(bedrock, arn, deadline=iso(datetime.now(UTC)), on_deadline="stop"))
+    assert (event["status"], event["stop_requested"], bedrock.count("stop")) == ("timeout", True, 1)
+
+
 def test_an_event_is_what_airflow_can_store():
     bedrock = FakeBedrock()
     arn = bedrock.add("job")
