@@ -52,10 +52,17 @@ IsActive = Callable[[Runner], bool]
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    last: int = 0
-    open: bool = False
-    numbers: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()
+    """What one look at the bucket has found: the turn with the highest number, and what else lies there."""
+
+    last: Turn | None
+    open: bool
+    numbers: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def held(self) -> Turn | None:
+        """The turn that somebody has, if any."""
+        return self.last if self.open else None
 
 
 class Turns:
@@ -82,29 +89,29 @@ class Turns:
         ticket = self._ticket(me, order)
         self._claim(ticket, me)
         found = self._read()
-        held = Turn(found.last, self._runner(self.uri(found.last))) if found.open else None
-        if held is None or held.runner != me:
-            blocking = self._blocking(found, held, ticket, is_active)
+        turn = found.held
+        if turn is None or turn.runner != me:
+            blocking = self._blocking(found, ticket, is_active)
             if blocking is not None:
                 return blocking
-            if held is not None:
-                self._end(held.number, "abandoned")
-            held = self._take_number(found.last + 1, me)
-            if held.runner != me:
-                return held
+            if turn is not None:
+                self._end(turn.number, "abandoned")
+            turn = self._take_number(1 + (found.last.number if found.last else 0), me)
+            if turn.runner != me:
+                return turn
         self._store.delete(ticket)
+        before = found.last.number if found.last else 0
         for uri in found.numbers:
-            if uri not in (self.uri(found.last), self.uri(found.last, ended=True)):
+            if uri not in (self.uri(before), self.uri(before, ended=True)):
                 self._store.delete(uri)
-        return held
+        return turn
 
     def waits_for(self, me: Runner, order: str, is_active: IsActive) -> Turn | None:
         """Return the turn that must end first, or None when `take` is worth a try; changes no turn."""
         found = self._read()
-        held = Turn(found.last, self._runner(self.uri(found.last))) if found.open else None
-        if held is not None and held.runner == me:
+        if found.held is not None and found.held.runner == me:
             return None
-        return self._blocking(found, held, self._ticket(me, order), is_active)
+        return self._blocking(found, self._ticket(me, order), is_active)
 
     def end(self, number: int) -> None:
         """Give a turn back; giving it back twice is the same as once."""
@@ -114,9 +121,9 @@ class Turns:
         """Wait no longer."""
         self._store.delete(self._ticket(me, order))
 
-    def _blocking(self, found: _Found, held: Turn | None, ticket: str, is_active: IsActive) -> Turn | None:
-        if held is not None and is_active(held.runner):
-            return held
+    def _blocking(self, found: _Found, ticket: str, is_active: IsActive) -> Turn | None:
+        if found.held is not None and is_active(found.held.runner):
+            return found.held
         for uri in found.waiting:
             if uri >= ticket:
                 break
@@ -133,10 +140,14 @@ class Turns:
         """Create the turn; return it, or the one that another run has created meanwhile."""
         self._claim(self.uri(number), me)
         last = self._read().last
-        owner = self._runner(self.uri(last))
-        if last != number and owner != me and self._runner_or_none(number) == me:
+        if last is None:
+            raise StateError(
+                f"workload: {self.uri(number)} vanished after it was written.",
+                hint="Let nothing else delete objects below `turns/`.",
+            )
+        if last.number != number and last.runner != me and self._runner_or_none(number) == me:
             self._end(number, "overtaken")
-        return Turn(last, owner)
+        return last
 
     def _claim(self, uri: str, me: Runner) -> None:
         try:
@@ -156,15 +167,20 @@ class Turns:
         return f"{self.prefix}/waiting/{order}-{digest(asdict(me), 12)}.json"
 
     def _read(self) -> _Found:
-        uris = [item.uri for item in self._store.iter_objects(f"{self.prefix}/")]
-        turns = [(int(m[1]), bool(m[2])) for uri in uris if (m := _TURN.search(uri))]
-        last = max((number for number, ended in turns if not ended), default=0)
-        return _Found(
-            last,
-            last > 0 and (last, True) not in turns,
-            tuple(uri for uri in uris if _TURN.search(uri)),
-            tuple(sorted(uri for uri in uris if _WAITING.search(uri))),
-        )
+        """Look once; anew when the turn that was found has been swept away since, because others came after it."""
+        while True:
+            uris = [item.uri for item in self._store.iter_objects(f"{self.prefix}/")]
+            turns = [(int(m[1]), bool(m[2])) for uri in uris if (m := _TURN.search(uri))]
+            number = max((number for number, ended in turns if not ended), default=0)
+            runner = self._runner_or_none(number) if number else None
+            if number and runner is None:
+                continue
+            return _Found(
+                Turn(number, runner) if runner else None,
+                runner is not None and (number, True) not in turns,
+                tuple(uri for uri in uris if _TURN.search(uri)),
+                tuple(sorted(uri for uri in uris if _WAITING.search(uri))),
+            )
 
     def _runner_or_none(self, number: int) -> Runner | None:
         try:

@@ -111,9 +111,31 @@ def test_a_slow_rival_with_an_old_listing_finds_the_turn_taken(turns: Turns) -> 
         turns.take(run(number), str(number), always)
         if number < 3:
             turns.end(number)
-    late = turns._take_number(slow.last + 1, run(9))
+    assert slow.last is None
+    late = turns._take_number(1, run(9))
     assert late.runner == run(3)
     assert turns.take(run(9), "9", always).runner == run(3)
+
+
+def test_a_turn_that_is_swept_away_while_it_is_read_is_looked_for_anew() -> None:
+    """Two others came and went between the listing and the reading."""
+
+    class Sweeping(LockedStore):
+        swept = False
+
+        def read(self, uri: str) -> bytes:
+            if uri == turns.uri(1) and not self.swept:
+                self.swept = True
+                for number in (1, 2, 3):
+                    turns.end(turns.take(run(number), str(number), always).number)
+            return super().read(uri)
+
+    store = Sweeping()
+    turns = Turns(store, ROOT, "w")
+    store.swept = True
+    turns.take(run(1), "1", always)
+    store.swept = False
+    assert turns.take(run(9), "9", always).runner == run(9)
 
 
 def test_what_the_bucket_keeps_does_not_grow_with_the_number_of_runs() -> None:
@@ -143,7 +165,7 @@ def test_of_many_runs_at_once_never_two_are_inside(seed: int) -> None:
     def work(number: int) -> None:
         me = run(number, f"dag-{number % 2}")
         turn = turns.take(me, f"{number:02d}", lambda runner: runner not in gone)
-        while turn.runner != me:
+        while turn.runner != me and time.monotonic() < deadline:
             turn = turns.take(me, f"{number:02d}", lambda runner: runner not in gone)
         inside.add(me)
         time.sleep(0.002)
@@ -153,7 +175,8 @@ def test_of_many_runs_at_once_never_two_are_inside(seed: int) -> None:
             turns.end(turn.number)
         gone.add(me)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+    deadline = time.monotonic() + 60
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
