@@ -217,7 +217,12 @@ def test_every_module_and_link_is_told_to_airflow():
     import_all()
     for room, names in (("operators", OPERATORS), ("sensors", SENSORS), ("triggers", TRIGGERS)):
         package = importlib.import_module(f"airflow_distill.{room}")
-        present = {m.name for m in pkgutil.iter_modules(package.__path__)} - {"base", "observe", "poller"}
+        present = {m.name for m in pkgutil.iter_modules(package.__path__)} - {
+            "base",
+            "observe",
+            "poller",
+            "threads",
+        }
         assert present == set(names), room
     links = importlib.import_module("airflow_distill.links.bedrock")
     used = {
