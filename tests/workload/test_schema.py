@@ -16,6 +16,7 @@ from airflow_distill.workload.schema import PUBLISHED, json_schema, text
 from airflow_distill.workload.tasks import policy
 
 
+@pytest.mark.locked
 def test_the_published_schema_is_fresh() -> None:
     assert PUBLISHED.read_text() == text(), "run python -m airflow_distill.workload.schema"
 
