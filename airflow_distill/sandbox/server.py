@@ -40,7 +40,8 @@ class Sandbox:
     """A running local Bedrock.
 
     `pace` is `instant`, `reads:N` or `seconds:S`; `traffic` a file or pairs the teacher shall know; `state` a folder
-    that keeps everything over a restart. `warm_up` loads the students' library in the background at the start.
+    that keeps everything over a restart. `warm_up` imports in the background what first requests would wait for; only for a
+    process of the sandbox's own, because two threads that import at the same time can meet half-made modules.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Sandbox:
         self._ending = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="sandbox-tick", daemon=True)
         self._running = False
-        self._warm_students = warm_up
+        self._warms_up = warm_up
         self._session: Any = None
         self._own_clients: dict[tuple[str, str], Any] = {}
         self._session_lock = threading.Lock()
@@ -89,14 +90,9 @@ class Sandbox:
         self._running = True
         self._http.start()
         self._ticker.start()
-        threading.Thread(target=self._warm_up, name="sandbox-warm-up", daemon=True).start()
+        if self._warms_up:
+            threading.Thread(target=_warm_up, name="sandbox-warm-up", daemon=True).start()
         return self
-
-    def _warm_up(self) -> None:
-        """Import in the background what first requests would wait for."""
-        moto_door.warm_up()
-        if self._warm_students:
-            warm_up_students()
 
     def stop(self) -> None:
         """End; what is still to be logged is delivered, and the state is saved when there is a folder for it."""
@@ -307,3 +303,8 @@ def airflow_connection(endpoint_url: str, region: str = "us-east-1") -> str:
             },
         }
     )
+
+
+def _warm_up() -> None:
+    moto_door.warm_up()
+    warm_up_students()
