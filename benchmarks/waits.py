@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -146,6 +147,7 @@ def ours(number: int, period: float, looked: set[int]) -> Any:
 
 def providers(number: int, period: float, looked: set[int]) -> Any:
     """Return one of the amazon provider's triggers; the stub sees its first look."""
+    importlib.import_module("aiobotocore")  # without it the waits would fail one by one, in silence
     from airflow.providers.amazon.aws.triggers.bedrock import BedrockCustomizeModelCompletedTrigger
 
     return BedrockCustomizeModelCompletedTrigger(
