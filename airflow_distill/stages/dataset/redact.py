@@ -40,6 +40,8 @@ Detector = Callable[[str], Iterable[Span]]
 _SHAPES = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
 _SHORTEST_TOKEN = b"x" * 15
 _DIGITS = b"0123456789"
+_NUMBERS = bytes(48 if byte in b"0123456789 .()/-" else 120 for byte in range(256))
+_SHORTEST_NUMBER = b"0" * 7
 _STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
 _TWO_DIGITS = re.compile(r"\d\d")
 
@@ -63,16 +65,17 @@ class Text:
             folded = text.lower()
             self.folded = folded if len(folded) == len(text) else "".join(c.lower()[0] for c in text)
             data = text.encode("utf-8", "surrogatepass")
-            self.has_digits = re.search(r"\d", text) is not None
+            self.has_digits = has_number = re.search(r"\d", text) is not None
         else:
             self.folded = data.lower().decode("latin-1")
             self.has_digits = any(digit in data for digit in _DIGITS)
+            has_number = self.has_digits and _SHORTEST_NUMBER in data.translate(_NUMBERS)
         self.tokens = ""
         if _SHORTEST_TOKEN in data.translate(_SHAPES):
             words = self.folded.split()
             self.tokens = " ".join(word for word in words if len(word) >= len(_SHORTEST_TOKEN))
         self.stretches: list[tuple[int, int]] = []
-        if self.has_digits:
+        if has_number:
             self.stretches = [(max(0, m.start() - 2), m.end() + 2) for m in _STRETCH.finditer(text)]
         self.assigns = ":" in text or "=" in text
 
