@@ -19,7 +19,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help="remove what may be removed; without this only list it"
     )
-    parser.add_argument("--run", metavar="RUN", help="only resources of this run: `dag_id/run_id`, or a run_id alone")
+    parser.add_argument(
+        "--run", metavar="RUN", help="only resources of this run: `dag_id/run_id`, or a run_id alone"
+    )
     parser.add_argument(
         "--now", action="store_true", help="do not wait for expiry and grace; only what is needed stays"
     )

@@ -46,7 +46,7 @@ def example() -> str:
     for old, new in (
         ("Path(__file__).parent", f"Path({str(DAGS)!r})"),
         ('{"logs": {"window": "7d"}}', repr({**HERE, "logs": {**LOGS, "window": "7d"}})),
-        ('"logs": {"window": "1d"}}', f"**{ {**HERE, 'logs': {**LOGS, 'window': '1d'}} !r}}}"),
+        ('"logs": {"window": "1d"}}', f"**{ {**HERE, 'logs': {**LOGS, 'window': '1d'}}!r}}}"),
     ):
         assert old in text, old
         text = text.replace(old, new)
