@@ -40,7 +40,7 @@ class CurateDatasetOperator(_DatasetOperator):
 
     The same harvest and settings give the same dataset, to the byte, however often the task runs.
 
-    :param harvest: the harvest's receipt, or several of them (templated).
+    :param harvest: the harvest's receipt, or those of the parts of one window (templated).
     :param workload: the workload's name (templated).
     :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
     :param teacher: the teacher model's id (templated).
