@@ -42,7 +42,8 @@ test: setup ## checks and tests, the slow ones included, the soak tests not
 	$(MAKE) --no-print-directory check
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
 	$(PYTEST) -q -m "airflow and not slow" -n 2 --dist loadfile
-	$(PYTEST) -q -m "slow and not soak" --reruns 1 --durations 15
+	$(PYTEST) -q -m "slow and not soak and not alone" -n 2 --dist loadfile --durations 5
+	$(PYTEST) -q -m "alone" --reruns 1 --durations 5
 
 test-fast: setup ## tests of the pure rooms and the sandbox only
 	$(PYTEST) -q -m "not slow and not airflow" -n 2

@@ -41,6 +41,7 @@ def demo(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_loop_ends_in_a_release_and_leaves_no_process(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     ended = demo(home)
@@ -62,6 +63,7 @@ def test_the_loop_ends_in_a_release_and_leaves_no_process(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_shuffled_labels_are_never_promoted(tmp_path: Path) -> None:
     """The data decides, not the code: the same questions with the wrong answers end in hold or reject."""
     pairs = shipped_traffic().pairs
@@ -82,6 +84,7 @@ def test_shuffled_labels_are_never_promoted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_ctrl_c_ends_every_process_and_says_so(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     running = subprocess.Popen(

@@ -13,7 +13,7 @@ from airflow_distill.sandbox.traffic import support_tickets
 from tests.real_airflow.conftest import real_airflow, real_sandbox  # noqa: F401 - fixtures
 from tests.real_airflow.running import RealAirflow, wait
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 THRESHOLDS = {"tickets": 100, "claims": 200, "mails": 300}
 
