@@ -60,6 +60,16 @@ def traffic(count: int, seed: int = 1) -> list[dict[str, Any]]:
     return found
 
 
+def named(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Let every fifth record name addresses, so that answers which differ as they were logged are equal when redacted."""
+    for number, each in enumerate(records):
+        if number % 5 == 0:
+            address = f"{'ab'[number % 2]}@example.com"
+            body = {"message": {"role": "assistant", "content": [{"text": f"Write to {address}"}]}}
+            each["output"] = {"outputBodyJson": {"output": body, "stopReason": "end_turn"}}
+    return records
+
+
 def spread(records: list[dict[str, Any]], objects: int) -> MemoryStore:
     """Return a store with the records dealt out to so many log objects."""
     return store_of({key_of("2026/11/20", 10, n): records[n::objects] for n in range(objects)})
@@ -95,14 +105,7 @@ def test_every_line_is_kept_or_counted_under_a_reason() -> None:
 @pytest.mark.parametrize("rule", ANSWER_RULES)
 @pytest.mark.parametrize("limit", [3, 40, 1000])
 def test_one_shard_and_sixty_four_give_the_same_bytes(rule: str, limit: int, redact: Redact | None) -> None:
-    """Every fifth record names addresses, so that answers which differ as they were logged are equal when redacted."""
-    records = traffic(600)
-    for number, each in enumerate(records):
-        if number % 5 == 0:
-            address = f"{'ab'[number % 2]}@example.com"
-            body = {"message": {"role": "assistant", "content": [{"text": f"Write to {address}"}]}}
-            each["output"] = {"outputBodyJson": {"output": body, "stopReason": "end_turn"}}
-    store = spread(records, 64)
+    store = spread(named(traffic(600)), 64)
     whole = harvest(store, limit=limit, answer_rule=rule, redact=redact)
     spells_them_out = b"@example.com" in gzip.decompress(whole.to_bytes())
     assert spells_them_out == (redact is None) or limit == 3
@@ -212,19 +215,21 @@ def test_the_prefilter_changes_counts_of_nobodys_lines_only() -> None:
     assert {item.turns for item in wanted} <= {item.turns for item in kept}
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    for uri, data in spread(traffic(200), 6).objects.items():
+@pytest.mark.parametrize("rule", ["latest", "most_frequent"])
+def test_two_processes_give_what_one_gives(tmp_path: Path, rule: str) -> None:
+    """What is read here is redacted only when it is handed on, what comes from the other process before."""
+    for uri, data in spread(named(traffic(200)), 6).objects.items():
         path = tmp_path / uri.removeprefix("s3://")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     seen: list[tuple[int, int]] = []
-    one = harvest_logs(LocalStore(), str(tmp_path), SELECTION, salt="salt", limit=40)
+    how: dict[str, Any] = {"salt": "salt", "limit": 40, "answer_rule": rule, "redact": Redaction()}
+    one = harvest_logs(LocalStore(), str(tmp_path), SELECTION, **how)
     two = harvest_logs(
         LocalStore(),
         str(tmp_path),
         SELECTION,
-        salt="salt",
-        limit=40,
+        **how,
         workers=2,
         progress=lambda done, whole: seen.append((done, whole)),
     )
