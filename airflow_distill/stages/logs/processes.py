@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
@@ -28,25 +28,21 @@ def harvest_in_processes(
     patience: Patience | None = None,
     progress: Progress | None = None,
 ) -> Harvest:
-    """Read the first shard here and each other in a process of its own, then merge them in the shards' order."""
+    """Read each shard in a process of its own and merge them in the shards' order."""
     whole = sum(shard.size for shard in shards)
+    done = 0
     context = multiprocessing.get_context("spawn")
-    first, *others = shards
-    with (
-        tempfile.TemporaryDirectory(prefix="harvest-") as folder,
-        ProcessPoolExecutor(max(1, len(others)), context, initializer=partial(_start, open_store)) as pool,
-    ):
-        running = [(shard, pool.submit(_run, task, shard, patience, folder)) for shard in others]
-
-        def tell(done_here: int, _: int) -> None:
-            if progress is not None:
-                progress(done_here + sum(shard.size for shard, future in running if future.done()), whole)
-
-        merged = task.run(open_store(), first, patience, tell)
-        for shard, future in running:
-            future.result()
+    with tempfile.TemporaryDirectory(prefix="harvest-") as folder:
+        with ProcessPoolExecutor(len(shards), context, initializer=partial(_start, open_store)) as pool:
+            running = {pool.submit(_run, task, shard, patience, folder): shard for shard in shards}
+            for future in as_completed(running):
+                future.result()
+                done += running[future].size
+                if progress is not None:
+                    progress(done, whole)
+        merged = _read(folder, shards[0])
+        for shard in shards[1:]:
             merged.absorb(_read(folder, shard))
-            tell(first.size, whole)
     return merged
 
 

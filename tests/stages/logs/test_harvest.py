@@ -217,7 +217,7 @@ def test_the_prefilter_changes_counts_of_nobodys_lines_only() -> None:
 
 @pytest.mark.parametrize("rule", ["latest", "most_frequent"])
 def test_two_processes_give_what_one_gives(tmp_path: Path, rule: str) -> None:
-    """What is read here is redacted only when it is handed on, what comes from the other process before."""
+    """What a process hands over is redacted; what is read in one go only when it is written."""
     for uri, data in spread(named(traffic(200)), 6).objects.items():
         path = tmp_path / uri.removeprefix("s3://")
         path.parent.mkdir(parents=True, exist_ok=True)
