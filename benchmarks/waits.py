@@ -2,7 +2,7 @@
 
     python benchmarks/waits.py                                  # 1,000 waits, 60 s between polls; some eight minutes
     python benchmarks/waits.py --waits 200 --seconds 60         # smaller
-    python benchmarks/waits.py --provider-python /tmp/provider/bin/python
+    python benchmarks/waits.py --provider-python provider/bin/python
 
 Each contender runs in a process of its own: an event loop that, like a triggerer, gets at most 50 triggers at a time.
 Measured are the seconds until every job was looked at, calls a minute at rest, memory, CPU, and the longest time the
@@ -16,8 +16,8 @@ collection, once, while the one client is built: 0.1 s over the 200,000 objects 
 
 The provider's trigger needs aiobotocore, which pins an older SDK than ours. Make an environment of its own for it:
 
-    python -m venv /tmp/provider
-    /tmp/provider/bin/pip install "apache-airflow-core==3.3.2" "apache-airflow-providers-amazon[aiobotocore]==9.39.0" psutil
+    python -m venv provider
+    provider/bin/pip install "apache-airflow-core==3.3.2" "apache-airflow-providers-amazon[aiobotocore]==9.39.0" psutil
 
 and name its interpreter as `--provider-python`. Without one that has aiobotocore only ours are measured.
 """
