@@ -18,11 +18,11 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_distill.errors import ServiceAccessError
-from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import LocalStore, ObjectStore
+from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
 from airflow_distill.workload.traffic import CallReader, Snapshot, Watermark, add, count_object, hours_of
 
@@ -77,7 +77,7 @@ class LogPrefix:
                 self._objects[uri] = {}
 
 
-class FreshLogsTrigger(BaseEventTrigger):
+class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
     """Fires when a workload has enough new usable prompts in its logs. For an `AssetWatcher`.
 
     :param location: the log prefix.
@@ -107,13 +107,9 @@ class FreshLogsTrigger(BaseEventTrigger):
         mapping: Mapping[str, str] | None = None,
         check_every: float = 900.0,
         lookback_hours: int = 48,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: Mapping[str, Any] | None = None,
         **other: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**other)
         self.location = location
         self.workload = workload
         self.threshold = threshold
@@ -125,10 +121,6 @@ class FreshLogsTrigger(BaseEventTrigger):
         self.mapping = dict(mapping or {})
         self.check_every = check_every
         self.lookback_hours = lookback_hours
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = dict(botocore_config) if botocore_config else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and plain arguments; never rename one."""
@@ -191,13 +183,7 @@ class FreshLogsTrigger(BaseEventTrigger):
         """Build what looks; runs in a thread, because building a client takes time."""
         store: ObjectStore = LocalStore()
         if self.location.startswith("s3://"):
-            hook = BedrockDistillHook(
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                config=self.botocore_config,
-            )
-            store = hook.gateways.objects
+            store = self.gateways().objects
         return LogPrefix(store, self.location, timedelta(hours=int(self.lookback_hours)))
 
     async def filter_shared_stream(

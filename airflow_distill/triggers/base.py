@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 from weakref import WeakSet
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import ask_task_state_async
-from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.remote.polling import (
     Look,
     Outcome,
@@ -37,6 +36,7 @@ from airflow_distill.remote.polling import (
     told_line,
 )
 from airflow_distill.remote.records import Kind
+from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.poller import PollKey, subscribe
 from airflow_distill.triggers.threads import in_thread
 
@@ -69,7 +69,7 @@ def _kept(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     return task
 
 
-class RemoteWorkTrigger(BaseTrigger):
+class RemoteWorkTrigger(AwsTrigger):
     """Waits until one piece of remote work has ended, sharing its polls with all waits of its kind.
 
     Its event is `remote.polling.Outcome.to_json()` and what it was given to `carry`.
@@ -102,13 +102,9 @@ class RemoteWorkTrigger(BaseTrigger):
         cancel_on_kill: bool = False,
         expect_model_arn: str | None = None,
         carry: Mapping[str, Any] | None = None,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: Mapping[str, Any] | None = None,
         **other: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**other)
         self.arn = arn
         self.deadline = deadline
         self.on_deadline = on_deadline
@@ -117,10 +113,6 @@ class RemoteWorkTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.expect_model_arn = expect_model_arn
         self.carry = dict(carry or {})
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = dict(botocore_config) if botocore_config else None
         for name, value in other.items():
             if name in _ALIASES:
                 setattr(self, _ALIASES[name], value)
@@ -137,20 +129,12 @@ class RemoteWorkTrigger(BaseTrigger):
             "cancel_on_kill": self.cancel_on_kill,
             "expect_model_arn": self.expect_model_arn,
             "carry": self.carry,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
+            **self.connection_arguments(),
         }
 
     def gateway(self) -> BedrockGateway:
         """Build the gateway of this wait's connection; blocking, so it runs in a thread."""
-        return BedrockDistillHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        ).gateways.bedrock
+        return self.gateways().bedrock
 
     def now(self) -> datetime:
         """Return the present time."""

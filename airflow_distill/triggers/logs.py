@@ -11,15 +11,15 @@ class. Never rename a class or an argument here without an alias.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_distill.errors import DistillError
-from airflow_distill.hooks.bedrock import BedrockDistillHook
 from airflow_distill.stages.storage import LocalStore, ObjectStore
+from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ REFUSALS_IN_A_ROW = 5
 LONGEST_PAUSE = 3600.0
 
 
-class LogsGrownTrigger(BaseTrigger):
+class LogsGrownTrigger(AwsTrigger):
     """Waits until the log objects since a moment hold so many bytes.
 
     Its event holds `status` (`grown`, `timeout` or `refused`), `objects` and `bytes` of the last look, and for a refusal
@@ -50,22 +50,14 @@ class LogsGrownTrigger(BaseTrigger):
         *,
         deadline: str | None = None,
         poll_interval: float = 900.0,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: Mapping[str, Any] | None = None,
         **other: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**other)
         self.logs = logs
         self.since = since
         self.enough_bytes = int(enough_bytes)
         self.deadline = deadline
         self.poll_interval = float(poll_interval)
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = dict(botocore_config) if botocore_config else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and plain arguments."""
@@ -75,23 +67,14 @@ class LogsGrownTrigger(BaseTrigger):
             "enough_bytes": self.enough_bytes,
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
+            **self.connection_arguments(),
         }
 
     def store(self) -> ObjectStore:
         """Build the store that fits the place of the logs; blocking, so it runs in a thread."""
         if not self.logs.startswith("s3://"):
             return LocalStore()
-        hook = BedrockDistillHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
-        return hook.gateways.objects
+        return self.gateways().objects
 
     def now(self) -> datetime:
         """Return the present time."""

@@ -12,11 +12,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.compat import is_run_active
-from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
 from airflow_distill.workload.turn import IsActive, Runner, Turns
 
@@ -40,7 +40,7 @@ def active_seen_from(me: Runner, log: Any) -> IsActive:
     return is_active
 
 
-class TurnFreeTrigger(BaseTrigger):
+class TurnFreeTrigger(AwsTrigger):
     """Waits until a workload's turn can be taken.
 
     Its event holds `status` (`free` or `timeout`) and `deadline`.
@@ -62,23 +62,15 @@ class TurnFreeTrigger(BaseTrigger):
         *,
         deadline: str | None = None,
         poll_interval: float = 60.0,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: Mapping[str, Any] | None = None,
         **other: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**other)
         self.root = root
         self.workload = workload
         self.runner = Runner(**(runner or {"dag_id": "", "run_id": "", "task_id": ""}))
         self.order = order
         self.deadline = deadline
         self.poll_interval = float(poll_interval)
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = dict(botocore_config) if botocore_config else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and plain arguments."""
@@ -89,21 +81,12 @@ class TurnFreeTrigger(BaseTrigger):
             "order": self.order,
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
+            **self.connection_arguments(),
         }
 
     def turns(self) -> Turns:
         """Return the workload's turns; blocking, so it runs in a thread."""
-        hook = BedrockDistillHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
-        return Turns(store_for(hook.gateways, self.root), self.root, self.workload)
+        return Turns(store_for(self.gateways(), self.root), self.root, self.workload)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when the turn is worth a try, or at the deadline."""

@@ -219,6 +219,7 @@ def test_every_module_and_link_is_told_to_airflow():
         package = importlib.import_module(f"airflow_distill.{room}")
         present = {m.name for m in pkgutil.iter_modules(package.__path__)} - {
             "base",
+            "connection",
             "observe",
             "poller",
             "threads",
