@@ -1,7 +1,7 @@
 """A workload's tasks as Airflow TaskGroups: one a stage, and one for the whole loop.
 
 Takes a `Workload` (or the path of its file) inside a Dag, hands on the receipts of its tasks. The list of tasks comes from
-`workload/tasks.py`; this module only turns it into operators and arrows. Operator classes are imported when a group is
+`workload/tasks/`; this module only turns it into operators and arrows. Operator classes are imported when a group is
 built.
 """
 

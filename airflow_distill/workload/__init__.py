@@ -2,11 +2,11 @@
 
     reading.py   a file's text -> plain data, and where each key and value stands
     config.py    plain data -> a frozen `Workload`, one group a stage
-    tasks.py     a `Workload` -> the tasks of its loop as data: operator, arguments, order
+    tasks/       a `Workload` -> the tasks of its loop as data, a module a stage: operator, arguments, order
     source.py    the same tasks as plain operator code (`airflow-distill workload eject`)
     iam.py       the least-privilege policies and trust documents a `Workload` needs
     schema.py    the published JSON schema
 
-The TaskGroups and the Dag factory in `pipelines/` build operators from `tasks.py`; `eject` prints the same list, so the two
+The TaskGroups and the Dag factory in `pipelines/` build operators from `tasks/`; `eject` prints the same list, so the two
 cannot drift apart.
 """

@@ -1,7 +1,7 @@
 """A workload's tasks as plain operator code, for an author who has outgrown the file.
 
 Takes a `Workload`, hands on the text of a Dag file that builds the same tasks as the factory does: both read
-`workload/tasks.py`. Imports no Airflow: it only writes text.
+`workload/tasks/`. Imports no Airflow: it only writes text.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -43,6 +44,10 @@ TEMPLATE_ROUNDS = 6
 # Scripts without spaces between words are read character by character.
 _UNSPACED = "぀-ヿ㐀-䶿一-鿿豈-﫿฀-๿ກ-໿က-႟ក-៿"
 _WORDS = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+
+# A piece ends after white space that no word and no normal form reaches across, so pieces can be folded one by one.
+_PIECE = re.compile(r".{150}[^ \n]*[ \n]", re.DOTALL)
+PIECES = 1_000
 
 
 def folded_words(text: str) -> list[str]:
@@ -73,29 +78,47 @@ class Sketch:
 
 
 class Sketcher:
-    """Makes sketches, leaving out the hashes of a template; remembers the hash of each word it met."""
+    """Makes sketches, leaving out the hashes of a template; remembers the hash of each word it met.
+
+    Texts of one template begin alike. So a long text is read in pieces, and the pieces met of late are remembered:
+    of such a text only the end is read anew.
+    """
 
     def __init__(self, template: Set[int] = frozenset()) -> None:
         self.template = frozenset(template)
         self._words: dict[str, int] = {}
+        self._remembered = lru_cache(maxsize=PIECES)(self._read)
 
     def sketch(self, text: str) -> Sketch:
         """Return the sketch of a text."""
-        return smallest(self.hashes(text) - self.template)
+        return smallest(self.hashes(text))
 
     def hashes(self, text: str) -> set[int]:
         """Return the hashes of all words and word pairs of a text."""
+        start = 0
+        before: tuple[int, ...] = ()
+        found: list[set[int]] = []
+        while piece := _PIECE.match(text, start):
+            hashes, before = self._remembered(before, piece[0])
+            found.append(hashes)
+            start = piece.end()
+        hashes, _ = self._read(before, text[start:])
+        hashes.update(*found)
+        return hashes
+
+    def _read(self, before: tuple[int, ...], text: str) -> tuple[set[int], tuple[int, ...]]:
+        """Return the hashes of a piece of text and that of its last word; `before` is the last word's before it."""
         known = self._words
         words = folded_words(text)
         try:
-            single = [known[word] for word in words]
+            single = [*before, *[known[word] for word in words]]
         except KeyError:
-            single = [self._learn(word) for word in words]
+            single = [*before, *map(self._learn, words)]
         pairs = {
             (a * 0x9E3779B1 ^ (b + 0x7F4A7C15) * 0x85EBCA77) >> 7 & 0xFFFFFFFF for a, b in pairwise(single)
         }
         pairs.update(single)
-        return pairs
+        return pairs - self.template, tuple(single[-1:])
 
     def _learn(self, word: str) -> int:
         value = self._words.get(word)

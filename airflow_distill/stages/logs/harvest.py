@@ -18,7 +18,6 @@ from airflow_distill.errors import LogFormatError
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.logs.processes import harvest_in_processes
 from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask, new_harvest, salt_digest
-from airflow_distill.stages.logs.sample import Sample
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.shard_file import Harvest, HarvestCounts, Redact
 from airflow_distill.stages.logs.source import DEFAULT_OVERLAP, cut_shards, iter_log_objects
@@ -75,8 +74,10 @@ def harvest_logs(
     if workers <= 1 or len(objects) < 2:
         (shard,) = cut_shards(objects, 1)
         return task.run(store, shard, patience, progress)
-    shards = cut_shards(objects, workers)
-    return harvest_in_processes(open_store or _Ready(store), task, shards, patience, progress)
+    workers = min(workers, len(objects))
+    return harvest_in_processes(
+        store, open_store or _Ready(store), task, objects, workers, patience, progress
+    )
 
 
 def patience_for(
@@ -111,12 +112,8 @@ def read_harvest(store: ObjectStore, uris: Sequence[str], *, limit: int | None =
     """
     merged: Harvest | None = None
     for uri in sorted(set(uris)):
-        shard = _read_shard_file(store, uri)
-        if merged is None:
-            wanted = shard.sample.limit if limit is None else min(limit, shard.sample.limit)
-            merged = Harvest(Sample(wanted, shard.sample.rule), shard.settings)
-        merged.absorb(shard)
-        shard.sample.close()
+        with _open_shard_file(store, uri) as stream:
+            merged = Harvest.read(stream, merged, limit=limit)
     if merged is None:
         raise LogFormatError(
             "logs: the harvest has no shard files.", hint="Run the harvest of this window first."
@@ -124,12 +121,10 @@ def read_harvest(store: ObjectStore, uris: Sequence[str], *, limit: int | None =
     return merged
 
 
-def _read_shard_file(store: ObjectStore, uri: str) -> Harvest:
+def _open_shard_file(store: ObjectStore, uri: str) -> BinaryIO:
     try:
-        stream = store.open(uri)
+        return cast("BinaryIO", SafeStream(store.open(uri)))
     except ObjectMissingError:
         raise LogFormatError(
             f"logs: the shard file {uri} is not there.", hint="Run the harvest again."
         ) from None
-    with stream:
-        return Harvest.read(cast("BinaryIO", SafeStream(stream)))

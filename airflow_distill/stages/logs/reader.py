@@ -7,7 +7,7 @@ sample and all others are counted. Bodies stored beside the log are fetched many
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from airflow_distill.stages.logs.shard_file import Harvest, Redact, cleaning
 from airflow_distill.stages.logs.source import Shard, sibling_body
 from airflow_distill.stages.logs.streams import open_ahead
 from airflow_distill.stages.logs.unusable import Unusable
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject
 
 Progress = Callable[[int, int], None]
 """Called with (stored bytes done, all stored bytes)."""
@@ -82,20 +82,21 @@ class ShardReader:
         self._pending: list[tuple[bytes, str, str]] = []
         self._late: list[tuple[bytes, str, str]] = []
 
-    def read(self, shard: Shard, progress: Progress | None = None) -> Harvest:
-        """Read every object of a shard and return the harvest."""
+    def read(self, objects: Iterable[StoredObject], done: Callable[[int], None] | None = None) -> Harvest:
+        """Read log objects and return the harvest.
+
+        :param done: called with the stored bytes of each object when it was read.
+        """
         keep_freed_memory()
-        done, whole = 0, shard.size
         with no_garbage_collector():
-            for item, stream in open_ahead(self._store, shard.objects):
+            for item, stream in open_ahead(self._store, objects):
                 if stream is None:
                     self.harvest.objects["missing"] += 1
                 else:
                     self.read_object(item.uri, stream)
                     self.harvest.stored_bytes += item.size
-                done += item.size
-                if progress is not None:
-                    progress(done, whole)
+                if done is not None:
+                    done(item.size)
         return self.finish()
 
     def read_object(self, uri: str, stream: BinaryIO) -> None:
@@ -249,6 +250,28 @@ class ShardTask:
         progress: Progress | None = None,
     ) -> Harvest:
         """Read one shard."""
+        whole = shard.size
+        read = 0
+
+        def count(size: int) -> None:
+            nonlocal read
+            read += size
+            if progress is not None:
+                progress(read, whole)
+
+        return self.run_objects(store, shard.objects, patience, count)
+
+    def run_objects(
+        self,
+        store: ObjectStore,
+        objects: Iterable[StoredObject],
+        patience: Patience | None = None,
+        done: Callable[[int], None] | None = None,
+    ) -> Harvest:
+        """Read log objects, in any order.
+
+        :param done: called with the stored bytes of each object when it was read.
+        """
         reader = ShardReader(
             store,
             self.selection,
@@ -258,4 +281,4 @@ class ShardTask:
             redact=self.redact,
             patience=patience,
         )
-        return reader.read(shard, progress)
+        return reader.read(objects, done)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 from isal import isal_zlib
@@ -26,11 +26,11 @@ from airflow_distill.errors import ConfigurationError, LogFormatError
 from airflow_distill.stages.logs.parse import encode_interaction, interaction_of, texts_of
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.records import Interaction
-from airflow_distill.stages.logs.sample import Clean, Kept, Sample, Vote, answer_digest
+from airflow_distill.stages.logs.sample import Clean, Kept, Order, Sample, Vote, answer_digest
 from airflow_distill.stages.storage import ObjectStore
 
 SHARD_KIND = "harvest-shard"
-SHARD_VERSION = 2
+SHARD_VERSION = 3
 SHARD_LEVEL = 1
 """Compression of shard files: quick, since they are read back once. The content never varies; the packed bytes are the same
 on processors of one kind.
@@ -138,6 +138,10 @@ class Harvest:
             stream.write(packer.compress(line))
         stream.write(packer.flush())
 
+    def write_plain(self, stream: BinaryIO) -> None:
+        """Write the same lines as they are, for another process of this machine."""
+        stream.writelines(self._shard_lines())
+
     def to_bytes(self) -> bytes:
         """Return the shard file."""
         stream = io.BytesIO()
@@ -178,16 +182,29 @@ class Harvest:
         return cls.read(io.BytesIO(data))
 
     @classmethod
-    def read(cls, stream: BinaryIO) -> Harvest:
-        """Read a shard file.
+    def read(cls, stream: BinaryIO, onto: Harvest | None = None, *, limit: int | None = None) -> Harvest:
+        """Read a shard file, onto another harvest when one is given.
 
+        :param limit: the most prompts to keep, when that is less than the file's own limit.
         :raises LogFormatError: the stream is not a shard file of this version.
+        :raises ConfigurationError: the other harvest was made with other settings.
         """
+        with gzip.GzipFile(fileobj=stream) as lines:
+            return cls.read_plain(cast("BinaryIO", lines), onto, limit=limit)
+
+    @classmethod
+    def read_plain(
+        cls, stream: BinaryIO, onto: Harvest | None = None, *, limit: int | None = None
+    ) -> Harvest:
+        """Read the lines of a shard file as `read` does."""
         try:
-            with gzip.GzipFile(fileobj=stream) as lines:
-                harvest = cls._from_header(json.loads(lines.readline()))
-                for line in lines:
-                    harvest.sample.merge(_read_kept(line))
+            harvest = cls._from_header(json.loads(stream.readline()), limit)
+            if onto is not None:
+                onto.absorb(harvest)
+                harvest = onto
+            merge = harvest.sample.merge
+            for line in stream:
+                merge(_read_kept(line))
         except (
             EOFError,
             zlib.error,
@@ -204,10 +221,11 @@ class Harvest:
         return harvest
 
     @classmethod
-    def _from_header(cls, header: dict[str, Any]) -> Harvest:
+    def _from_header(cls, header: dict[str, Any], limit: int | None) -> Harvest:
         if header["kind"] != SHARD_KIND or header["v"] != SHARD_VERSION:
             raise ValueError(SHARD_KIND)
-        harvest = cls(Sample(header["limit"], header["rule"]), header["settings"])
+        most = header["limit"] if limit is None else min(limit, header["limit"])
+        harvest = cls(Sample(most, header["rule"]), header["settings"])
         harvest.lines = header["lines"]
         harvest.skips.update(header["skips"])
         harvest.objects.update(header["objects"])
@@ -258,36 +276,39 @@ class _KeptLine(msgspec.Struct, gc=False):
 
     prompt: str
     count: int
+    order: Order
     interaction: msgspec.Raw
     votes: list[_VoteLine] = []
 
 
 class _Key(msgspec.Struct, gc=False):
-    """What of a stored interaction decides whether it is chosen."""
+    """What of a stored vote decides whether it is elected."""
 
     timestamp: str
     request_id: str
     answer: str
 
 
+_encode = msgspec.json.Encoder().encode
 _decode_kept = msgspec.json.Decoder(_KeptLine).decode
 _decode_key = msgspec.json.Decoder(_Key).decode
 
 
 def _kept_line(kept: Kept) -> bytes:
-    head = b'{"prompt":"%032x","count":%d,"interaction":' % (kept.prompt, kept.count)
+    head = b'{"prompt":"%032x","count":%d,"order":%b,"interaction":' % (
+        kept.prompt,
+        kept.count,
+        _encode(kept.order),
+    )
     votes = b",".join(b'{"key":"%016x","interaction":%b}' % (vote.key, vote.payload) for vote in kept.votes)
     tail = b',"votes":[%b]' % votes if votes else b""
-    return head + kept.payload + tail + b"}\n"
+    return b"%b%b%b}\n" % (head, kept.payload, tail)
 
 
 def _read_kept(line: bytes) -> Kept:
     data = _decode_kept(line)
-    payload = bytes(data.interaction)
-    key = _decode_key(payload)
     votes = tuple(_read_vote(int(item.key, 16), bytes(item.interaction)) for item in data.votes)
-    order = (key.timestamp, key.request_id)
-    return Kept(int(data.prompt, 16), data.count, order, payload, votes)
+    return Kept(int(data.prompt, 16), data.count, data.order, bytes(data.interaction), votes)
 
 
 def _read_vote(number: int, payload: bytes) -> Vote:

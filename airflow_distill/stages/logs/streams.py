@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, cast
 
@@ -50,7 +50,7 @@ class SafeStream(io.RawIOBase):
         super().close()
 
 
-def open_ahead(store: ObjectStore, objects: Sequence[StoredObject]) -> Iterator[Opened]:
+def open_ahead(store: ObjectStore, objects: Iterable[StoredObject]) -> Iterator[Opened]:
     """Yield (object, its stream or None when it is gone) in the order given."""
     if isinstance(store, LocalStore):
         for item in objects:
