@@ -1,0 +1,43 @@
+"""From the harvest to a checked dataset."""
+
+from __future__ import annotations
+
+from airflow_distill.workload.config import Workload
+from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of
+from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
+
+
+def dataset_tasks(workload: Workload) -> GroupSpec:
+    """Curate what was harvested and check it before anything is paid."""
+    dataset = workload.dataset
+    settings = {
+        "limit": dataset.size,
+        "heldout": dataset.heldout,
+        "with_answers": dataset.source == "curated-with-answers",
+        "redact": dataset.redact,
+        "near_duplicates": dataset.near_duplicates,
+        **given(balance_by=dataset.balance_by),
+    }
+    live = TaskSpec(
+        "find_live",
+        f"{OPERATORS}.workload.FindLiveModelOperator",
+        place_of(workload),
+        makes="live",
+        after=("turn",),
+    )
+    arguments = {
+        "harvest": Output("harvest"),
+        **place_of(workload),
+        "teacher": workload.teacher,
+        "student": workload.student,
+        "salt": workload.salt,
+        "settings": settings,
+        "worth": {"least_new": dataset.least_new},
+        "live_manifest": Output("live", "manifest_uri"),
+        **given(golden=dataset.golden),
+    }
+    curate = TaskSpec("curate", f"{OPERATORS}.dataset.CurateDatasetOperator", arguments, makes="curated")
+    check = TaskSpec(
+        "check", f"{OPERATORS}.dataset.CheckDatasetOperator", {"dataset": Output("curated")}, makes="dataset"
+    )
+    return GroupSpec("dataset", (live, curate, check))

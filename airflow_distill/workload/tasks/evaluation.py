@@ -1,0 +1,79 @@
+"""From the student to its scores beside the teacher, the untuned student and the model now live."""
+
+from __future__ import annotations
+
+from airflow_distill.workload.config import Workload
+from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, units_of
+from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
+
+
+def evaluation_tasks(workload: Workload) -> GroupSpec:
+    """Give the student a host for the time of judging, ask all models, score, take the host away again."""
+    evaluation, deployment = workload.evaluation, workload.deployment
+    create = TaskSpec(
+        "create_host",
+        f"{OPERATORS}.hosts.BedrockCreateHostOperator",
+        {
+            "workload": workload.name,
+            "job": Output("job"),
+            "host_kind": deployment.host,
+            "lifetime_hours": 24,
+            **given(
+                units=units_of(deployment),
+                hourly_price=deployment.hourly_price,
+                input_tokens_per_day=deployment.input_tokens_per_day,
+                output_tokens_per_day=deployment.output_tokens_per_day,
+            ),
+        },
+        makes="host",
+    )
+    collect = TaskSpec(
+        "collect_answers",
+        f"{OPERATORS}.evaluation.CollectAnswersOperator",
+        {
+            **place_of(workload),
+            "dataset": Output("dataset"),
+            "job": Output("job"),
+            "host": Output("host"),
+            "incumbent": Output("live"),
+            "student": workload.student,
+            "ask_untuned": evaluation.untuned,
+            "max_tokens": evaluation.max_tokens,
+            "threads": evaluation.threads,
+        },
+        makes="answers",
+    )
+    score = TaskSpec(
+        "score",
+        f"{OPERATORS}.evaluation.ScoreAnswersOperator",
+        {
+            "answers": Output("answers"),
+            "dataset": Output("dataset"),
+            "metrics": list(evaluation.scorers),
+            **given(slices=list(evaluation.slices)),
+            **({"scores": [Output("scores")]} if evaluation.judge else {}),
+        },
+        makes="evaluation",
+    )
+    remove = TaskSpec(
+        "delete_host",
+        f"{OPERATORS}.hosts.BedrockDeleteHostOperator",
+        {"workload": workload.name, "host": Output("host")},
+        makes="host_deleted",
+        after=("answers",),
+        removes="host",
+    )
+    return GroupSpec("evaluation", (create, collect, *_judge(workload), score, remove))
+
+
+def _judge(workload: Workload) -> tuple[TaskSpec, ...]:
+    evaluation = workload.evaluation
+    if not evaluation.judge:
+        return ()
+    arguments = {
+        "answers": Output("answers"),
+        "dataset": Output("dataset"),
+        "judge": evaluation.judge,
+        **given(labels=evaluation.judge_labels),
+    }
+    return (TaskSpec("judge", f"{OPERATORS}.judge.JudgeAnswersOperator", arguments, makes="scores"),)

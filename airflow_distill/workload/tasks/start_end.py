@@ -1,0 +1,70 @@
+"""What holds before the stages of the loop, and what is done whatever happened in them."""
+
+from __future__ import annotations
+
+from airflow_distill.workload.config import Workload
+from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, given, place_of, training_filter
+from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
+
+START_GROUP, END_GROUP = "start", "end"
+"""Groups around the stages of the whole loop: what must hold before it, and what is done whatever happened in it."""
+
+
+def start_tasks(workload: Workload) -> GroupSpec:
+    """Ask the account whether a job would go through, then wait for the workload's turn.
+
+    The doctor does not look at the newest logs: the harvest counts what lies in the window, which may be long past.
+    """
+    dataset, deployment = workload.dataset, workload.deployment
+    arguments = {
+        **place_of(workload),
+        "role_arn": workload.role_arn,
+        "teacher": workload.teacher,
+        "student": workload.student,
+        **given(
+            logs=dataset.training_logs,
+            logs_are_data=True if dataset.training_logs else None,
+            use_prompt_response=True if dataset.source == "logs-pairs" else None,
+            filters=training_filter(workload) if dataset.training_logs else None,
+            kms_key_id=workload.job.kms_key,
+            host_kind=deployment.host if deployment.host != "auto" else None,
+            tags=dict(workload.tags),
+            ignore=[
+                *(["logging", "logs-match"] if dataset.training_logs else []),
+                *(["pair"] if workload.allow_unlisted_pair else []),
+                *workload.job.ignore_checks,
+            ],
+        ),
+    }
+    doctor = TaskSpec("doctor", f"{OPERATORS}.preflight.BedrockDoctorOperator", arguments, makes="doctor")
+    take = TaskSpec(
+        "take_turn", f"{OPERATORS}.turn.TakeTurnOperator", place_of(workload), makes="turn", after=("doctor",)
+    )
+    return GroupSpec(START_GROUP, (doctor, take))
+
+
+def end_tasks(workload: Workload) -> GroupSpec:
+    """Write the report of whatever was judged, then give the turn back; teardowns, so they hide no failure of the loop."""
+    report = TaskSpec(
+        "report",
+        f"{OPERATORS}.report.RenderReportOperator",
+        {
+            "evaluation": Output("evaluation"),
+            "decision": Output("decision"),
+            "dataset": Output("dataset"),
+            **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
+            **({"hosts": [Output("deployment")]} if workload.deployment.enabled else {}),
+            "forecast": forecast_of(workload),
+        },
+        makes="report",
+        removes="turn",
+    )
+    last = "deployment" if workload.deployment.enabled else "decision"
+    end = TaskSpec(
+        "end_turn",
+        f"{OPERATORS}.turn.EndTurnOperator",
+        {**place_of(workload), "turn": Output("turn")},
+        after=(last, "host_deleted", "report"),
+        removes="turn",
+    )
+    return GroupSpec(END_GROUP, (report, end))
