@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, cast
 
 from airflow_distill.errors import ConfigurationError
@@ -37,47 +36,62 @@ class Span:
 Detector = Callable[[str], Iterable[Span]]
 
 
-_SHAPES = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
-_SHORTEST_TOKEN = b"x" * 15
 _DIGITS = b"0123456789"
-_NUMBERS = bytes(48 if byte in b"0123456789 .()/-" else 120 for byte in range(256))
-_SHORTEST_NUMBER = b"0" * 7
+_WRITTEN = bytes(byte for byte in range(256) if chr(byte).isspace() or chr(byte).isalpha() or byte > 127)
+_TOKEN = 15
+_TOKENS = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
+_NUMBER = 7
+_NUMBERS = bytes(120 if byte in b"0123456789 .()/-" else 32 for byte in range(256))
+_LETTERS = bytes(
+    100 if byte in _DIGITS else 97 if byte < 128 and chr(byte).isalpha() else 32 for byte in range(256)
+)
+_HEX = bytes(104 if byte in b"0123456789abcdefABCDEF" else 45 if byte in b":-" else 32 for byte in range(256))
 _STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
-_TWO_DIGITS = re.compile(r"\d\d")
+_DIGIT = re.compile(r"\d")
+_DIGIT_LEADS = b"\xd9\xdb\xdf\xe0\xe1\xea\xef\xf0"
+_PASSWORD_MARK = re.compile(rb"[!@#$%^&*?_+~-]")
+_TELLING_MARK = re.compile(rb"[!@#$%^&*?_+~:=-]")
 
 
 class Text:
     """A text, and what is cheap to know about it before any pattern is tried.
 
-    `folded` is the text in lower case, letter by letter in the same place; outside Latin-1 some may keep their case.
+    `marks` is the text without letters and white space: a tenth of it, and what they cannot be a part of need not be
+    looked for.
+    `digits` is how many there are, of any script.
     `tokens` are the words that are as long as the shortest key or token, in lower case; mostly there are none.
+    `longest` is the length of the longest of them.
     `stretches` is where numbers of seven digits and separators or more are, with the two characters around them.
-    `assigns` says whether there is a colon or an equals sign.
     """
 
-    __slots__ = ("assigns", "folded", "has_digits", "stretches", "text", "tokens")
+    __slots__ = ("_data", "_folded", "digits", "longest", "marks", "stretches", "text", "tokens")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        try:
-            data = text.encode("latin-1")
-        except UnicodeEncodeError:
-            folded = text.lower()
-            self.folded = folded if len(folded) == len(text) else "".join(c.lower()[0] for c in text)
-            data = text.encode("utf-8", "surrogatepass")
-            self.has_digits = has_number = re.search(r"\d", text) is not None
-        else:
-            self.folded = data.lower().decode("latin-1")
-            self.has_digits = any(digit in data for digit in _DIGITS)
-            has_number = self.has_digits and _SHORTEST_NUMBER in data.translate(_NUMBERS)
-        self.tokens = ""
-        if _SHORTEST_TOKEN in data.translate(_SHAPES):
-            words = self.folded.split()
-            self.tokens = " ".join(word for word in words if len(word) >= len(_SHORTEST_TOKEN))
+        self._folded: str | None = None
+        self._data = data = _byte_each(text)
+        self.marks = data.translate(None, _WRITTEN)
+        self.digits = len(self.marks) - len(self.marks.translate(None, _DIGITS))
+        tokens = [data[start:end] for start, end in _runs(data.translate(_TOKENS), _TOKEN)]
+        self.tokens = b" ".join(tokens).lower().decode("latin-1")
+        self.longest = max(map(len, tokens), default=0)
         self.stretches: list[tuple[int, int]] = []
-        if has_number:
-            self.stretches = [(max(0, m.start() - 2), m.end() + 2) for m in _STRETCH.finditer(text)]
-        self.assigns = ":" in text or "=" in text
+        if self.digits >= 4:
+            for start, end in _runs(data.translate(_NUMBERS), _NUMBER):
+                found = _STRETCH.finditer(text, start, end)
+                self.stretches += [(max(0, match.start() - 2), match.end() + 2) for match in found]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing in it that any secret would have."""
+        return not self.digits and not self.tokens and not _TELLING_MARK.search(self.marks)
+
+    @property
+    def folded(self) -> str:
+        """The text in lower case, letter by letter in the same place; outside Latin-1 some may keep their case."""
+        if self._folded is None:
+            self._folded = self._fold()
+        return self._folded
 
     def places(self, words: Iterable[str]) -> Iterator[int]:
         """Yield where each of these lower-case words begins."""
@@ -88,9 +102,45 @@ class Text:
                 yield at
                 at = find(word, at + 1)
 
+    def classes(self, table: bytes) -> bytes:
+        """Return the class of each character by a table of 256."""
+        return self._data.translate(table)
+
+    def _fold(self) -> str:
+        if self.text.isascii():
+            return self._data.lower().decode("ascii")
+        folded = self.text.lower()
+        return folded if len(folded) == len(self.text) else "".join(c.lower()[0] for c in self.text)
+
+
+def _byte_each(text: str) -> bytes:
+    """Return a byte for each character: Latin-1, a question mark for what is beyond, and 0 for digits of any script.
+
+    Only characters that UTF-8 begins with one of eight bytes can be digits.
+    """
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+        if any(lead in data for lead in _DIGIT_LEADS):
+            text = _DIGIT.sub("0", text)
+        return text.encode("latin-1", "replace")
+
+
+def _runs(shapes: bytes, least: int) -> Iterator[tuple[int, int]]:
+    """Yield where runs of `x` begin and end that are long enough, between spaces."""
+    wanted = b"x" * least
+    start = shapes.find(wanted)
+    while start >= 0:
+        end = shapes.find(b" ", start)
+        end = end if end >= 0 else len(shapes)
+        yield start, end
+        start = shapes.find(wanted, end)
+
 
 Matches = Iterator[re.Match[str] | None]
 Search = Callable[[re.Pattern[str], tuple[str, ...], Text], Matches]
+Needs = Callable[[Text], bool]
 
 
 def in_texts_with(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
@@ -99,10 +149,9 @@ def in_texts_with(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) 
         yield from pattern.finditer(text.text)
 
 
-def in_texts_with_many(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Search a text that holds one of the words at least four times."""
-    if any(text.text.count(word) >= 4 for word in words):
-        yield from pattern.finditer(text.text)
+def in_text(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Search the text."""
+    return pattern.finditer(text.text)
 
 
 def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
@@ -129,16 +178,64 @@ def in_numbers(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> 
 
 def at_letters_and_digits(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where two letters and two digits begin."""
-    places = (match.start() - 2 for match in _TWO_DIGITS.finditer(text.text))
-    return (pattern.match(text.text, place) for place in places if place >= 0)
+    shapes = text.classes(_LETTERS)
+    at = shapes.find(b"aadd")
+    while at >= 0:
+        yield pattern.match(text.text, at)
+        at = shapes.find(b"aadd", at + 1)
+
+
+def always(text: Text) -> bool:
+    """Say yes to any text."""
+    return True
+
+
+def with_token(length: int) -> Needs:
+    """Return what tells a text with an unbroken word of some length, 15 characters or more."""
+    return lambda text: text.longest >= length
+
+
+def with_digits(least: int) -> Needs:
+    """Return what tells a text with so many digits."""
+    return lambda text: text.digits >= least
+
+
+def with_mark(mark: bytes) -> Needs:
+    """Return what tells a text with some marks in a row."""
+    return lambda text: mark in text.marks
+
+
+def with_assignment(text: Text) -> bool:
+    """Say whether there is a colon or an equals sign."""
+    return b":" in text.marks or b"=" in text.marks
+
+
+def with_stretches(text: Text) -> bool:
+    """Say whether there are numbers of seven digits and separators or more."""
+    return bool(text.stretches)
+
+
+def with_unlike_marks(text: Text) -> bool:
+    """Say whether a word can hold what passwords do: a digit or one of some marks."""
+    return text.digits > 0 or bool(_PASSWORD_MARK.search(text.marks))
+
+
+def with_mac(text: Text) -> bool:
+    """Say whether six pairs of hexadecimal digits stand in a row."""
+    return len(text.marks) >= 5 and b"hh-hh-hh-hh-hh-hh" in text.classes(_HEX)
+
+
+def with_long_ip(text: Text) -> bool:
+    """Say whether hexadecimal digits and colons alternate often enough for a written-out address."""
+    return text.marks.count(b":") >= 7 and text.classes(_HEX).count(b"h-h") >= 4
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One kind of secret: words that lead to it, the pattern, a last check of what matched, and where to look.
 
-    `needs` names what a `Text` must have for the search to be worth beginning. The named group that matched is what gets
-    hidden; the whole match when there is none.
+    `needs` says whether a text can hold it at all. The named group that matched is what gets hidden; the whole match when
+    there is none.
     """
 
     kind: str
@@ -146,7 +243,7 @@ class Pattern:
     pattern: re.Pattern[str]
     accept: Callable[[str], bool] | None = None
     search: Search = in_texts_with
-    needs: str = "text"
+    needs: Needs = always
 
     def find(self, text: Text) -> Iterator[Span]:
         """Yield the spans of this kind."""
@@ -223,20 +320,21 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?:.*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\:,.-]*)",
             re.DOTALL,
         ),
+        needs=with_mark(b"-----"),
     ),
     Pattern(
         "JWT",
         ("eyj",),
         re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
         search=at_tokens,
-        needs="tokens",
+        needs=with_token(15),
     ),
     Pattern(
         "AWS_ACCESS_KEY",
         ("akia", "asia", "abia", "acca"),
         re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
         search=at_tokens,
-        needs="tokens",
+        needs=with_token(20),
     ),
     Pattern(
         "AWS_SECRET_KEY",
@@ -246,7 +344,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         looks_random,
         at_words,
-        "tokens",
+        with_token(40),
     ),
     Pattern(
         # Beside an access key id, forty random characters are its secret, whatever is written between.
@@ -255,7 +353,7 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(r"(?<![A-Za-z0-9/+=])(?![0-9a-f]{40}|[0-9A-F]{40})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
         looks_random,
         beside_tokens,
-        "tokens",
+        with_token(40),
     ),
     Pattern(
         "API_KEY",
@@ -303,7 +401,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,})"
         ),
         search=at_tokens,
-        needs="tokens",
+        needs=with_token(15),
     ),
     Pattern(
         "BEARER_TOKEN",
@@ -311,14 +409,14 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(r"\b(?i:bearer|basic|token)\s+(?P<v>[A-Za-z0-9._~+/-]{16,}=*)"),
         looks_random,
         at_words,
-        "tokens",
+        with_token(16),
     ),
     Pattern(
         "URL_PASSWORD",
         ("://",),
         re.compile(r"(?<=[a-zA-Z0-9+.-]{2})://[^\s:/@'\"<>]*:(?P<v>[^\s/@'\"<>]+)@"),
         search=at_words,
-        needs="assigns",
+        needs=with_mark(b"://"),
     ),
     Pattern(
         "PASSWORD",
@@ -328,7 +426,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?:\"(?P<q>[^\"\n]{4,})\"|'(?P<s>[^'\n]{4,})'|(?P<v>[^\s\"'`,;<>\[\]{}()]{6,}))"
         ),
         search=at_words,
-        needs="assigns",
+        needs=with_assignment,
     ),
     Pattern(
         "PASSWORD",
@@ -337,13 +435,16 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?i)\b(?:password|passwd|passphrase|passcode|pwd)\s+(?:is|was|to|as):?\s+[\"'`]?(?P<v>(?=\S*[\d!@#$%^&*?_+~-])[^\s\"'`,;]{6,})"
         ),
         search=at_words,
+        needs=with_unlike_marks,
     ),
     Pattern(
         "EMAIL",
-        ("@",),
+        (),
         re.compile(
             r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]*[\w+-]@(?:[\w-]{1,63}\.)+[A-Za-z][\w-]{1,62}(?![\w-])"
         ),
+        search=in_text,
+        needs=with_mark(b"@"),
     ),
     Pattern(
         "IBAN",
@@ -353,7 +454,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         is_iban,
         at_letters_and_digits,
-        "has_digits",
+        with_digits(2),
     ),
     Pattern(
         "CARD",
@@ -361,17 +462,22 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"),
         has_luhn_sum,
         in_numbers,
-        "stretches",
+        with_stretches,
     ),
     Pattern(
-        "SSN", (), re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"), is_ssn, in_numbers, "stretches"
+        "SSN",
+        (),
+        re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"),
+        is_ssn,
+        in_numbers,
+        with_stretches,
     ),
     Pattern(
         "SSN",
         ("ssn", "social security"),
         re.compile(r"(?i)\b(?:ssn|social security)\D{0,20}(?P<v>\d{9})(?!\d)"),
         search=at_words,
-        needs="has_digits",
+        needs=with_digits(9),
     ),
     Pattern(
         "IP",
@@ -379,13 +485,14 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"),
         is_ip,
         in_numbers,
-        "stretches",
+        with_stretches,
     ),
     Pattern(
         "IP",
-        (":",),
+        (),
         re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\w:])"),
-        search=in_texts_with_many,
+        search=in_text,
+        needs=with_long_ip,
     ),
     Pattern(
         "IP",
@@ -393,13 +500,14 @@ PATTERNS: tuple[Pattern, ...] = (
         re.compile(
             r"(?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){2,6}(?::[0-9a-fA-F]{1,4}){1,4}|(?:[0-9a-fA-F]{1,4}:){2,6}:)(?![\w:])"
         ),
-        needs="assigns",
+        needs=with_mark(b"::"),
     ),
     Pattern(
         "MAC",
-        (":", "-"),
+        (),
         re.compile(r"(?<![\w:-])[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}(?![\w:-])"),
-        search=in_texts_with_many,
+        search=in_text,
+        needs=with_mac,
     ),
     Pattern(
         "PHONE",
@@ -412,19 +520,20 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         is_phone,
         in_numbers,
-        "stretches",
+        with_stretches,
     ),
 )
 """In order of precedence: where spans overlap, the earlier start wins, then the longer, then the earlier pattern."""
 
 KINDS = frozenset(pattern.kind for pattern in PATTERNS)
-_TRIED = tuple((attrgetter(pattern.needs), pattern) for pattern in PATTERNS)
 
 
 def find_known(text: str) -> Iterable[Span]:
     """Return the spans of all built-in kinds; the detector that is on by default."""
     known = Text(text)
-    return [span for needed, pattern in _TRIED if needed(known) for span in pattern.find(known)]
+    if known.is_plain:
+        return ()
+    return [span for pattern in PATTERNS if pattern.needs(known) for span in pattern.find(known)]
 
 
 def load_detector(path: str) -> Detector:

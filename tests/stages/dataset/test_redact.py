@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.curate import example_of
 from airflow_distill.stages.dataset.records import Example, Turn
-from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
+from airflow_distill.stages.dataset.redact import (
+    PATTERNS,
+    Redaction,
+    Span,
+    Text,
+    beside_tokens,
+    find_known,
+    in_texts_with,
+    load_detector,
+    redact,
+)
 from airflow_distill.stages.logs.records import Interaction
 from tests.stages.dataset.planted import planted
 
@@ -190,6 +200,37 @@ def test_what_has_no_secret_is_unchanged_and_redacting_twice_is_redacting_once(t
     if not found:
         assert once == example(text)
     assert redact(once)[0] == once
+
+
+WORDS = "pwd Token secret key aws bearer is : = :// :: @ ----- [A_1] ssn AKIA eyJ sk- DE89 +49 a1: ff- 10.0. 078-05- . 字"
+PIECES = st.sampled_from(
+    [
+        *WORDS.split(),
+        *("-----BEGIN PRIVATE KEY", " ", "\n", "\u3000", "\u212a", "\u0663", "\uff15", "\U0001f600"),
+        *("x" * 16, "0123456789", "abcDEF0123456789/+" * 3),
+    ]
+)
+
+
+@given(st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join))
+def test_looking_only_where_it_can_match_finds_what_looking_everywhere_finds(text: str) -> None:
+    found = {(span.start, span.end, span.kind) for span in find_known(text)}
+    for pattern in PATTERNS:
+        if pattern.search in (beside_tokens, in_texts_with):
+            wanted = any(word in Text(text).folded for word in pattern.words)
+        else:
+            wanted = True
+        for match in pattern.pattern.finditer(text) if wanted else ():
+            group = match.lastgroup or 0
+            if pattern.accept is None or pattern.accept(match.group(group)):
+                assert (*match.span(group), pattern.kind) in found
+
+
+def test_digits_of_every_script_are_seen() -> None:
+    digits = [chr(code) for code in range(0x110000) if chr(code).isdecimal()]
+    assert len(digits) > 600
+    for digit in digits:
+        assert Text(f"’{digit}").digits == 1, hex(ord(digit))
 
 
 def test_overlapping_spans_are_hidden_whole_and_the_longer_gives_its_name() -> None:
