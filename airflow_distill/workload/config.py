@@ -32,6 +32,7 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorer
 from airflow_distill.stages.jobs import models
 from airflow_distill.stages.jobs.request import ROLE_ARN, S3_URI, WORKLOAD
+from airflow_distill.workload.import_paths import FUNCTION_PATH, check_function
 
 _DURATION = re.compile(r"(\d+)(m|h|d|w)")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -106,6 +107,9 @@ def _check_role(value: str) -> str:
 S3Uri = Annotated[str, AfterValidator(_check_s3_uri), Field(examples=["s3://acme-distill/loop"])]
 RoleArn = Annotated[
     str, AfterValidator(_check_role), Field(examples=["arn:aws:iam::111122223333:role/distill"])
+]
+FunctionPath = Annotated[
+    str, AfterValidator(check_function), WithJsonSchema({"type": "string", "pattern": FUNCTION_PATH})
 ]
 Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 PartShare = Annotated[float, Field(ge=0.0, lt=1.0, strict=True)]
@@ -227,6 +231,11 @@ class Dataset(Settings):
         default=0.1, gt=0, lt=1, strict=True, description="share of the prompts that is kept for judging"
     )
     redact: bool = Field(default=True, description="replace secrets and common identifiers by placeholders")
+    detectors: tuple[FunctionPath, ...] = Field(
+        default=(),
+        description="functions of your own that find more to redact, as `package.module:function`; the harvest and "
+        "the curation use the same",
+    )
     near_duplicates: float = Field(
         default=0.8, ge=0.3, le=1, strict=True, description="prompts at least so similar count as one"
     )
@@ -249,6 +258,12 @@ class Dataset(Settings):
             raise ValueError(f"source {self.source} needs training_logs, the folder handed to Bedrock")
         if self.training_logs is not None and not reads:
             raise ValueError("training_logs belongs to source: logs-prompts or logs-pairs")
+        return self
+
+    @model_validator(mode="after")
+    def _redacts_with_its_detectors(self) -> Dataset:
+        if self.detectors and not self.redact:
+            raise ValueError("detectors find nothing with redact: false; leave one of them out")
         return self
 
 

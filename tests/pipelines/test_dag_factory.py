@@ -45,6 +45,7 @@ VARIANTS = {
     "checks": "job: {ignore_checks: [role-exists]}\nallow_unlisted_pair: true\n",
     "network": "job: {vpc: {subnets: [subnet-1], security_groups: [sg-1]}, on_deadline: stop, deadline: 3d}\n",
     "alerts": "alerts: [{notifier: tests.Told, arguments: {channel: '#ml'}, events: [verdict, failure, spend]}]\n",
+    "detectors": "dataset: {detectors: ['tests.stages.dataset.planted:find_word7']}\n",
     "everything in words": 'description: "It\'s a \\"quoted\\" text"\ntags: {team: a}\ndataset: {balance_by: answer}\n',
 }
 

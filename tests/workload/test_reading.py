@@ -87,10 +87,41 @@ def test_an_item_of_a_list_is_told_at_its_own_line(write: Write) -> None:
         ("1: 2\n", "a key must be text, this one reads as int; write '1' in quotes"),
         ("name: Support Tickets\n", "a name has at most 40"),
         ("evaluation: {judge: ''}\n", "at least 1 character"),
+        (
+            "dataset: {redact: false, detectors: ['json:loads']}\n",
+            "10:10: dataset: detectors find nothing with",
+        ),
     ],
 )
 def test_every_rule_names_its_place(write: Write, more: str, expected: str) -> None:
     assert any(expected in line for line in told(write(more)))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("my_package.privacy", "a function is named as package.module:function"),
+        ("nowhere:find", "the module nowhere cannot be found or read here (ModuleNotFoundError)"),
+        ("nowhere.privacy:find", "the module nowhere.privacy cannot be found"),
+        (
+            "tests.stages.dataset.planted:find_word",
+            "tests.stages.dataset.planted has no 'find_word'; did you mean 'find_word7'?",
+        ),
+    ],
+)
+def test_a_detector_that_is_not_there_is_told_at_its_place(write: Write, path: str, expected: str) -> None:
+    more = f"dataset:\n  detectors:\n    - tests.stages.dataset.planted:find_word7\n    - {path}\n"
+    (line,) = told(write(more))
+    assert line.startswith(f"13:7: dataset.detectors[1]: {expected}")
+
+
+def test_reading_a_file_runs_no_detectors_module(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loads_a_model.py").write_text("from re import *\nraise RuntimeError\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = write("dataset: {detectors: ['loads_a_model:compile', 'math:sqrt']}\n")
+    assert read_workload(path).dataset.detectors == ("loads_a_model:compile", "math:sqrt")
 
 
 @pytest.mark.parametrize(

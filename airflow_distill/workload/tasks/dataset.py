@@ -16,7 +16,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "with_answers": dataset.source == "curated-with-answers",
         "redact": dataset.redact,
         "near_duplicates": dataset.near_duplicates,
-        **given(balance_by=dataset.balance_by),
+        **given(detectors=list(dataset.detectors), balance_by=dataset.balance_by),
     }
     live = TaskSpec(
         "find_live",

@@ -18,6 +18,7 @@ def logs_tasks(workload: Workload) -> GroupSpec:
             "salt": workload.salt,
             "redact": workload.dataset.redact,
             "window_end": "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
+            **given(detectors=list(workload.dataset.detectors)),
         }
         read = TaskSpec(
             "read_prompts",
@@ -38,6 +39,7 @@ def logs_tasks(workload: Workload) -> GroupSpec:
         "salt": workload.salt,
         "redact": workload.dataset.redact,
         **given(
+            detectors=list(workload.dataset.detectors),
             metadata=logs.metadata.as_request() if logs.metadata else None,
             operations=list(logs.operations),
             identity=logs.identity,
