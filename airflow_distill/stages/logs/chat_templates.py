@@ -15,12 +15,11 @@ from airflow_distill.stages.logs.unusable import Unusable
 
 RawTurn = tuple[str, str]
 
-_LLAMA_FORMS = (
-    ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
-    ("<|header_start|>", "<|header_end|>", "<|eot|>"),
-)
-"""What opens a header, closes it and ends a turn: Llama 3, Llama 4."""
-_LLAMA3_BEGIN = "<|begin_of_text|>"
+_LLAMA_FORMS = {
+    "start_header_id": ("end_header_id", "eot_id"),
+    "header_start": ("header_end", "eot"),
+}
+"""What closes the header and ends the turn that a token opens: Llama 3, Llama 4."""
 _TOOL_TOKENS = (
     "<|python_tag|>",
     "<|eom_id|>",
@@ -30,7 +29,7 @@ _TOOL_TOKENS = (
     "[TOOL_RESULTS]",
 )
 _MEDIA_TOKENS = ("<|image|>", "<|image_start|>", "<|video|>", "[IMG]")
-_LLAMA_TOKEN = re.compile(r"<\|[a-z_0-9]+\|>")
+_LLAMA_TOKEN = re.compile(r"<\|([a-z_0-9]+)\|>")
 _LLAMA2_SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*(.*)", re.DOTALL)
 _LEGACY_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")
 
@@ -41,7 +40,7 @@ def split_prompt(prompt: str) -> tuple[str | None, list[RawTurn]]:
     :raises Unusable: control tokens that form no conversation, or tokens of tools or media.
     """
     if "<|" in prompt and _LLAMA_TOKEN.search(prompt):
-        return _split_llama3(prompt)
+        return _split_llama(prompt)
     if "[INST]" in prompt:
         return _split_llama2(prompt)
     if "\n\nHuman:" in prompt or prompt.startswith("Human:"):
@@ -56,34 +55,23 @@ def _refuse_tools_and_media(prompt: str) -> None:
         raise Unusable(SkipReason.MULTIMODAL)
 
 
-def _split_llama3(prompt: str) -> tuple[str | None, list[RawTurn]]:
-    at = len(_LLAMA3_BEGIN) if prompt.startswith(_LLAMA3_BEGIN) else 0
+def _split_llama(prompt: str) -> tuple[str | None, list[RawTurn]]:
+    """Take apart a prompt by its tokens: each turn is three of them, and only the last may lack its end."""
+    pieces = _LLAMA_TOKEN.split(prompt)
+    tokens, texts = pieces[1::2], pieces[2::2]
+    at = 1 if tokens[0] == "begin_of_text" else 0
+    if pieces[0] or (at and texts[0] and not (len(tokens) == 1 and texts[0].isspace())):
+        raise _unexpected(prompt)
     parts: list[RawTurn] = []
-    while at < len(prompt):
-        if prompt[at] != "<" and prompt[at:].isspace():
-            break
-        role, text, at = _llama_turn(prompt, at)
-        parts.append((role, text))
+    for first in range(at, len(tokens), 3):
+        closing, *ending = tokens[first + 1 : first + 3] or [""]
+        form = _LLAMA_FORMS.get(tokens[first])
+        if form is None or form != (closing, *(ending or form[1:])):
+            raise _unexpected(prompt)
+        if ending and texts[first + 2] and not (first + 3 == len(tokens) and texts[first + 2].isspace()):
+            raise _unexpected(prompt)
+        parts.append((texts[first], texts[first + 1].strip()))
     return _with_system(parts)
-
-
-def _llama_turn(prompt: str, at: int) -> tuple[str, str, int]:
-    """Return the role and text of the turn that begins at a position, and where the next one begins."""
-    for opening, closing, ending in _LLAMA_FORMS:  # noqa: B007 (read after the loop)
-        if prompt.startswith(opening, at):
-            break
-    else:
-        raise _unexpected(prompt)
-    header = at + len(opening)
-    body = prompt.find(closing, header, header + 64)
-    if body < 0:
-        raise _unexpected(prompt)
-    begin = body + len(closing)
-    stop = prompt.find(ending, begin)
-    text = prompt[begin:stop] if stop >= 0 else prompt[begin:]
-    if "<|" in text and _LLAMA_TOKEN.search(text):
-        raise _unexpected(prompt)
-    return prompt[header:body], text.strip(), stop + len(ending) if stop >= 0 else len(prompt)
 
 
 def _unexpected(prompt: str) -> Unusable:
@@ -97,6 +85,8 @@ def _with_system(parts: list[RawTurn]) -> tuple[str | None, list[RawTurn]]:
     system = parts.pop(0)[1] if parts and parts[0][0] == "system" else None
     if parts and parts[-1] == ("assistant", ""):
         parts.pop()
+    if len(parts) == 1 and parts[0][0] == "user":
+        return system or None, parts
     roles = {role for role, _ in parts}
     if "ipython" in roles or "tool" in roles:
         raise Unusable(SkipReason.TOOL_USE)
