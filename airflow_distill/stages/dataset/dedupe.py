@@ -24,7 +24,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -45,9 +44,12 @@ TEMPLATE_ROUNDS = 6
 _UNSPACED = "぀-ヿ㐀-䶿一-鿿豈-﫿฀-๿ກ-໿က-႟ក-៿"
 _WORDS = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 
-# A piece ends after white space that no word and no normal form reaches across, so pieces can be folded one by one.
-_PIECE = re.compile(r".{150}[^ \n]*[ \n]", re.DOTALL)
-PIECES = 1_000
+# A piece ends in white space: no word and no normal form reaches across, so what is before and after folds alone.
+_PIECE = re.compile(r".{200}[^ \n]{,100}[ \n]", re.DOTALL)
+PIECES = 4_000
+
+# The hash of the word that comes before a piece of text; nothing at the beginning.
+_Before = tuple[int, ...]
 
 
 def folded_words(text: str) -> list[str]:
@@ -80,45 +82,59 @@ class Sketch:
 class Sketcher:
     """Makes sketches, leaving out the hashes of a template; remembers the hash of each word it met.
 
-    Texts of one template begin alike. So a long text is read in pieces, and the pieces met of late are remembered:
-    of such a text only the end is read anew.
+    Texts of one template begin alike. So the beginnings met before are remembered, in pieces of some 200 characters,
+    and of a text that begins with known pieces only the rest is read.
     """
 
     def __init__(self, template: Set[int] = frozenset()) -> None:
         self.template = frozenset(template)
         self._words: dict[str, int] = {}
-        self._remembered = lru_cache(maxsize=PIECES)(self._read)
+        self._pieces: dict[tuple[_Before, str], tuple[set[int], _Before] | None] = {}
 
     def sketch(self, text: str) -> Sketch:
         """Return the sketch of a text."""
         return smallest(self.hashes(text))
 
     def hashes(self, text: str) -> set[int]:
-        """Return the hashes of all words and word pairs of a text."""
+        """Return the hashes of all words and word pairs of a text, without those of the template."""
         start = 0
-        before: tuple[int, ...] = ()
-        found: list[set[int]] = []
-        while piece := _PIECE.match(text, start):
-            hashes, before = self._remembered(before, piece[0])
-            found.append(hashes)
+        before: _Before = ()
+        known: list[set[int]] = []
+        while (piece := _PIECE.match(text, start)) and (found := self._recall(before, piece[0])):
+            hashes, before = found
+            known.append(hashes)
             start = piece.end()
-        hashes, _ = self._read(before, text[start:])
-        hashes.update(*found)
-        return hashes
+        rest, _ = self._read(before, text[start:])
+        rest.update(*known)
+        return rest
 
-    def _read(self, before: tuple[int, ...], text: str) -> tuple[set[int], tuple[int, ...]]:
-        """Return the hashes of a piece of text and that of its last word; `before` is the last word's before it."""
+    def _recall(self, before: _Before, piece: str) -> tuple[set[int], _Before] | None:
+        """Return what `_read` does, None when the piece is new: most come once and are not worth remembering."""
+        key = before, piece
+        if key not in self._pieces:
+            if len(self._pieces) >= PIECES:
+                self._pieces.clear()
+            self._pieces[key] = None
+            return None
+        found = self._pieces[key]
+        if found is None:
+            found = self._pieces[key] = self._read(before, piece)
+        return found
+
+    def _read(self, before: _Before, text: str) -> tuple[set[int], _Before]:
+        """Return the hashes of a text that follows a word, and the word that it ends with."""
         known = self._words
         words = folded_words(text)
         try:
-            single = [*before, *[known[word] for word in words]]
+            single = [known[word] for word in words]
         except KeyError:
-            single = [*before, *map(self._learn, words)]
+            single = [self._learn(word) for word in words]
+        single[:0] = before
         pairs = {
             (a * 0x9E3779B1 ^ (b + 0x7F4A7C15) * 0x85EBCA77) >> 7 & 0xFFFFFFFF for a, b in pairwise(single)
         }
         pairs.update(single)
-        return pairs - self.template, tuple(single[-1:])
+        return pairs - self.template if self.template else pairs, tuple(single[-1:])
 
     def _learn(self, word: str) -> int:
         value = self._words.get(word)

@@ -106,6 +106,39 @@ def test_scripts_without_spaces_are_compared_by_characters() -> None:
     assert find_copies(sketch_all(texts), 0.6) == [None, 0, None]
 
 
+# What could go wrong at a cut: marks that join the letter before, jamo that join each other, letters that fold to
+# two or to others by their place, scripts without spaces, and white space of every kind.
+ODD = st.text(
+    "aAzß\u0130\u03a3\ufb01\uff43\u0301\u0327\u1100\u1161\u11a8カ\u3099行ไ. \n\t\u00a0\u3000\u2028\U0001f642",
+    max_size=30,
+)
+repeated = st.tuples(ODD, st.integers(0, 60), ODD).map(lambda parts: parts[0] * parts[1] + parts[2])
+cut_behind_each = st.lists(ODD | st.sampled_from(["", "a", "b", "a b"]), max_size=6).map(
+    lambda parts: "".join(part + "=" * 200 + " " for part in parts)
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(repeated | cut_behind_each, st.lists(st.tuples(st.integers(0, 900), ODD), min_size=1, max_size=8))
+def test_known_beginnings_change_no_sketch(beginning: str, ends: list[tuple[int, str]]) -> None:
+    """A fresh sketcher knows no beginning and reads the text whole."""
+    texts = [beginning, *(beginning[:cut] + end for cut, end in ends), beginning.swapcase()]
+    template = Sketcher().hashes(beginning[: len(beginning) // 2])
+    plain, leaving_out = Sketcher(), Sketcher(template)
+    for text in texts * 4:
+        whole = Sketcher().hashes(text)
+        assert plain.hashes(text) == whole
+        assert plain.sketch(text) == smallest(whole)
+        assert leaving_out.hashes(text) == whole - template
+        assert leaving_out.sketch(text) == smallest(whole - template)
+
+
+def test_more_beginnings_than_are_remembered_change_no_sketch() -> None:
+    texts = [f"{f'rule {n % 4500} ' * 25}{n}" for n in range(9_000)]
+    sketcher = Sketcher()
+    assert all(sketcher.hashes(text) == Sketcher().hashes(text) for text in texts)
+
+
 def test_texts_without_words_are_never_copies() -> None:
     assert find_copies(sketch_all(["???", "!!!", "", "🙂"]), 0.5) == [None] * 4
 
