@@ -1,11 +1,23 @@
-"""The one place where an SDK call is made and its failure translated; every gateway derives from it."""
+"""The one place where an SDK call is made and its failure translated; every gateway derives from it.
+
+At DEBUG, which people choose when they look for a fault, the SDK logs whole requests and answers. They hold prompts, so
+those lines are left out of any log as soon as there is a gateway.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from airflow_distill.aws.failure import translate
+
+LOGGERS_WITH_BODIES = ("botocore.endpoint", "botocore.parsers")
+
+
+def is_above_debug(record: logging.LogRecord) -> bool:
+    """Say whether a log record is more than a debugging aid."""
+    return record.levelno > logging.DEBUG
 
 
 class Gateway:
@@ -16,6 +28,8 @@ class Gateway:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        for name in LOGGERS_WITH_BODIES:
+            logging.getLogger(name).addFilter(is_above_debug)
 
     @property
     def region(self) -> str:
