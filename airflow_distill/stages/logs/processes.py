@@ -88,7 +88,8 @@ def harvest_in_processes(
                         progress(shared.done, shared.size)
             finally:
                 shared.withdraw()
-        return _merged(paths)
+                pool.shutdown(wait=False)
+            return _merged(paths)
 
 
 def _merged(paths: Sequence[Path]) -> Harvest:

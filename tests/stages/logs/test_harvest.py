@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -215,26 +217,75 @@ def test_the_prefilter_changes_counts_of_nobodys_lines_only() -> None:
     assert {item.turns for item in wanted} <= {item.turns for item in kept}
 
 
+class AfterAnother(LocalStore):
+    """A store that opens nothing before another process opened something."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sign = folder / "another-was-here"
+
+    def open(self, uri: str) -> BinaryIO:
+        waited = 0.0
+        while not self.sign.exists() and waited < 30:
+            time.sleep(0.01)
+            waited += 0.01
+        return super().open(uri)
+
+
+class Another(AfterAnother):
+    """The other process's store."""
+
+    def open(self, uri: str) -> BinaryIO:
+        self.sign.touch()
+        return super().open(uri)
+
+
+class Breaking(Another):
+    """The other process's store, whose objects break off."""
+
+    def open(self, uri: str) -> BinaryIO:
+        super().open(uri).close()
+        raise ServiceUnavailableError("logs: broke off.", operation="GetObject", hint="Try again.")
+
+
+def logs_in(folder: Path) -> str:
+    for uri, data in spread(named(traffic(200)), 6).objects.items():
+        path = folder / "logs" / uri.removeprefix("s3://")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return str(folder / "logs")
+
+
 @pytest.mark.parametrize("rule", ["latest", "most_frequent"])
 def test_two_processes_give_what_one_gives(tmp_path: Path, rule: str) -> None:
     """What a process hands over is redacted; what is read in one go only when it is written."""
-    for uri, data in spread(named(traffic(200)), 6).objects.items():
-        path = tmp_path / uri.removeprefix("s3://")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    logs = logs_in(tmp_path)
     seen: list[tuple[int, int]] = []
     how: dict[str, Any] = {"salt": "salt", "limit": 40, "answer_rule": rule, "redact": Redaction()}
-    one = harvest_logs(LocalStore(), str(tmp_path), SELECTION, **how)
+    one = harvest_logs(LocalStore(), logs, SELECTION, **how)
     two = harvest_logs(
-        LocalStore(),
-        str(tmp_path),
+        AfterAnother(tmp_path),
+        logs,
         SELECTION,
         **how,
         workers=2,
+        open_store=partial(Another, tmp_path),
         progress=lambda done, whole: seen.append((done, whole)),
     )
+    assert (tmp_path / "another-was-here").exists()
     assert two.to_bytes() == one.to_bytes()
-    assert seen[-1][0] == seen[-1][1]
+    assert seen[-1][0] == seen[-1][1] == one.counts.stored_bytes
+
+
+def test_what_stops_one_process_stops_the_harvest(tmp_path: Path) -> None:
+    with pytest.raises(ServiceUnavailableError):
+        harvest_logs(
+            AfterAnother(tmp_path),
+            logs_in(tmp_path),
+            SELECTION,
+            salt="salt",
+            workers=2,
+            open_store=partial(Breaking, tmp_path),
+        )
 
 
 def test_hostile_lines_are_counted_and_the_rest_is_read() -> None:
