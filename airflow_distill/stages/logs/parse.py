@@ -21,7 +21,7 @@ from airflow_distill.stages.logs.answer import read_output
 from airflow_distill.stages.logs.bodies import decode_input_body, decode_output_body
 from airflow_distill.stages.logs.conversation import RawTurn, read_input
 from airflow_distill.stages.logs.reasons import Skipped, SkipReason
-from airflow_distill.stages.logs.records import SCHEMA, Interaction, Turn
+from airflow_distill.stages.logs.records import SCHEMA, Interaction
 from airflow_distill.stages.logs.selection import Selection, Selector
 from airflow_distill.stages.logs.shapes import (
     Event,
@@ -47,71 +47,7 @@ Wants = Callable[[str | None, tuple[RawTurn, ...]], bool]
 
 
 class Reading(msgspec.Struct, gc=False):
-    """What a selected and usable record says."""
-
-    request_id: str
-    timestamp: str
-    operation: str
-    model_id: str
-    model: str
-    turns: tuple[RawTurn, ...]
-    answer: str
-    system: str | None
-    stop_reason: str
-    metadata: dict[str, str] | None
-    identity: str
-    input_tokens: int | None
-    output_tokens: int | None
-    latency_ms: int | None
-
-    def interaction(self) -> Interaction:
-        """Return the record that crosses the stage's door."""
-        return Interaction(
-            request_id=self.request_id,
-            timestamp=self.timestamp,
-            operation=self.operation,
-            model_id=self.model_id,
-            model=self.model,
-            turns=tuple(Turn(role, text) for role, text in self.turns),
-            answer=self.answer,
-            system=self.system,
-            stop_reason=self.stop_reason,
-            metadata=tuple(sorted(self.metadata.items())) if self.metadata else (),
-            identity=self.identity,
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            latency_ms=self.latency_ms,
-        )
-
-    def to_bytes(self) -> bytes:
-        """Return `Interaction.to_json()` of the same facts as JSON bytes; equal readings give equal bytes."""
-        metadata = self.metadata
-        if metadata is not None and len(metadata) > 1:
-            metadata = dict(sorted(metadata.items()))
-        return _encode(
-            _Stored(
-                SCHEMA,
-                self.request_id,
-                self.timestamp,
-                self.operation,
-                self.model_id,
-                self.model,
-                self.turns,
-                self.answer,
-                self.system,
-                self.stop_reason,
-                metadata or {},
-                self.identity,
-                self.input_tokens,
-                self.output_tokens,
-                self.latency_ms,
-                {},
-            )
-        )
-
-
-class _Stored(msgspec.Struct, gc=False):
-    """The fields of `Interaction.to_json`, in its order."""
+    """What a selected and usable record says; the fields of `Interaction.to_json`, in its order."""
 
     v: int
     request_id: str
@@ -128,21 +64,42 @@ class _Stored(msgspec.Struct, gc=False):
     input_tokens: int | None
     output_tokens: int | None
     latency_ms: int | None
-    redacted: dict[str, int]
+    redacted: dict[str, int] = {}
+
+    def interaction(self) -> Interaction:
+        """Return the record that crosses the stage's door."""
+        return Interaction.from_json(msgspec.structs.asdict(self))
+
+    def to_bytes(self) -> bytes:
+        """Return `Interaction.to_json()` of the same facts as JSON bytes; equal readings give equal bytes."""
+        if len(self.metadata) > 1:
+            self.metadata = dict(sorted(self.metadata.items()))
+        return _encode(self)
+
+
+class _Texts(msgspec.Struct, gc=False):
+    """What of a stored interaction people or programs wrote."""
+
+    turns: tuple[RawTurn, ...]
+    answer: str
+    system: str | None
+    metadata: dict[str, str]
+    identity: str
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_stored = msgspec.json.Decoder(_Stored).decode
+_decode_stored = msgspec.json.Decoder(Reading).decode
+_decode_texts = msgspec.json.Decoder(_Texts).decode
 
 
 def interaction_of(stored: bytes) -> Interaction:
     """Return the interaction that `Reading.to_bytes` or `encode_interaction` wrote."""
-    return Interaction.from_json(msgspec.structs.asdict(_decode_stored(stored)))
+    return _decode_stored(stored).interaction()
 
 
 def texts_of(stored: bytes) -> tuple[str, list[str]]:
     """Return the answer of a stored interaction, and all its texts that people or programs wrote."""
-    held = _decode_stored(stored)
+    held = _decode_texts(stored)
     texts = [text for _, text in held.turns]
     texts += (held.answer, held.system or "", held.identity, *held.metadata, *held.metadata.values())
     return held.answer, texts
@@ -231,6 +188,7 @@ class LogReader:
             return None
         tokens_out = got.outputTokenCount if got is not None else None
         return Reading(
+            SCHEMA,
             record.requestId or "",
             timestamp,
             operation,
@@ -240,7 +198,7 @@ class LogReader:
             text,
             system,
             stop,
-            metadata,
+            metadata or {},
             identity,
             _input_tokens(sent, body_in),
             _whole(tokens_out if tokens_out is not None else body_out),
