@@ -284,6 +284,7 @@ def _build(args: argparse.Namespace) -> int:
     from airflow_distill.stages.dataset.build import build_dataset
     from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.manifest import Source
+    from airflow_distill.stages.dataset.redact import Redaction
     from airflow_distill.stages.logs.harvest import harvest_logs
     from airflow_distill.stages.logs.selection import Selection
 
@@ -309,6 +310,7 @@ def _build(args: argparse.Namespace) -> int:
             Selection(model=args.model, window=window, metadata=_metadata_filter(args.metadata)),
             salt=args.salt,
             limit=args.limit + max(args.limit // 3, 1000),
+            redact=None if args.no_redact else Redaction(),
             workers=args.workers,
             open_store=_StoreOpener(args.logs, args.region, args.endpoint_url),
             progress=bar.at,
