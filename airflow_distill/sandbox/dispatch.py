@@ -21,7 +21,7 @@ from airflow_distill.sandbox.failures import SandboxUsageError, ServiceError, un
 from airflow_distill.sandbox.faults import Fault
 from airflow_distill.sandbox.http_server import Connection, HangUp
 from airflow_distill.sandbox.operations import HANDLERS
-from airflow_distill.sandbox.operations.runtime import log_failure
+from airflow_distill.sandbox.operations.call_records import log_failure
 from airflow_distill.sandbox.protocol import (
     Route,
     Wire,

@@ -242,7 +242,7 @@ class Sandbox:
         Each item has `prompt`, and perhaps `system`, `completion`, `metadata`, `timestamp`, `operation`, `error`,
         `model_id`, `region`; keyword arguments are defaults for all. Nothing is billed. Returns how many were played.
         """
-        from airflow_distill.sandbox.operations.runtime import play
+        from airflow_distill.sandbox.operations.call_records import play
 
         for number, item in enumerate(items):
             play(self.world, item, defaults, number)

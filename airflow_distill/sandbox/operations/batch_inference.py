@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_distill.sandbox.bodies import converse_body, family_of, invoke_input, invoke_output
 from airflow_distill.sandbox.brains import Brain
 from airflow_distill.sandbox.catalogue import BaseModel, catalogue
 from airflow_distill.sandbox.failures import ServiceError, conflict, validation
@@ -26,16 +27,7 @@ from airflow_distill.sandbox.operations.checks import (
 )
 from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
-from airflow_distill.sandbox.operations.runtime import (
-    Host,
-    brain_of_arn,
-    converse_body,
-    family_of,
-    host_of,
-    invoke_input,
-    invoke_output,
-    say,
-)
+from airflow_distill.sandbox.operations.hosts import Host, brain_of_arn, host_of, say
 from airflow_distill.sandbox.store import BATCH, MODEL, RegionState, Resource
 from airflow_distill.sandbox.training_data import prompt_of
 from airflow_distill.sandbox.world import Call, World

@@ -10,6 +10,7 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
+from airflow_distill.sandbox.bodies import Said
 from airflow_distill.sandbox.catalogue import BaseModel, catalogue
 from airflow_distill.sandbox.failures import ServiceError, conflict, unsupported, validation
 from airflow_distill.sandbox.neighbours import Location
@@ -27,7 +28,7 @@ from airflow_distill.sandbox.operations.checks import (
 )
 from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
-from airflow_distill.sandbox.operations.runtime import Host, Said, host_of, say
+from airflow_distill.sandbox.operations.hosts import Host, host_of, say
 from airflow_distill.sandbox.store import EVALUATION, RegionState, Resource
 from airflow_distill.sandbox.tokens import count_tokens
 from airflow_distill.sandbox.words import word_f1

@@ -1,0 +1,122 @@
+"""Who answers a call: a model identifier of the runtime becomes a `Host`, and the host answers.
+
+An identifier is a base model, an inference profile, a provisioned throughput or a custom model deployment; the host knows
+what it can do, under which family, and how it is billed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_distill.sandbox.bodies import Said
+from airflow_distill.sandbox.brains import Brain
+from airflow_distill.sandbox.catalogue import BaseModel, catalogue
+from airflow_distill.sandbox.failures import ServiceError, not_found, validation
+from airflow_distill.sandbox.operations.deployments import advance as advance_deployment
+from airflow_distill.sandbox.operations.provisioned_throughput import advance as advance_throughput
+from airflow_distill.sandbox.store import DEPLOYMENT, THROUGHPUT, RegionState, Resource
+from airflow_distill.sandbox.tokens import clip_tokens, count_tokens
+from airflow_distill.sandbox.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Who answers a call."""
+
+    identifier: str
+    base: BaseModel
+    brain: Brain
+    billing: str
+    resource: str = ""
+    inference_region: str | None = None
+
+
+def host_of(world: World, state: RegionState, region: str, identifier: str) -> Host:
+    """The model behind an identifier of the runtime."""
+    with world.store.lock:
+        return _host_of(world, state, region, identifier)
+
+
+def _host_of(world: World, state: RegionState, region: str, identifier: str) -> Host:
+    if ":provisioned-model/" in identifier:
+        return _throughput_host(world, state, identifier)
+    if ":custom-model-deployment/" in identifier:
+        return _deployment_host(world, state, identifier)
+    if ":custom-model/" in identifier:
+        raise validation("The provided model identifier is invalid.")
+    profile = catalogue().profile(identifier, region)
+    if profile is None and ":inference-profile/" in identifier:
+        raise validation("The provided model identifier is invalid.")
+    model_id = profile.model if profile else identifier
+    model = catalogue().models.get(model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id)
+    if model is None or (profile is None and region not in model.regions):
+        raise validation("The provided model identifier is invalid.")
+    if model.status(world.clock.now()) == "ENDED":
+        raise not_found(
+            "This model version has reached the end of its life. Please refer to the AWS documentation."
+        )
+    if profile is None and "ON_DEMAND" not in model.inference:
+        raise validation(
+            f"Invocation of model ID {model.id} with on-demand throughput isn’t supported. Retry your request with "
+            "the ID or ARN of an inference profile that contains this model."
+        )
+    brain = base_brain(world, model)
+    return Host(identifier, model, brain, "on-demand", inference_region=region if profile else None)
+
+
+def base_brain(world: World, model: BaseModel) -> Brain:
+    """What an untuned model can do."""
+    if model.brain == "teacher":
+        return world.teacher_or_judge
+    return world.judge_or_untaught if model.brain == "judge" else world.untaught
+
+
+def brain_of_arn(world: World, arn: str) -> Brain:
+    """The brain behind a model ARN, custom or base."""
+    student = world.students.get(arn)
+    if student is not None:
+        return student
+    return base_brain(world, catalogue().models[arn.split(":foundation-model/", 1)[1]])
+
+
+def _throughput_host(world: World, state: RegionState, identifier: str) -> Host:
+    throughput = state.find(THROUGHPUT, identifier)
+    if throughput is None:
+        raise not_found("The provided provisioned model ARN could not be found.")
+    advance_throughput(world, state, throughput, world.clock.now(), 0)
+    if throughput.record["status"] == "Creating":
+        raise ServiceError(
+            "ModelNotReadyException", "Model is not ready for inference. Wait and try again.", 429
+        )
+    if throughput.record["status"] == "Failed":
+        raise validation("The provisioned model has failed and can not be used.")
+    return _hosted(world, throughput, throughput.record["modelArn"], "provisioned")
+
+
+def _deployment_host(world: World, state: RegionState, identifier: str) -> Host:
+    deployment = state.find(DEPLOYMENT, identifier)
+    if deployment is None:
+        raise not_found("The provided custom model deployment ARN could not be found.")
+    advance_deployment(world, state, deployment, world.clock.now(), 0)
+    if deployment.record["status"] == "Creating":
+        raise ServiceError(
+            "ModelNotReadyException", "Model is not ready for inference. Wait and try again.", 429
+        )
+    if deployment.record["status"] == "Failed":
+        raise validation("The custom model deployment has failed and can not be used.")
+    return _hosted(world, deployment, deployment.record["modelArn"], "deployment")
+
+
+def _hosted(world: World, resource: Resource, model_arn: str, billing: str) -> Host:
+    base = catalogue().models[resource.hidden["base"]]
+    return Host(resource.arn, base, brain_of_arn(world, model_arn), billing, resource.arn)
+
+
+def say(world: World, host: Host, prompt: str, system: str, limit: int | None) -> Said:
+    """Let the host answer."""
+    text = host.brain.answer(prompt, system)
+    stop = "end_turn"
+    if limit is not None:
+        text, clipped = clip_tokens(text, limit)
+        stop = "max_tokens" if clipped else stop
+    return Said(text, stop, count_tokens(prompt) + count_tokens(system), count_tokens(text))
