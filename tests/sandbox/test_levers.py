@@ -273,10 +273,12 @@ def test_state_survives_a_restart_and_a_kill(start: Callable[..., Process], tmp_
         "customizationConfig": config,
     }
     first.client("bedrock").create_model_customization_job(jobName="kept", customModelName="kept", **request)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "state" / "neighbours.pickle").exists() and time.monotonic() < deadline:
+    state = tmp_path / "state"
+    last = {state / "bedrock.pickle": b"s3://kept/p.jsonl", state / "neighbours.pickle": b"/pointer"}
+    deadline = time.monotonic() + 60
+    while not all(path.exists() and part in path.read_bytes() for path, part in last.items()):
+        assert time.monotonic() < deadline, "what was made last is not saved"
         time.sleep(0.1)
-    time.sleep(2)
     first.process.kill()
     first.process.wait()
     first.ready.unlink()
