@@ -627,8 +627,17 @@ def _hide_in(item: Example | Interaction, names: _Placeholders) -> dict[str, Any
 
 @lru_cache(maxsize=2000)
 def _detect(detectors: tuple[Detector, ...], text: str) -> tuple[Span, ...]:
-    """Return what detectors find; the system texts and metadata of a workload come again with every record."""
-    return tuple(span for detector in detectors for span in detector(text))
+    """Return what detectors find; the system texts and metadata of a workload come again with every record.
+
+    :raises ConfigurationError: a detector fails. Its own message may quote the text, so only its class is told.
+    """
+    try:
+        return tuple(span for detector in detectors for span in detector(text))
+    except Exception as error:
+        raise ConfigurationError(
+            f"dataset: a detector failed ({type(error).__name__}).",
+            hint="Try the detectors on texts of your own; what they say may hold prompts and is left out here.",
+        ) from None
 
 
 _PLACEHOLDER = re.compile(r"\[([^\[\]\s]{1,40})_(\d{1,6})\]")

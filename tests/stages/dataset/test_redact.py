@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,6 +251,17 @@ def find_ticket_numbers(text: str) -> Iterator[Span]:
 def test_a_detector_is_named_by_its_import_path() -> None:
     detector = load_detector("tests.stages.dataset.test_redact:find_ticket_numbers")
     assert redact(example("see TICKET-1234 now"), (detector,))[0].turns[0].text == "see [TICKET_1] now"
+
+
+def test_a_detector_that_fails_is_told_without_the_text_it_failed_on() -> None:
+    def reads_numbers(text: str) -> Iterator[Span]:
+        yield Span(0, int(text), "NUMBER")
+
+    asked = example("a quokkaburger")
+    with pytest.raises(ConfigurationError, match=r"a detector failed \(ValueError\)") as told:
+        redact(asked, (reads_numbers,))
+    shown = traceback.format_exception(told.value)
+    assert "quokkaburger" not in "".join(shown)
 
 
 @pytest.mark.parametrize("path", ["nowhere", "json:nothing", "no.such.module:x", ":x", "json:__name__"])
