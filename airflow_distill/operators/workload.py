@@ -158,6 +158,7 @@ class ReadPromptsOperator(DistillOperator):
         from airflow_distill.stages.dataset.golden import read_golden
         from airflow_distill.stages.jobs.models import base_model_id
         from airflow_distill.stages.logs.parse import Reading
+        from airflow_distill.stages.logs.records import SCHEMA
 
         if not line.strip():
             harvest.skips["blank"] += 1
@@ -170,6 +171,7 @@ class ReadPromptsOperator(DistillOperator):
         example = examples[0]
         turns = tuple((turn.role, turn.text) for turn in example.turns)
         reading = Reading(
+            v=SCHEMA,
             request_id=f"line-{number}",
             timestamp=timestamp,
             operation="Converse",
@@ -179,7 +181,7 @@ class ReadPromptsOperator(DistillOperator):
             answer=example.answer or "",
             system=example.system,
             stop_reason="",
-            metadata=dict(example.metadata) or None,
+            metadata=dict(example.metadata),
             identity="",
             input_tokens=example.input_tokens,
             output_tokens=example.output_tokens,
