@@ -260,7 +260,7 @@ class _Sketches:
         """Whether two near sketches are near texts: a look at the whole texts where sketches are only estimates."""
         if self.of(one).is_whole and self.of(other).is_whole:
             return True
-        left, right = (self._sketcher.hashes(text_of(row.example)) - self.template for row in (one, other))
+        left, right = (self._sketcher.hashes(text_of(row.example)) for row in (one, other))
         return are_near_exactly(left, right, threshold)
 
     def same_system(self, one: Row, other: Row, threshold: float) -> bool:
