@@ -43,7 +43,7 @@ _TOKENS = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
 _NUMBER = 7
 _NUMBERS = bytes(120 if byte in b"0123456789 .()/-" else 32 for byte in range(256))
 _LETTERS = bytes(
-    100 if byte in _DIGITS else 97 if byte < 128 and chr(byte).isalpha() else 32 for byte in range(256)
+    48 if byte in _DIGITS else 76 if byte < 128 and chr(byte).isalpha() else 32 for byte in range(256)
 )
 _HEX = bytes(104 if byte in b"0123456789abcdefABCDEF" else 45 if byte in b":-" else 32 for byte in range(256))
 _STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
@@ -179,10 +179,10 @@ def in_numbers(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> 
 def at_letters_and_digits(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where two letters and two digits begin."""
     shapes = text.classes(_LETTERS)
-    at = shapes.find(b"aadd")
+    at = shapes.find(b"LL00")
     while at >= 0:
         yield pattern.match(text.text, at)
-        at = shapes.find(b"aadd", at + 1)
+        at = shapes.find(b"LL00", at + 1)
 
 
 def always(text: Text) -> bool:
