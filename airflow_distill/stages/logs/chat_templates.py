@@ -57,20 +57,20 @@ def _refuse_tools_and_media(prompt: str) -> None:
 
 def _split_llama(prompt: str) -> tuple[str | None, list[RawTurn]]:
     """Take apart a prompt by its tokens: each turn is three of them, and only the last may lack its end."""
-    pieces = _LLAMA_TOKEN.split(prompt)
+    pieces = _LLAMA_TOKEN.split(prompt.rstrip())
     tokens, texts = pieces[1::2], pieces[2::2]
     at = 1 if tokens[0] == "begin_of_text" else 0
-    if pieces[0] or (at and texts[0] and not (len(tokens) == 1 and texts[0].isspace())):
-        raise _unexpected(prompt)
+    between = [pieces[0], *texts[:at]]
     parts: list[RawTurn] = []
     for first in range(at, len(tokens), 3):
-        closing, *ending = tokens[first + 1 : first + 3] or [""]
-        form = _LLAMA_FORMS.get(tokens[first])
-        if form is None or form != (closing, *(ending or form[1:])):
-            raise _unexpected(prompt)
-        if ending and texts[first + 2] and not (first + 3 == len(tokens) and texts[first + 2].isspace()):
+        opening, *others = tokens[first : first + 3]
+        wanted = _LLAMA_FORMS.get(opening, ())[: len(others)]
+        if not others or tuple(others) != wanted:
             raise _unexpected(prompt)
         parts.append((texts[first], texts[first + 1].strip()))
+        between += texts[first + 2 : first + 3]
+    if any(between):
+        raise _unexpected(prompt)
     return _with_system(parts)
 
 

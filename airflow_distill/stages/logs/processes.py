@@ -35,9 +35,6 @@ class SharedObjects:
         self._taken = context.Value("q", 0)
         self._done = context.Value("q", 0)
 
-    def __len__(self) -> int:
-        return len(self._objects)
-
     def __iter__(self) -> Iterator[StoredObject]:
         while (number := self._take()) < len(self._objects):
             yield self._objects[number]
