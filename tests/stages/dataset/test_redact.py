@@ -14,18 +14,9 @@ from hypothesis import strategies as st
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.curate import example_of
+from airflow_distill.stages.dataset.known_secrets import PATTERNS, Text, beside_tokens, in_texts_with
 from airflow_distill.stages.dataset.records import Example, Turn
-from airflow_distill.stages.dataset.redact import (
-    PATTERNS,
-    Redaction,
-    Span,
-    Text,
-    beside_tokens,
-    find_known,
-    in_texts_with,
-    load_detector,
-    redact,
-)
+from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
 from airflow_distill.stages.logs.records import Interaction
 from tests.stages.dataset.planted import planted
 
@@ -225,6 +216,13 @@ def test_looking_only_where_it_can_match_finds_what_looking_everywhere_finds(tex
             group = match.lastgroup or 0
             if pattern.accept is None or pattern.accept(match.group(group)):
                 assert (*match.span(group), pattern.kind) in found
+
+
+@given(st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join))
+def test_a_plain_text_has_nothing_that_a_pattern_needs(text: str) -> None:
+    known = Text(text)
+    needed = {pattern.kind for pattern in PATTERNS if pattern.needs(known)}
+    assert not (known.is_plain and needed)
 
 
 def test_digits_of_every_script_are_seen() -> None:
