@@ -7,11 +7,36 @@ All service clients of one task share one session, so a role is assumed once.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from airflow_distill.aws.gateways import AwsGateways
+
+
+class Connected(Protocol):
+    """What is given its AWS connection as the amazon provider's operators are: our operators, sensors and triggers."""
+
+    aws_conn_id: Any
+    region_name: Any
+    verify: Any
+    botocore_config: Any
+
+
+def connection_arguments(connected: Connected) -> dict[str, Any]:
+    """Return the arguments of its connection, for whoever goes on with the same one."""
+    return {
+        "aws_conn_id": connected.aws_conn_id,
+        "region_name": connected.region_name,
+        "verify": connected.verify,
+        "botocore_config": connected.botocore_config,
+    }
+
+
+def gateways_of(connected: Connected) -> AwsGateways:
+    """Return the gateways of its connection; blocking."""
+    arguments = connection_arguments(connected)
+    return BedrockDistillHook(config=arguments.pop("botocore_config"), **arguments).gateways
 
 
 class BedrockDistillHook(AwsBaseHook):

@@ -22,7 +22,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import NEVER_EXPIRE, RetryDecision, RetryPolicy, ask_task_state
 from airflow_distill.errors import DistillError, ServiceConflictError, ServiceQuotaError
-from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.observe import Lineage, count
 from airflow_distill.remote.identity import run_tag
 from airflow_distill.remote.polling import (
@@ -273,10 +273,7 @@ class WaitingOperator(DistillOperator):
             cancel_on_kill=bool(self.cancel_on_kill),
             expect_model_arn=expect_model_arn,
             carry=dict(carry),
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            botocore_config=self.botocore_config,
+            **connection_arguments(self),
         )
 
     def _block(

@@ -18,7 +18,7 @@ from airflow.providers.standard.utils.skipmixin import SkipMixin
 
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError, EvaluationError
-from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.hooks.bedrock import gateways_of
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
 from airflow_distill.operators.evaluation import (
     load_manifest,
@@ -366,12 +366,7 @@ class ApprovePromotionOperator(ApprovalOperator):
     @property
     def gateways(self) -> AwsGateways:
         """The gateways of this task's connection."""
-        return BedrockDistillHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        ).gateways
+        return gateways_of(self)
 
     def execute(self, context: Any) -> Any:
         """Return the decision as it is when nobody must be asked; otherwise ask and wait."""

@@ -23,6 +23,7 @@ from airflow_distill.errors import (
     ServiceConflictError,
     ServiceError,
 )
+from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
 from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
 from airflow_distill.remote.identity import (
@@ -107,10 +108,7 @@ class HostWaitingOperator(DistillOperator):
                     deadline=None if deadline is None else iso(deadline),
                     poll_interval=period,
                     expect_model_arn=model_arn,
-                    aws_conn_id=self.aws_conn_id,
-                    region_name=self.region_name,
-                    verify=self.verify,
-                    botocore_config=self.botocore_config,
+                    **connection_arguments(self),
                 ),
                 method_name="resume",
             )

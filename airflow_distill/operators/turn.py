@@ -17,6 +17,7 @@ from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_distill.aws.gateways import store_for
+from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
 from airflow_distill.triggers.base import deadline_text
 from airflow_distill.triggers.turn import TurnFreeTrigger, active_seen_from
@@ -86,10 +87,7 @@ class TakeTurnOperator(DistillOperator):
                 order=order,
                 deadline=deadline,
                 poll_interval=float(self.waiter_delay),
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
+                **connection_arguments(self),
             ),
             method_name="execute_complete",
         )

@@ -17,7 +17,7 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError
-from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.base import airflow_errors, wall_clock, with_retry_defaults
 from airflow_distill.remote.polling import (
     Look,
@@ -130,10 +130,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
                 cancel_on_kill=False,
                 expect_model_arn=self.expected_model(),
                 carry=self.carry(),
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
+                **connection_arguments(self),
             ),
             method_name="execute_complete",
         )

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.errors import DistillError, StateError
-from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.base import airflow_errors, wall_clock, with_retry_defaults
 from airflow_distill.operators.logs import metadata_filter
 from airflow_distill.stages.storage import LocalStore, ObjectStore
@@ -180,10 +180,7 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
                 enough_bytes=bytes_worth_reading(fresh, int(self.at_least)),
                 deadline=deadline,
                 poll_interval=float(self.poll_interval),
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
+                **connection_arguments(self),
             ),
             method_name="execute_complete",
             kwargs={"deadline": deadline},

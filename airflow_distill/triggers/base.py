@@ -22,6 +22,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import ask_task_state_async
+from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.remote.polling import (
     Look,
     Outcome,
@@ -129,7 +130,7 @@ class RemoteWorkTrigger(AwsTrigger):
             "cancel_on_kill": self.cancel_on_kill,
             "expect_model_arn": self.expect_model_arn,
             "carry": self.carry,
-            **self.connection_arguments(),
+            **connection_arguments(self),
         }
 
     def gateway(self) -> BedrockGateway:

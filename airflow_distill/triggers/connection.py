@@ -8,7 +8,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger
 
 from airflow_distill.aws.gateways import AwsGateways
-from airflow_distill.hooks.bedrock import BedrockDistillHook
+from airflow_distill.hooks.bedrock import gateways_of
 
 
 class AwsTrigger(BaseTrigger):
@@ -35,20 +35,6 @@ class AwsTrigger(BaseTrigger):
         self.verify = verify
         self.botocore_config = dict(botocore_config) if botocore_config else None
 
-    def connection_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the connection, as they are stored."""
-        return {
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
-        }
-
     def gateways(self) -> AwsGateways:
         """Build the gateways of this connection; blocking, so it runs in a thread."""
-        return BedrockDistillHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        ).gateways
+        return gateways_of(self)

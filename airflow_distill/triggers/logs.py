@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_distill.errors import DistillError
+from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
@@ -67,7 +68,7 @@ class LogsGrownTrigger(AwsTrigger):
             "enough_bytes": self.enough_bytes,
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
-            **self.connection_arguments(),
+            **connection_arguments(self),
         }
 
     def store(self) -> ObjectStore:

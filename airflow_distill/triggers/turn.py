@@ -16,6 +16,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.compat import is_run_active
+from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
 from airflow_distill.workload.turn import IsActive, Runner, Turns
@@ -81,7 +82,7 @@ class TurnFreeTrigger(AwsTrigger):
             "order": self.order,
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
-            **self.connection_arguments(),
+            **connection_arguments(self),
         }
 
     def turns(self) -> Turns:
