@@ -21,8 +21,20 @@ def given(**arguments: Any) -> dict[str, Any]:
 
 
 def training_filter(workload: Workload) -> dict[str, Any] | None:
-    """Return the request-metadata filter as the service takes it, for the logs that Bedrock reads itself."""
+    """Return the request-metadata filter as the service takes it; also for the logs that Bedrock reads itself."""
     return workload.logs.metadata.as_request() if workload.logs and workload.logs.metadata else None
+
+
+def selection_of(workload: Workload) -> dict[str, Any]:
+    """Return which of the teacher's records are the workload's, window and model aside."""
+    logs = workload.logs
+    assert logs is not None
+    return given(
+        metadata=training_filter(workload),
+        operations=list(logs.operations),
+        identity=logs.identity,
+        system_digest=logs.system_digest,
+    )
 
 
 def forecast_of(workload: Workload) -> dict[str, Any]:

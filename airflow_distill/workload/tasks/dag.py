@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import given
+from airflow_distill.workload.tasks.arguments import given, selection_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 """Before any run; back-fills may start here."""
@@ -72,14 +72,8 @@ def fresh_logs_arguments(workload: Workload) -> dict[str, Any]:
         "model": workload.teacher,
         "check_every": schedule.check_every.total_seconds(),
         "aws_conn_id": workload.aws_conn_id,
-        **given(
-            metadata=logs.metadata.as_request() if logs.metadata else None,
-            operations=list(logs.operations),
-            identity=logs.identity,
-            system_digest=logs.system_digest,
-            mapping=dict(logs.models),
-            region_name=workload.region_name,
-        ),
+        **selection_of(workload),
+        **given(mapping=dict(logs.models), region_name=workload.region_name),
     }
 
 

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of
+from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, selection_of
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 from airflow_distill.workload.tasks.times import window
 
 
 def logs_tasks(workload: Workload) -> GroupSpec:
     """Harvest the window's logs, or read the prompt file in their place."""
-    if workload.dataset.prompts:
-        arguments = {
-            **place_of(workload),
-            "prompts": workload.dataset.prompts,
-            "teacher": workload.teacher,
-            "salt": workload.salt,
-            "redact": workload.dataset.redact,
-            "window_end": "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
-            **given(detectors=list(workload.dataset.detectors)),
-        }
-        read = TaskSpec(
-            "read_prompts",
-            f"{OPERATORS}.workload.ReadPromptsOperator",
-            arguments,
-            makes="harvest",
-            after=("turn",),
-        )
-        return GroupSpec("logs", (read,))
+    tasks = (_read(workload),) if workload.dataset.prompts else _harvest(workload)
+    return GroupSpec("logs", tasks)
+
+
+def _read(workload: Workload) -> TaskSpec:
+    arguments = {
+        **place_of(workload),
+        "prompts": workload.dataset.prompts,
+        "teacher": workload.teacher,
+        "salt": workload.salt,
+        "redact": workload.dataset.redact,
+        "window_end": "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
+        **given(detectors=list(workload.dataset.detectors)),
+    }
+    operator = f"{OPERATORS}.workload.ReadPromptsOperator"
+    return TaskSpec("read_prompts", operator, arguments, makes="harvest", after=("turn",))
+
+
+def _harvest(workload: Workload) -> tuple[TaskSpec, ...]:
     logs = workload.logs
     assert logs is not None
     start, end = window(workload)
@@ -38,12 +39,9 @@ def logs_tasks(workload: Workload) -> GroupSpec:
         "model": workload.teacher,
         "salt": workload.salt,
         "redact": workload.dataset.redact,
+        **given(detectors=list(workload.dataset.detectors)),
+        **selection_of(workload),
         **given(
-            detectors=list(workload.dataset.detectors),
-            metadata=logs.metadata.as_request() if logs.metadata else None,
-            operations=list(logs.operations),
-            identity=logs.identity,
-            system_digest=logs.system_digest,
             model_mapping=logs.models,
             answer_rule=None if logs.answer == "latest" else logs.answer,
         ),
@@ -68,4 +66,4 @@ def logs_tasks(workload: Workload) -> GroupSpec:
         {"harvests": Output("parts"), **place_of(workload)},
         makes="harvest",
     )
-    return GroupSpec("logs", (plan, harvest, merge))
+    return plan, harvest, merge
