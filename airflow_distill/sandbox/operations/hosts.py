@@ -6,7 +6,9 @@ what it can do, under which family, and how it is billed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from airflow_distill.sandbox.bodies import Said
 from airflow_distill.sandbox.brains import Brain
@@ -38,10 +40,9 @@ def host_of(world: World, state: RegionState, region: str, identifier: str) -> H
 
 
 def _host_of(world: World, state: RegionState, region: str, identifier: str) -> Host:
-    if ":provisioned-model/" in identifier:
-        return _throughput_host(world, state, identifier)
-    if ":custom-model-deployment/" in identifier:
-        return _deployment_host(world, state, identifier)
+    for mark, kind in _KINDS.items():
+        if mark in identifier:
+            return _hosted(world, state, identifier, kind)
     if ":custom-model/" in identifier:
         raise validation("The provided model identifier is invalid.")
     profile = catalogue().profile(identifier, region)
@@ -79,37 +80,37 @@ def brain_of_arn(world: World, arn: str) -> Brain:
     return base_brain(world, catalogue().models[arn.split(":foundation-model/", 1)[1]])
 
 
-def _throughput_host(world: World, state: RegionState, identifier: str) -> Host:
-    throughput = state.find(THROUGHPUT, identifier)
-    if throughput is None:
-        raise not_found("The provided provisioned model ARN could not be found.")
-    advance_throughput(world, state, throughput, world.clock.now(), 0)
-    if throughput.record["status"] == "Creating":
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of resource that hosts a model: what it is called, how it comes to be ready, how it is billed."""
+
+    resource: str
+    name: str
+    advance: Callable[[World, RegionState, Resource, datetime, int], None]
+    billing: str
+
+
+_KINDS = {
+    ":provisioned-model/": _Kind(THROUGHPUT, "provisioned model", advance_throughput, "provisioned"),
+    ":custom-model-deployment/": _Kind(
+        DEPLOYMENT, "custom model deployment", advance_deployment, "deployment"
+    ),
+}
+
+
+def _hosted(world: World, state: RegionState, identifier: str, kind: _Kind) -> Host:
+    found = state.find(kind.resource, identifier)
+    if found is None:
+        raise not_found(f"The provided {kind.name} ARN could not be found.")
+    kind.advance(world, state, found, world.clock.now(), 0)
+    if found.record["status"] == "Creating":
         raise ServiceError(
             "ModelNotReadyException", "Model is not ready for inference. Wait and try again.", 429
         )
-    if throughput.record["status"] == "Failed":
-        raise validation("The provisioned model has failed and can not be used.")
-    return _hosted(world, throughput, throughput.record["modelArn"], "provisioned")
-
-
-def _deployment_host(world: World, state: RegionState, identifier: str) -> Host:
-    deployment = state.find(DEPLOYMENT, identifier)
-    if deployment is None:
-        raise not_found("The provided custom model deployment ARN could not be found.")
-    advance_deployment(world, state, deployment, world.clock.now(), 0)
-    if deployment.record["status"] == "Creating":
-        raise ServiceError(
-            "ModelNotReadyException", "Model is not ready for inference. Wait and try again.", 429
-        )
-    if deployment.record["status"] == "Failed":
-        raise validation("The custom model deployment has failed and can not be used.")
-    return _hosted(world, deployment, deployment.record["modelArn"], "deployment")
-
-
-def _hosted(world: World, resource: Resource, model_arn: str, billing: str) -> Host:
-    base = catalogue().models[resource.hidden["base"]]
-    return Host(resource.arn, base, brain_of_arn(world, model_arn), billing, resource.arn)
+    if found.record["status"] == "Failed":
+        raise validation(f"The {kind.name} has failed and can not be used.")
+    base = catalogue().models[found.hidden["base"]]
+    return Host(found.arn, base, brain_of_arn(world, found.record["modelArn"]), kind.billing, found.arn)
 
 
 def say(world: World, host: Host, prompt: str, system: str, limit: int | None) -> Said:
