@@ -13,10 +13,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.logs.harvest import Harvest
+    from airflow_distill.stages.logs.selection import Window
 
 PROMPT_SUFFIXES = (".jsonl", ".jsonl.gz")
 DEFAULT_SALT = "airflow-distill"
@@ -280,13 +284,30 @@ def _where(item: Mapping[str, Any]) -> str:
 # build
 
 
+def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None) -> Harvest:
+    """Read the logs, with more prompts than the dataset holds, since curation drops some."""
+    from airflow_distill.stages.dataset.redact import Redaction
+    from airflow_distill.stages.logs.harvest import harvest_logs
+    from airflow_distill.stages.logs.selection import Selection
+
+    with progress_bar("reading logs", None, quiet=args.json) as bar:
+        return harvest_logs(
+            store,
+            args.logs,
+            Selection(model=args.model, window=window, metadata=_metadata_filter(args.metadata)),
+            salt=args.salt,
+            limit=args.limit + max(args.limit // 3, 1000),
+            redact=None if args.no_redact else Redaction(),
+            workers=args.workers,
+            open_store=_StoreOpener(args.logs, args.region, args.endpoint_url),
+            progress=bar.at,
+        )
+
+
 def _build(args: argparse.Namespace) -> int:
     from airflow_distill.stages.dataset.build import build_dataset
     from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.manifest import Source
-    from airflow_distill.stages.dataset.redact import Redaction
-    from airflow_distill.stages.logs.harvest import harvest_logs
-    from airflow_distill.stages.logs.selection import Selection
 
     logs_store, out_store = open_store(args.logs, args), open_store(args.out, args)
     if not _log_objects(logs_store, args.logs):
@@ -303,18 +324,7 @@ def _build(args: argparse.Namespace) -> int:
         balance_by=args.balance_by,
         near_duplicates=None if args.keep_near_duplicates else CurateSettings(salt="").near_duplicates,
     )
-    with progress_bar("reading logs", None, quiet=args.json) as bar:
-        harvest = harvest_logs(
-            logs_store,
-            args.logs,
-            Selection(model=args.model, window=window, metadata=_metadata_filter(args.metadata)),
-            salt=args.salt,
-            limit=args.limit + max(args.limit // 3, 1000),
-            redact=None if args.no_redact else Redaction(),
-            workers=args.workers,
-            open_store=_StoreOpener(args.logs, args.region, args.endpoint_url),
-            progress=bar.at,
-        )
+    harvest = _harvest(args, logs_store, window)
     built = build_dataset(
         out_store,
         args.out,
