@@ -2,7 +2,7 @@
 
 Puts the rooms together: world, dispatcher, HTTP server, a ticking thread (time, log delivery, saving), and the admin
 interface. Bedrock's state belongs to one `Sandbox`; S3, IAM and the other neighbours are moto's and therefore shared
-by all sandboxes of a process.
+by all sandboxes that run at one time in a process. One that starts alone starts without what another left there.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from airflow_distill.sandbox.world import World
 CREDENTIALS = ("AKIAIOSFODNN7EXAMPLE", "sandbox-secret")
 SERVICES = ("bedrock", "bedrock-runtime", "s3", "sts", "iam", "ssm", "kms")
 _TICK_SECONDS = 0.05
+
+_running: set[Sandbox] = set()
+_start_lock = threading.Lock()
 
 
 class Sandbox:
@@ -69,7 +72,6 @@ class Sandbox:
         self._http = HttpServer(self._dispatcher.respond, port)
         self._ending = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="sandbox-tick", daemon=True)
-        self._running = False
         self._warms_up = warm_up
         self._session: Any = None
         self._own_clients: dict[tuple[str, str], Any] = {}
@@ -84,10 +86,13 @@ class Sandbox:
     # --- life ---
 
     def start(self) -> Sandbox:
-        """Serve; returns when requests are answered."""
-        if self._folder is not None:
-            self._folder.load()
-        self._running = True
+        """Serve; returns when requests are answered. Alone in its process, it begins with empty neighbours."""
+        with _start_lock:
+            if not _running:
+                moto_door.reset()
+            if self._folder is not None:
+                self._folder.load()
+            _running.add(self)
         self._http.start()
         self._ticker.start()
         if self._warms_up:
@@ -96,9 +101,10 @@ class Sandbox:
 
     def stop(self) -> None:
         """End; what is still to be logged is delivered, and the state is saved when there is a folder for it."""
-        if not self._running:
-            return
-        self._running = False
+        with _start_lock:
+            if self not in _running:
+                return
+            _running.discard(self)
         self._ending.set()
         self._ticker.join(5)
         self._http.stop()

@@ -176,6 +176,7 @@ def trained_student(bedrock_environment: Sandbox, bedrock_role: str) -> TrainedS
 def module_student() -> Iterator[TrainedStudent]:
     """One student for all tests of a module, on a server of its own, so that it is taught once."""
     with pytest.MonkeyPatch.context() as environment, Sandbox() as sandbox:
+        sandbox.reset()
         for name, value in sandbox.environment().items():
             environment.setenv(name, value)
         yield prepare_student(sandbox, sandbox.prepare())

@@ -18,6 +18,7 @@ from tests.real_airflow.running import RealAirflow
 def real_sandbox() -> Iterator[Sandbox]:
     """A sandbox of the module's own, so that other tests cannot empty it under a running Airflow."""
     with Sandbox(log_delay=0.05, quotas={"customization-jobs-in-progress": 1000}) as sandbox:
+        sandbox.reset()
         sandbox.prepare()
         yield sandbox
 

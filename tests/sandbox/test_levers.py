@@ -349,3 +349,26 @@ def test_help_loads_no_sdk() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_sandbox_that_starts_alone_finds_nothing_of_an_earlier_one() -> None:
+    """In a process of its own, since this one's sandbox runs all the time; two at once share S3, as documented."""
+    code = """
+from airflow_distill.sandbox import Sandbox
+
+def keys(sandbox):
+    return [item["Key"] for item in sandbox.client("s3").list_objects_v2(Bucket="distill-sandbox").get("Contents", ())]
+
+for _ in range(2):
+    with Sandbox() as first:
+        first.prepare()
+        print(keys(first))
+        first.client("s3").put_object(Bucket="distill-sandbox", Key="k", Body=b"")
+        with Sandbox() as second:
+            second.prepare()
+            print(keys(second))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert told.stdout.split() == ["[]", "['k']"] * 2
