@@ -1,8 +1,9 @@
 """Distil a large Bedrock model into a small one from the logs of its traffic: the whole loop, one task a step.
 
-The account is known through the connection alone: `aws_default` carries credentials and Region, and under `distill` in its
-extra `root` (where to work), `logs` (the invocation logs) and `role_arn` (the Bedrock service role). The candidate host is
-torn down whatever happens, and all that is created carries an end date that the reaper honours.
+Three settings say where: `root` (where to work), `logs` (the invocation logs) and `role_arn` (the Bedrock service role).
+Each is read from `distill` in the extra of the connection `distill_aws`, else from the Airflow Variable `distill_root` (and
+so on), else from the Param of that name. The candidate host is torn down whatever happens, and all that is created carries
+an end date that the reaper honours.
 """
 
 from __future__ import annotations
@@ -17,24 +18,30 @@ from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDe
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
 from airflow_distill.operators.report import RenderReportOperator
+from airflow_distill.pipelines import AccountSettings
 from airflow_distill.sensors.jobs import BedrockDistillationCompletedSensor
-
-ACCOUNT = "conn.aws_default.extra_dejson.distill"
 
 with DAG(
     dag_id="distill_from_invocation_logs",
     schedule=None,  # or a cron expression; dags/retrain_on_fresh_logs.py retrains when enough logs are there
     max_active_runs=1,
     render_template_as_native_obj=True,
+    user_defined_macros={"account": AccountSettings("root", "logs", "role_arn")},
     default_args={
-        "aws_conn_id": "aws_default",
+        "aws_conn_id": "{{ params.aws_conn_id }}",
         "workload": "{{ params.workload }}",
-        "root": f"{{{{ {ACCOUNT}.root }}}}",
+        "root": "{{ account('root') }}",
         "teacher": "{{ params.teacher }}",
         "student": "{{ params.student }}",
         "waiter_delay": "{{ params.poll_seconds }}",
     },
     params={
+        "aws_conn_id": Param(
+            "distill_aws", description="the AWS connection; without one the task's own role counts"
+        ),
+        "root": Param(None, type=["null", "string"], description="s3://bucket/prefix to work under"),
+        "logs": Param(None, type=["null", "string"], description="where Bedrock delivers invocation logs"),
+        "role_arn": Param(None, type=["null", "string"], description="the role that Bedrock assumes"),
         "workload": Param("support_tickets", description="also the request metadata to select by"),
         "teacher": Param("amazon.nova-pro-v1:0"),
         "student": Param("amazon.nova-micro-v1:0:128k"),
@@ -51,7 +58,7 @@ with DAG(
     # region loop
     harvest = HarvestLogsOperator(
         task_id="harvest",
-        logs=f"{{{{ {ACCOUNT}.logs }}}}",
+        logs="{{ account('logs') }}",
         model="{{ params.teacher }}",
         metadata={"equals": {"workload": "{{ params.workload }}"}},
         window_start="{{ dag_run.run_after - macros.timedelta(days=params.days) }}",
@@ -60,11 +67,11 @@ with DAG(
     curate = CurateDatasetOperator(task_id="curate", harvest=harvest, settings="{{ params.curation }}")
     dataset = CheckDatasetOperator(task_id="check", dataset=curate.output).output
 
-    role_arn = f"{{{{ {ACCOUNT}.role_arn }}}}"
     submit = BedrockDistillModelOperator(
-        task_id="submit", dataset=dataset, role_arn=role_arn, wait_for_completion=False
+        task_id="submit", dataset=dataset, role_arn="{{ account('role_arn') }}", wait_for_completion=False
     )
-    job = BedrockDistillationCompletedSensor(task_id="wait", job=submit.output).output
+    wait = BedrockDistillationCompletedSensor(task_id="wait", job=submit.output, cancel_on_kill=True)
+    job = wait.output
 
     candidate = BedrockCreateHostOperator(task_id="candidate", job=job)
     answers = CollectAnswersOperator(task_id="answers", dataset=dataset, job=job, host=candidate.output)

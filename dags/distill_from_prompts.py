@@ -20,6 +20,7 @@ TICKETS = Workload.model_validate(
         "student": "amazon.nova-micro-v1:0:128k",
         "root": "s3://acme-distill/loop",
         "role_arn": "arn:aws:iam::123456789012:role/distill-customization",
+        "aws_conn_id": "distill_aws",
         "dataset": {
             "prompts": "s3://acme-distill/prompts/labelled_tickets.jsonl",
             "source": "curated-with-answers",

@@ -1,7 +1,7 @@
 """Once a day: what still bills under our tags although nobody needs it.
 
 Dry by default. Set the Dag's `delete` param, or trigger it with `{"delete": true}`, to remove what has passed its end or
-its grace; resources without our tags are never touched. The bucket prefix comes from the connection's extra, as in
+its grace; resources without our tags are never touched. The bucket prefix is found as in
 `distill_from_invocation_logs.py`.
 """
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from airflow_distill.operators.reap import ReapUnusedOperator
+from airflow_distill.pipelines import AccountSettings
 
 with DAG(
     dag_id="reap_unused",
@@ -20,7 +21,12 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     render_template_as_native_obj=True,
+    user_defined_macros={"account": AccountSettings("root")},
     params={
+        "aws_conn_id": Param(
+            "distill_aws", description="the AWS connection; without one the task's own role counts"
+        ),
+        "root": Param(None, type=["null", "string"], description="s3://bucket/prefix to look under"),
         "delete": Param(False, type="boolean", description="remove what may be removed"),
         "grace_hours": Param(24, type="number", description="for hosts that nothing points at"),
         "keep_releases": Param(
@@ -31,7 +37,8 @@ with DAG(
 ):
     ReapUnusedOperator(
         task_id="reap",
-        root="{{ conn.aws_default.extra_dejson.distill.root }}",
+        aws_conn_id="{{ params.aws_conn_id }}",
+        root="{{ account('root') }}",
         delete="{{ params.delete }}",
         grace_hours="{{ params.grace_hours }}",
         keep_releases="{{ params.keep_releases }}",

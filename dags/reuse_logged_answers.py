@@ -26,7 +26,7 @@ SHARED = {
     "root": "s3://acme-distill/loop",
     "teacher": TEACHER,
     "student": STUDENT,
-    "aws_conn_id": "aws_default",
+    "aws_conn_id": "distill_aws",
 }
 
 with DAG(

@@ -177,7 +177,7 @@ def ask_once(endpoint_url: str, model_id: str, pair: Call) -> str:
 
 
 def airflow_connection(endpoint_url: str, account: Account) -> str:
-    """Return the value of AIRFLOW_CONN_AWS_DEFAULT that points at the local Bedrock.
+    """Return the value of AIRFLOW_CONN_DISTILL_AWS that points at the local Bedrock.
 
     On AWS only this connection differs: it has the real credentials or role, no endpoints, and the real bucket and role
     under `distill`.

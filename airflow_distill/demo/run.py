@@ -206,7 +206,7 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
     airflow.begin_migration()
     endpoint_url = _start_sandbox(demo, traffic)
     account = application.open_account(endpoint_url)
-    airflow.variables["AIRFLOW_CONN_AWS_DEFAULT"] = application.airflow_connection(endpoint_url, account)
+    airflow.variables["AIRFLOW_CONN_DISTILL_AWS"] = application.airflow_connection(endpoint_url, account)
     demo.say("Airflow is starting (api-server, scheduler, Dag processor, triggerer)")
     airflow_ready = _while_starting(airflow)
     calls = plan_calls(traffic, WORKLOAD)

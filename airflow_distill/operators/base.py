@@ -144,7 +144,48 @@ def write_memo(context: Any, key: str, memo: Memo, log: Any) -> None:
         log.warning("The task state store cannot be written (%s); a later try will look the name up.", error)
 
 
-class WaitingOperator(DistillOperator):
+class StopsWhenKilled:
+    """Stops the remote work that a task watches in its own process when a user ends the task; nothing else stops it.
+
+    Whoever waits sets `_watched_arn` while it does. What waits in the triggerer is stopped by the trigger instead.
+    """
+
+    kind: ClassVar[Kind]
+    log: Any
+    cancel_on_kill: Any
+    _watched_arn = ""
+
+    def on_kill(self) -> None:
+        """Stop the work when a user has ended this blocking task, and only then.
+
+        The signal also comes when a worker shuts down, so the task's state is asked first, in a thread of its own with a
+        short limit: the process is about to be killed, and a state that cannot be read means "do not stop".
+        """
+        stop = WORK[self.kind].stop
+        if not self.cancel_on_kill or not self._watched_arn or stop is None:
+            return
+        worker = threading.Thread(target=self._stop_if_ended, args=(stop,), daemon=True)
+        worker.start()
+        worker.join(timeout=20.0)
+
+    def _stop_if_ended(self: Any, stop: Callable[[Any, str], None]) -> None:
+        try:
+            from airflow.sdk import get_current_context
+
+            state = ask_task_state(get_current_context()["ti"])
+        except Exception as error:
+            self.log.warning(
+                "The task's state cannot be read (%s): leaving %s alone.", error, self._watched_arn
+            )
+            return
+        if state not in FINAL_STATES:
+            self.log.info("The task is %s: leaving %s alone.", state, self._watched_arn)
+            return
+        self.log.info("The task is %s: stopping %s.", state, self._watched_arn)
+        stop(self.gateways.bedrock, self._watched_arn)
+
+
+class WaitingOperator(StopsWhenKilled, DistillOperator):
     """Base of operators that create something once and may wait for it for days.
 
     A subclass gives `kind`, `trigger_class`, a `receipt` method, and in `work` calls `buy_once` and then `wait_for`.
@@ -187,7 +228,6 @@ class WaitingOperator(DistillOperator):
         self.wait_timeout = wait_timeout
         self.on_deadline = on_deadline
         self.cancel_on_kill = cancel_on_kill
-        self._watched_arn = ""
 
     def fault(self, point: str) -> None:
         """Do nothing at a named point of submitting; tests kill the process there."""
@@ -312,32 +352,3 @@ class WaitingOperator(DistillOperator):
         assert outcome.snapshot is not None
         self.show(context, outcome.snapshot)
         return self.receipt(outcome.snapshot, carry)
-
-    def on_kill(self) -> None:
-        """Stop the work when a user has ended this blocking task, and only then.
-
-        The signal also comes when a worker shuts down, so the task's state is asked first, in a thread of its own with a
-        short limit: the process is about to be killed, and a state that cannot be read means "do not stop".
-        """
-        stop = WORK[self.kind].stop
-        if not self.cancel_on_kill or not self._watched_arn or stop is None:
-            return
-        worker = threading.Thread(target=self._stop_if_ended, args=(stop,), daemon=True)
-        worker.start()
-        worker.join(timeout=20.0)
-
-    def _stop_if_ended(self, stop: Callable[[Any, str], None]) -> None:
-        try:
-            from airflow.sdk import get_current_context
-
-            state = ask_task_state(get_current_context()["ti"])
-        except Exception as error:
-            self.log.warning(
-                "The task's state cannot be read (%s): leaving %s alone.", error, self._watched_arn
-            )
-            return
-        if state not in FINAL_STATES:
-            self.log.info("The task is %s: leaving %s alone.", state, self._watched_arn)
-            return
-        self.log.info("The task is %s: stopping %s.", state, self._watched_arn)
-        stop(self.gateways.bedrock, self._watched_arn)

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_distill.pipelines.account import AccountSettings
     from airflow_distill.pipelines.assets import fresh_logs_asset
     from airflow_distill.pipelines.dag_factory import build_dag, build_dags
     from airflow_distill.pipelines.task_groups import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "AccountSettings": "account",
     "build_dag": "dag_factory",
     "build_dags": "dag_factory",
     "fresh_logs_asset": "assets",
@@ -37,6 +39,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AccountSettings",
     "build_dag",
     "build_dags",
     "dataset_group",

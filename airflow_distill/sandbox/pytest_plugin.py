@@ -34,7 +34,7 @@ def bedrock_role(bedrock_sandbox: Sandbox) -> str:
 
 @pytest.fixture
 def bedrock_environment(bedrock_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Environment variables that lead boto3, the AWS CLI and Airflow's `aws_default` to the sandbox."""
+    """Environment variables that lead boto3, the AWS CLI and Airflow's `aws_default` and `distill_aws` to the sandbox."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in bedrock_sandbox.environment().items():

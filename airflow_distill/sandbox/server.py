@@ -170,14 +170,16 @@ class Sandbox:
         return found
 
     def environment(self, region: str = "us-east-1") -> dict[str, str]:
-        """Environment variables that lead boto3, the AWS CLI and Airflow's `aws_default` here."""
+        """Environment variables for boto3, the AWS CLI and Airflow's connections `aws_default` and `distill_aws`."""
+        connection = airflow_connection(self.endpoint_url, region)
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": CREDENTIALS[0],
             "AWS_SECRET_ACCESS_KEY": CREDENTIALS[1],
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AIRFLOW_CONN_AWS_DEFAULT": airflow_connection(self.endpoint_url, region),
+            "AIRFLOW_CONN_AWS_DEFAULT": connection,
+            "AIRFLOW_CONN_DISTILL_AWS": connection,
         }
 
     # --- what a test sets up ---
@@ -296,7 +298,7 @@ def pairs_of(traffic: str | Path | Iterable[Pair | Mapping[str, str]]) -> list[P
 
 
 def airflow_connection(endpoint_url: str, region: str = "us-east-1") -> str:
-    """The value of `AIRFLOW_CONN_AWS_DEFAULT` for a sandbox."""
+    """The value of an `AIRFLOW_CONN_...` variable for a sandbox."""
     return json.dumps(
         {
             "conn_type": "aws",

@@ -18,7 +18,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
-from airflow_distill.operators.base import airflow_errors, wall_clock, with_retry_defaults
+from airflow_distill.operators.base import StopsWhenKilled, airflow_errors, wall_clock, with_retry_defaults
 from airflow_distill.remote.polling import (
     Look,
     Outcome,
@@ -36,20 +36,22 @@ from airflow_distill.remote.records import JobSnapshot, Kind
 from airflow_distill.triggers.base import RemoteWorkTrigger, deadline_text
 
 
-class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
+class RemoteWorkSensor(StopsWhenKilled, AwsBaseSensor[BedrockDistillHook]):
     """Base of sensors for remote work. Subclasses give `kind`, `trigger_class`, `identifier` and `receipt`.
 
     :param deferrable: wait in the triggerer, which frees the worker slot (templated).
     :param waiter_delay: seconds between looks (templated).
     :param wait_timeout: how long the work may take, counted from its creation by the service (templated).
     :param on_deadline: `leave` it running when the time is over, or `stop` it (templated).
+    :param cancel_on_kill: stop it when a user marks the task failed or successful while it waits (templated). Off, since a
+        sensor may watch what somebody else started; switch it on where the same Dag started it.
     """
 
     aws_hook_class = BedrockDistillHook
     kind: ClassVar[Kind]
     trigger_class: ClassVar[type[RemoteWorkTrigger]]
     template_fields: Sequence[str] = aws_template_fields(
-        "deferrable", "waiter_delay", "wait_timeout", "on_deadline"
+        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "cancel_on_kill"
     )
 
     def __init__(
@@ -59,6 +61,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
         waiter_delay: float = 60.0,
         wait_timeout: timedelta | None = timedelta(days=8),
         on_deadline: str = "leave",
+        cancel_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**with_retry_defaults(kwargs))
@@ -66,6 +69,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
         self.waiter_delay = waiter_delay
         self.wait_timeout = wait_timeout
         self.on_deadline = on_deadline
+        self.cancel_on_kill = cancel_on_kill
         self._memory = WaitMemory()
         self._told = ""
 
@@ -127,7 +131,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
                 on_deadline=self.on_deadline,
                 poll_interval=float(self.waiter_delay),
                 created_at=created_at,
-                cancel_on_kill=False,
+                cancel_on_kill=bool(self.cancel_on_kill),
                 expect_model_arn=self.expected_model(),
                 carry=self.carry(),
                 **connection_arguments(self),
@@ -146,6 +150,7 @@ class RemoteWorkSensor(AwsBaseSensor[BedrockDistillHook]):
         with airflow_errors():
             now = wall_clock()
             seen = look_once(self.look)
+            self._watched_arn = seen.snapshot.arn if seen.snapshot else self._watched_arn
             created = seen.snapshot.created_at if seen.snapshot else ""
             policy = WaitPolicy(deadline=deadline_after(created, self.wait_timeout, now) if created else None)
             outcome, self._memory = decide(seen, self._memory, policy, now)

@@ -25,7 +25,7 @@ class _HostReadySensor(RemoteWorkSensor):
 
     operator_extra_links = (BedrockHostLink(),)
     template_fields: Sequence[str] = aws_template_fields(
-        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "host", "model_arn"
+        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "cancel_on_kill", "host", "model_arn"
     )
 
     def __init__(self, *, host: Any, model_arn: str | None = None, **kwargs: Any) -> None:

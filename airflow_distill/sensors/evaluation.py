@@ -27,7 +27,7 @@ class _ArnSensor(RemoteWorkSensor):
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "job"
+        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "cancel_on_kill", "job"
     )
 
     def __init__(self, *, job: Any, **kwargs: Any) -> None:

@@ -31,7 +31,7 @@ class BedrockDistillationCompletedSensor(RemoteWorkSensor):
     trigger_class = BedrockDistillationCompletedTrigger
     operator_extra_links = (BedrockCustomizationJobLink(), BedrockCustomModelLink())
     template_fields: Sequence[str] = aws_template_fields(
-        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "job"
+        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "cancel_on_kill", "job"
     )
 
     def __init__(self, *, job: Any, **kwargs: Any) -> None:
@@ -66,7 +66,7 @@ class BedrockModelCopyCompletedSensor(RemoteWorkSensor):
     kind = "model-copy-job"
     trigger_class = BedrockModelCopyCompletedTrigger
     template_fields: Sequence[str] = aws_template_fields(
-        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "copy_job"
+        "deferrable", "waiter_delay", "wait_timeout", "on_deadline", "cancel_on_kill", "copy_job"
     )
 
     def __init__(self, *, copy_job: Any, **kwargs: Any) -> None:

@@ -47,13 +47,13 @@ def allow(account: Sandbox, workload: Workload) -> None:
     iam.put_role_policy(RoleName=role, PolicyName="distill", PolicyDocument=policy)
 
 
-def play(account: Sandbox, count: int, at: datetime, *, seed: int = 7, answers: bool = True) -> None:
+def play(account: Sandbox, count: int, at: datetime, *, seed: int = 7, metadata: str = "app") -> None:
     items = [
         {
             "prompt": pair.prompt,
             "system": pair.system,
             "completion": pair.completion,
-            "metadata": {"app": "support_tickets"},
+            "metadata": {metadata: "support_tickets"},
             "timestamp": (at + timedelta(seconds=number)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         for number, pair in enumerate(support_tickets(count, seed=seed))
@@ -147,3 +147,39 @@ def test_logged_answers_are_reused_without_calling_the_teacher(account: Sandbox,
     assert set(states(run).values()) == {"success"}, states(run)
     teacher = [line for line in account.meter()["lines"] if "nova-pro" in str(line["model"])]
     assert teacher == []
+
+
+SETTINGS = {
+    "root": "s3://acme-distill/loop",
+    "logs": "s3://acme-bedrock-logs/bedrock",
+    "role_arn": "arn:aws:iam::123456789012:role/distill-customization",
+}
+LOOP = "distill_from_invocation_logs.py"
+
+
+@pytest.mark.parametrize("connection", ["aws://", None], ids=["empty", "missing"])
+def test_the_whole_loop_gets_by_on_params_where_the_connection_says_nothing(
+    account: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, connection: str | None
+) -> None:
+    """As on a platform that hands out its own role and occupies `aws_default`."""
+    monkeypatch.delenv("AIRFLOW_CONN_DISTILL_AWS")
+    if connection is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_DISTILL_AWS", connection)
+    allow(account, read_workload(DAGS / "workloads/support_tickets.yaml"))
+    play(account, 1400, datetime.now(UTC) - timedelta(hours=30), metadata="workload")
+    run = run_dag(
+        dag_file(LOOP, ("\n):\n", "\n) as dag:\n"), ("default_args={", "default_args={'retries': 0,")),
+        run_conf={**SETTINGS, "poll_seconds": 0.2, "margin": 0.3, "curation": {"heldout": 0.25}},
+    )
+    assert set(states(run).values()) == {"success"}, states(run)
+    assert account.meter()["calls"]["CreateModelCustomizationJob"] == {"ok": 1}
+
+
+def test_a_loop_that_is_not_told_where_to_work_fails_in_its_first_task_without_a_retry(
+    account: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DISTILL_AWS", "aws://")
+    run = run_dag(dag_file(LOOP, ("\n):\n", "\n) as dag:\n")), run_conf={"root": "s3://acme-distill/loop"})
+    (harvest,) = [ti for ti in run.get_task_instances() if ti.task_id == "harvest"]
+    assert (harvest.state, harvest.try_number, harvest.max_tries) == ("failed", 1, 3)
+    assert account.meter()["calls"].get("CreateModelCustomizationJob") is None

@@ -204,7 +204,50 @@ def test_the_waiting_half_gets_the_same_connection_settings_in_every_sensor():
             sensor._defer_for(CONTEXT, snapshot("InProgress"), None)
         trigger = deferred.value.trigger
         assert {name: getattr(trigger, name) for name in CONNECTION} == CONNECTION, cls
-        assert not trigger.cancel_on_kill, "a sensor did not start the work, so it never stops it"
+        assert not trigger.cancel_on_kill, (
+            "a sensor may watch what others started, so it stops nothing unasked"
+        )
+        told = built(cls, cancel_on_kill=True)
+        with pytest.raises(TaskDeferred) as deferred:
+            told._defer_for(CONTEXT, snapshot("InProgress"), None)
+        assert deferred.value.trigger.cancel_on_kill, cls
+        assert "cancel_on_kill" in cls.template_fields, cls
+
+
+@pytest.mark.parametrize(
+    ("asked", "task_state", "job"),
+    [
+        (True, "failed", "Stopping"),
+        (True, "success", "Stopping"),
+        (True, "running", "InProgress"),
+        (True, "", "InProgress"),
+        (False, "failed", "InProgress"),
+    ],
+)
+def test_a_blocking_sensor_stops_the_job_only_when_told_to_and_the_task_was_ended_by_a_user(
+    bedrock_environment, bedrock_role, monkeypatch, asked, task_state, job
+):
+    """`""`: the state cannot be read."""
+    bedrock_environment.world.set_pace("reads:50")
+
+    def state_of(ti: Any) -> str:
+        if not task_state:
+            raise ConnectionError("the api-server is away")
+        return task_state
+
+    monkeypatch.setattr("airflow_distill.operators.base.ask_task_state", state_of)
+    monkeypatch.setattr("airflow.sdk.get_current_context", lambda: CONTEXT)
+    sensor = BedrockDistillationCompletedSensor(
+        task_id="t", job=submit(bedrock_environment), deferrable=False, cancel_on_kill=asked
+    )
+    assert not sensor.poke(CONTEXT).is_done
+    sensor.on_kill()
+    assert sensor.look().status == job
+
+
+def test_a_sensor_that_has_seen_nothing_yet_stops_nothing(bedrock_environment):
+    BedrockDistillationCompletedSensor(task_id="t", job=ARN, cancel_on_kill=True).on_kill()
+    assert bedrock_environment.calls("StopModelCustomizationJob") == 0
 
 
 def test_every_operator_sensor_and_trigger_agrees_on_the_kind():
