@@ -25,7 +25,7 @@ from airflow_distill.stages.evaluation.records import (
     Score,
     Scorecard,
 )
-from airflow_distill.stages.evaluation.scorers.protocol import CorpusScorer, ItemScorer, Scorer
+from airflow_distill.stages.evaluation.scorers.protocol import CorpusScorer, FittedToSet, ItemScorer, Scorer
 from airflow_distill.stages.evaluation.scorers.registry import describe
 from airflow_distill.stages.evaluation.summaries import PriceOf, summarise
 
@@ -65,6 +65,7 @@ def score_answers(
     if not 0 < alpha < 0.5 or min_items < 2:
         raise ConfigurationError("evaluation: alpha lies between 0 and 0.5, min_items is at least 2.")
     table = lay_out(examples, answers, teacher=teacher)
+    scorers = fitted(scorers, table)
     extra = sorted((s for s in extra_scores if s.example_id in table.examples), key=_place)
     scores = [*score_items(table, scorers), *extra]
     measures: list[Measure] = [*_item_measures(scores), *_corpus_measures(table, scorers)]
@@ -165,6 +166,12 @@ class CorpusMeasure:
 
 
 Measure = ItemMeasure | CorpusMeasure
+
+
+def fitted(scorers: Sequence[Scorer], table: Table) -> tuple[Scorer, ...]:
+    """Return the scorers, told all references of the set where they ask for it (labels are a closed set)."""
+    references = [example.answer for example in table.examples.values() if example.answer is not None]
+    return tuple(scorer.over(references) if isinstance(scorer, FittedToSet) else scorer for scorer in scorers)
 
 
 def score_items(table: Table, scorers: Sequence[Scorer]) -> Iterator[Score]:

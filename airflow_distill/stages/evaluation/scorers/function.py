@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
@@ -21,6 +21,7 @@ from airflow_distill.stages.dataset.records import Example
 class Function:
     """Scores by calling what `path` names."""
 
+    version: ClassVar[int] = 1
     path: str
     name: str = ""
     needs_reference: bool = False

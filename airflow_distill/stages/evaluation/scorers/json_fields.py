@@ -1,19 +1,20 @@
 """JSON fields: how many of the reference's values the answer has, in the same places.
 
-Both texts are read as JSON and laid out as (path, value) leaves. The score is the F1 over leaves, so a field too many
-costs as much as one missing; with `fields`, only the named top-level fields count. An answer that is not JSON is 0. A
-reference that is not JSON (the teacher slipped) leaves only the text to compare.
+Both texts are read as JSON, also out of prose or a fence (`json_valid` and `json_schema` tell whether a program could
+read the answer as it stands), and laid out as (path, value) leaves. The score is the F1 over leaves, so a field too
+many costs as much as one missing; with `fields`, only the named top-level fields count. The order of keys and the
+spelling of numbers (1, 1.0) do not matter; an empty object, list or text is a value like any other. Without JSON on
+either side it is a format miss, 0, also where the teacher slipped: texts are never compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.evaluation.scorers.json_text import NotJsonError, read_json, same
-from airflow_distill.stages.evaluation.scorers.normalise import folded
 
 Path = tuple[str | int, ...]
 _ABSENT = object()
@@ -35,6 +36,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 class JsonFields:
     """Share of equal fields."""
 
+    version: ClassVar[int] = 2
     name: str = "json_fields"
     fields: tuple[str, ...] = ()
     fenced: bool = True
@@ -50,11 +52,8 @@ class JsonFields:
         if example.answer is None:
             return None
         try:
-            wanted = read_json(example.answer, fenced=self.fenced)
-        except NotJsonError:
-            return float(folded(answer) == folded(example.answer))
-        try:
-            given = read_json(answer, fenced=self.fenced)
+            wanted = read_json(example.answer, fenced=self.fenced, prose=self.fenced)
+            given = read_json(answer, fenced=self.fenced, prose=self.fenced)
         except NotJsonError:
             return 0.0
         return self._named(given, wanted) if self.fields else _overlap(given, wanted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
@@ -18,6 +18,7 @@ from airflow_distill.stages.evaluation.scorers.json_text import NotJsonError, re
 class JsonSchema:
     """1 when the answer is JSON that satisfies the schema."""
 
+    version: ClassVar[int] = 2
     schema: Mapping[str, Any]
     name: str = "json_schema"
     fenced: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
@@ -15,6 +16,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {"any": object, "object": dict, "ar
 class JsonValid:
     """1 when the answer is JSON of the wanted kind (`any`, `object` or `array`); a fence around it is allowed."""
 
+    version: ClassVar[int] = 2
     name: str = "json_valid"
     type: str = "any"
     fenced: bool = True

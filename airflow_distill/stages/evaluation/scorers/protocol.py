@@ -1,12 +1,13 @@
 """What a scorer is: two small protocols, one judging an answer, one measuring the whole set.
 
 Every score runs from 0 (worst) to 1 (best). A scorer sees answers that came; an answer with an error is 0 before any
-scorer is asked. Scorers are frozen records of their own settings, so that a scorecard can say how it was made.
+scorer is asked. Scorers are frozen records of their own settings, so that a scorecard can say how it was made. The class
+attribute `version` (1 when absent) is raised whenever the same answer may get another score, so that digests differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from airflow_distill.stages.dataset.records import Example
@@ -50,6 +51,15 @@ class CorpusScorer(Protocol):
 
     def measure(self, cells: Mapping[tuple[str, str], float], frame: tuple[str, ...]) -> float:
         """Return the metric of the set, 0 to 1."""
+        ...
+
+
+@runtime_checkable
+class FittedToSet(Protocol):
+    """A scorer that must know all references of the set before it judges one answer."""
+
+    def over(self, references: Iterable[str]) -> Scorer:
+        """Return the scorer for a set with these references."""
         ...
 
 

@@ -16,7 +16,7 @@ from airflow_distill.stages.evaluation.scorers.json_valid import JsonValid
 from airflow_distill.stages.evaluation.scorers.labels import LabelAccuracy, MacroF1
 from airflow_distill.stages.evaluation.scorers.protocol import Scorer
 from airflow_distill.stages.evaluation.scorers.rouge import RougeL
-from airflow_distill.stages.evaluation.scorers.tokens import TokenF1
+from airflow_distill.stages.evaluation.scorers.tokens import CharF1, TokenF1
 from airflow_distill.stages.evaluation.scorers.tool_calls import ToolCalls
 
 SCORERS: dict[str, type[Any]] = {
@@ -24,6 +24,7 @@ SCORERS: dict[str, type[Any]] = {
     "label_accuracy": LabelAccuracy,
     "macro_f1": MacroF1,
     "token_f1": TokenF1,
+    "char_f1": CharF1,
     "rouge_l": RougeL,
     "json_valid": JsonValid,
     "json_schema": JsonSchema,
@@ -42,9 +43,15 @@ def make_scorer(spec: str | Mapping[str, Any]) -> Scorer:
     """
     settings = {"kind": spec} if isinstance(spec, str) else dict(spec)
     kind = settings.pop("kind", None)
+    version = settings.pop("version", None)
     if kind not in SCORERS:
         raise ConfigurationError(
             f"evaluation: there is no scorer {kind!r}.", hint=f"One of {', '.join(SCORERS)}."
+        )
+    if version not in (None, SCORERS[kind].version):
+        raise ConfigurationError(
+            f"evaluation: {kind} is asked for in version {version}; this release has version {SCORERS[kind].version}.",
+            hint="Leave `version` out, and score all that you compare with one release.",
         )
     try:
         made: Scorer = SCORERS[kind](**settings)
@@ -67,9 +74,9 @@ def make_scorers(specs: Iterable[str | Mapping[str, Any]]) -> tuple[Scorer, ...]
 
 
 def describe(scorer: Scorer) -> dict[str, Any]:
-    """Return how a scorer was made, as plain data; a schema is named by its digest."""
+    """Return how a scorer was made, as plain data; a schema is named by its digest, and what it does by its version."""
     kind = next((kind for kind, made in SCORERS.items() if isinstance(scorer, made)), "custom")
-    out: dict[str, Any] = {"kind": kind, "name": scorer.name}
+    out: dict[str, Any] = {"kind": kind, "name": scorer.name, "version": getattr(scorer, "version", 1)}
     for name in _settings(type(scorer)):
         value = getattr(scorer, name)
         if name != "name":

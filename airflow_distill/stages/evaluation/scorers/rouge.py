@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
@@ -38,6 +38,7 @@ def _library() -> Any:
 class RougeL:
     """F-measure of ROUGE-L against the reference."""
 
+    version: ClassVar[int] = 2
     name: str = "rouge_l"
 
     def __post_init__(self) -> None:
