@@ -22,6 +22,7 @@
     +-- BudgetError                     the next paid step would cross the cap, or its price is unknown
     +-- DeploymentError                 a step of a deployment plan cannot be carried out
         +-- ReleaseConflictError          another run claimed the release number first
+        +-- OwnershipError                what stands under a wanted name, or is to be changed, belongs to somebody else
 
 Branches are named after who has to act. Callers match on classes and codes, never on English text.
 Messages never contain prompt or answer text. Every error survives pickling.
@@ -212,3 +213,10 @@ class ReleaseConflictError(DeploymentError):
     """Another run claimed the release first. Nothing was changed; a retry plans anew."""
 
     retryable = True
+
+
+class OwnershipError(DeploymentError):
+    """A job, model, host or pointer under a wanted name belongs to somebody else; it was not touched.
+
+    The message says whose it is; a retry changes nothing until the name is free or the resource is tagged as ours.
+    """

@@ -27,7 +27,13 @@ from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.operations.custom_models import put_model
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
-from airflow_distill.stages.deployment.records import BakeSettings, HostWish, Outcome, ProbeSettings
+from airflow_distill.stages.deployment.records import (
+    BakeSettings,
+    HostWish,
+    Outcome,
+    ProbeSettings,
+    pointer_name,
+)
 from airflow_distill.stages.digest import digest, sha256_hex
 from airflow_distill.stages.storage import MemoryStore, ObjectStore
 
@@ -215,7 +221,7 @@ class ReleaseWorld:
             "jobName": f"job-{name}",
             "jobArn": f"arn:aws:bedrock:{region}:123456789012:model-customization-job/{base}/{digest(name, 12)}",
         }
-        tags = resource_tags(self.workload, run, "platform", expires_at)
+        tags = resource_tags(self.workload, run, "platform", expires_at, root=self.root)
         with world.store.lock:
             put_model(
                 world, world.store.region(region), region, record, brain or Knows(), {"base": base}, tags
@@ -298,8 +304,12 @@ class ReleaseWorld:
     def promote(self, model_arn: str, **settings: Any) -> Outcome:
         return self.carry_out(self.intent(self.decision(model_arn), **settings))
 
+    @property
+    def pointer_name(self) -> str:
+        return pointer_name(self.workload, self.root)
+
     def pointer(self) -> dict[str, Any]:
-        raw = self.gateways.parameters.get(f"/airflow-distill/{self.workload}/live")
+        raw = self.gateways.parameters.get(self.pointer_name)
         return dict(json.loads(raw)) if raw else {}
 
     def hosts(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The account as it is now, told in the deployment stage's records: hosts, models, pointers and their tags.
+"""The account as it is now, told in the deployment stage's records: hosts, models, running jobs and their tags.
 
 Everything here reads. A resource of which the service says that it does not exist is None; any other failure is raised,
 because "could not be read" must never be taken for "there is none".
@@ -6,15 +6,14 @@ because "could not be read" must never be taken for "there is none".
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway
-from airflow_distill.aws.parameters import ParameterGateway
-from airflow_distill.errors import ServiceNotFoundError, StateError
+from airflow_distill.errors import ServiceNotFoundError
+from airflow_distill.remote.hosts import base_of_arn as base_of_arn
+from airflow_distill.remote.hosts import read_host
 from airflow_distill.remote.identity import TAG_WORKLOAD
 from airflow_distill.stages.deployment.hosts import Capability
 from airflow_distill.stages.deployment.reap import Resource
@@ -24,64 +23,9 @@ from airflow_distill.stages.deployment.records import (
     PROVISIONED,
     Host,
     HostKind,
-    Pointer,
-    pointer_name,
 )
 from airflow_distill.stages.deployment.times import iso_or_none
 from airflow_distill.stages.jobs.models import DEPLOYMENT_REGIONS, base_model_id, hosts_of
-
-_BASE = re.compile(r":(?:custom-model|foundation-model)/([^/]+)")
-
-
-def base_of_arn(arn: str) -> str:
-    """Return the base model inside a custom-model or foundation-model ARN, without its context suffix."""
-    match = _BASE.search(arn)
-    return base_model_id(match.group(1)) if match else ""
-
-
-def host_from_provisioned(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
-    """Tell provisioned throughput (an answer of Get, or an item of List) as a host."""
-    model, desired = str(answer.get("modelArn", "")), str(answer.get("desiredModelArn", ""))
-    return Host(
-        kind=PROVISIONED,
-        arn=str(answer["provisionedModelArn"]),
-        name=str(answer.get("provisionedModelName", "")),
-        model_arn=model,
-        desired_arn=desired or model,
-        base_model=base_of_arn(model) or base_of_arn(str(answer.get("foundationModelArn", ""))),
-        status=str(answer.get("status", "")),
-        units=int(answer.get("modelUnits") or 0) or None,
-        commitment=str(answer.get("commitmentDuration") or "none"),
-        commitment_ends_at=iso_or_none(answer.get("commitmentExpirationTime")),
-        created_at=iso_or_none(answer.get("creationTime")),
-        reason=str(answer.get("failureMessage") or ""),
-        tags=dict(tags),
-    )
-
-
-def host_from_deployment(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
-    """Tell a custom model deployment (an answer of Get, or an item of List) as a host.
-
-    Get and List spell the name differently; the update under way is told only by Get.
-    """
-    update = answer.get("updateDetails") or {}
-    status, aimed = str(update.get("updateStatus", "")), str(update.get("modelArn", ""))
-    model = str(answer.get("modelArn", ""))
-    if status == "UpdateCompleted" and aimed:
-        model = aimed
-    return Host(
-        kind=ON_DEMAND,
-        arn=str(answer["customModelDeploymentArn"]),
-        name=str(answer.get("modelDeploymentName") or answer.get("customModelDeploymentName") or ""),
-        model_arn=model,
-        desired_arn=aimed or model,
-        base_model=base_of_arn(model),
-        status=str(answer.get("status", "")),
-        update_status=status,
-        created_at=iso_or_none(answer.get("createdAt")),
-        reason=str(answer.get("failureMessage") or ""),
-        tags=dict(tags),
-    )
 
 
 def find_host(bedrock: BedrockGateway, kind: HostKind, identifier: str, *, tags: bool = True) -> Host | None:
@@ -94,8 +38,7 @@ def find_host(bedrock: BedrockGateway, kind: HostKind, identifier: str, *, tags:
         known = bedrock.tags(arn) if tags else {}
     except ServiceNotFoundError:
         return None
-    tell = host_from_provisioned if kind == PROVISIONED else host_from_deployment
-    return tell(answer, known)
+    return read_host(kind, answer, known)
 
 
 def iter_hosts(bedrock: BedrockGateway, workload: str | None = None) -> Iterator[Host]:
@@ -160,23 +103,6 @@ def _tags_of(bedrock: BedrockGateway, arn: str) -> dict[str, str]:
         return bedrock.tags(arn)
     except ServiceNotFoundError:
         return {}
-
-
-def read_pointer(parameters: ParameterGateway, workload: str) -> Pointer | None:
-    """Return the workload's pointer, or None when there is none.
-
-    :raises StateError: a parameter is there and is not a pointer of ours.
-    """
-    raw = parameters.get(pointer_name(workload))
-    if raw is None:
-        return None
-    try:
-        return Pointer.from_json(json.loads(raw))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"deployment: the parameter {pointer_name(workload)} cannot be read ({type(error).__name__}).",
-            hint="Somebody else wrote it; restore it from its history, or delete it and promote again.",
-        ) from error
 
 
 def read_capability(bedrock: BedrockGateway, model: Mapping[str, Any], region: str) -> Capability:

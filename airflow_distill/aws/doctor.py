@@ -155,6 +155,7 @@ class Examination:
             training,
             kms_key_id=spec.kms_key_id,
             job_tags=spec.tags,
+            root=spec.root,
         )
 
     def _problems(self, *codes: str) -> Answer | None:

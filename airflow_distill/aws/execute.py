@@ -10,33 +10,30 @@ A failure in the middle is raised with what is done and what is left in its hint
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from airflow_distill.aws.account import find_host, read_pointer
+from airflow_distill.aws.account import find_host
 from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.hosts import claim_host, create_host, delete_host
+from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_pointer
 from airflow_distill.errors import (
     ConfigurationError,
     DeploymentError,
     DistillError,
     ReleaseConflictError,
     ServiceConflictError,
-    ServiceNotFoundError,
     ServiceThrottledError,
     ServiceUnavailableError,
 )
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_TEMPORARY,
-    TAG_WORKLOAD,
     compact_time,
-    request_token,
     resource_tags,
-    tag_list,
 )
+from airflow_distill.remote.ownership import Owner
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
 from airflow_distill.stages.deployment.plan import describe
@@ -58,7 +55,6 @@ from airflow_distill.stages.deployment.records import (
     DeploymentPlan,
     Host,
     HostKind,
-    HostSpec,
     Outcome,
     OutcomeWord,
     Pointer,
@@ -71,7 +67,6 @@ from airflow_distill.stages.deployment.records import (
     UpdateHost,
     WaitForHost,
     WriteRelease,
-    pointer_name,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
 
@@ -170,8 +165,19 @@ class Execution:
                     self._perform(step)
         return closed
 
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self.plan.workload, self.ledger.root)
+
+    def _recorded(self) -> frozenset[str]:
+        """Return the hosts that this root's ledger names; one without a root tag is ours if it is among them."""
+        return self.ledger.read().hosts()
+
+    def _pointer(self) -> Pointer | None:
+        return read_pointer(self.gateways.parameters, self.plan.workload, self.ledger.root, self._recorded)
+
     def _superseded(self) -> bool:
-        pointer = read_pointer(self.gateways.parameters, self.plan.workload)
+        pointer = self._pointer()
         return pointer is None or pointer.release != self.release
 
     def _walk(self, steps: tuple[Step, ...]) -> Pause | Outcome | Against:
@@ -290,10 +296,8 @@ class Execution:
             return None
         if state == "settling":
             return Waiting(host.kind, host.arn, step.model_arn)
-        if state == "failed" or (state == "other-model" and host.reason):
-            # Provisioned throughput that cannot take a model goes back into service with the old one and a reason.
-            said = host.reason or host.update_status or host.status
-            return Against((f"{host.kind} {host.name} could not take the model: {said}",))
+        if state == "failed":
+            return Against((f"{host.kind} {host.name} could not take the model: {host.told()}",))
         raise _later(
             f"deployment: {host.arn} serves {host.model_arn}, which this plan did not ask for.",
             "Somebody changed the host by hand; a retry plans anew.",
@@ -304,7 +308,7 @@ class Execution:
         if host is None:
             return None
         self._must_be_ours(host)
-        pointer = read_pointer(self.gateways.parameters, self.plan.workload)
+        pointer = self._pointer()
         if pointer is not None and pointer.host_arn == host.arn:
             raise DeploymentError(f"deployment: {host.arn} is what the pointer names; it is not deleted.")
         if host.status in {"Creating", "Updating"} and host.kind == PROVISIONED:
@@ -330,11 +334,7 @@ class Execution:
         return host
 
     def _must_be_ours(self, host: Host) -> None:
-        if host.tags.get(TAG_WORKLOAD) != self.plan.workload:
-            raise DeploymentError(
-                f"deployment: {host.kind} {host.name} ({host.arn}) does not carry this workload's tags.",
-                hint="It belongs to somebody else and is not touched; rename or tag it by hand.",
-            )
+        claim_host(self.gateways.bedrock, host, self._owner, self._recorded)
 
     # Asking.
 
@@ -394,15 +394,18 @@ class Execution:
             host_kind=step.host_kind,
             host_arn=host,
             region=self.gateways.bedrock.region,
+            root=self.ledger.root,
         )
-        text = json.dumps(pointer.to_json(), sort_keys=True)
-        if self.gateways.parameters.get(pointer.name) != text:
-            self.gateways.parameters.put(pointer.name, text, self._tags())
+        publish_pointer(self.gateways.parameters, pointer, self._tags(), self._recorded)
 
     def _remove_pointer(self) -> None:
-        pointer = read_pointer(self.gateways.parameters, self.plan.workload)
-        if pointer is not None and pointer.release == self.release:
-            self.gateways.parameters.delete(pointer_name(self.plan.workload))
+        remove_pointer(
+            self.gateways.parameters,
+            self.plan.workload,
+            self.ledger.root,
+            self.release,
+            self._recorded,
+        )
 
     def _write_release(self, step: WriteRelease) -> Outcome:
         if step.outcome == "rolled_back":
@@ -444,6 +447,7 @@ class Execution:
             dataset_id=release.evidence.dataset_id or None,
             release=release.release,
             temporary=temporary,
+            root=self.ledger.root,
             extra=self.plan.target.host.price_tags,
         )
 
@@ -470,80 +474,6 @@ def probe_host(
     chosen = pick(examples, settings.prompts, offset)
     asked = [ask(gateways, host_arn, example, settings.max_tokens, sleep) for example in chosen]
     return judge(asked, settings, shape_of(settings, examples), score)
-
-
-def create_host(
-    gateways: AwsGateways,
-    spec: HostSpec,
-    model_arn: str,
-    *,
-    tags: Mapping[str, str],
-    token_of: Mapping[str, Any],
-) -> str:
-    """Buy a host and return its ARN. The caller has looked and found none of this name.
-
-    After an unknown outcome the name is looked up before anything is raised. A token that the service remembers from a
-    host that was deleted since would answer with a dead ARN; then the create is repeated with another token.
-    """
-    arn = ""
-    for attempt in ("first", "second"):
-        body = {**token_of, "model": model_arn, "attempt": attempt}
-        try:
-            arn = _create(gateways, spec, model_arn, tags, body)
-        except DistillError as error:
-            found = _look_again(gateways, spec, error)
-            if found is None or found.tags.get(TAG_WORKLOAD) != tags.get(TAG_WORKLOAD):
-                raise
-            return found.arn
-        if find_host(gateways.bedrock, spec.kind, arn, tags=False) is not None:
-            return arn
-    return arn
-
-
-def _look_again(gateways: AwsGateways, spec: HostSpec, error: DistillError) -> Host | None:
-    try:
-        return find_host(gateways.bedrock, spec.kind, spec.name)
-    except DistillError:
-        raise error from None
-
-
-def _create(
-    gateways: AwsGateways,
-    spec: HostSpec,
-    model_arn: str,
-    tags: Mapping[str, str],
-    token_of: Mapping[str, Any],
-) -> str:
-    if spec.kind == PROVISIONED:
-        request: dict[str, Any] = {
-            "provisionedModelName": spec.name,
-            "modelId": model_arn,
-            "modelUnits": spec.units,
-            "tags": tag_list(tags),
-            "clientRequestToken": request_token("CreateProvisionedModelThroughput", spec.name, token_of),
-        }
-        if spec.commitment != "none":
-            request["commitmentDuration"] = spec.commitment
-        return gateways.bedrock.create_provisioned_throughput(request)
-    return gateways.bedrock.create_deployment(
-        {
-            "modelDeploymentName": spec.name,
-            "modelArn": model_arn,
-            "tags": tag_list(tags),
-            "clientRequestToken": request_token("CreateCustomModelDeployment", spec.name, token_of),
-        }
-    )
-
-
-def delete_host(gateways: AwsGateways, host: Host) -> None:
-    """Delete a host; one that is gone already is not an error."""
-    try:
-        if host.kind == PROVISIONED:
-            gateways.bedrock.delete_provisioned_throughput(host.arn)
-        else:
-            gateways.bedrock.delete_deployment(host.arn)
-    except ServiceNotFoundError:
-        return
 
 
 def ask(

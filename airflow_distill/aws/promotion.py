@@ -341,18 +341,18 @@ def _choose(
             return _reviewed(keep_host(wish, capability, rates(base), now=now, host=host, paid=paid), now)
 
     def name_of(kind: HostKind) -> str:
-        return live_host_name(intent.workload, kind, base, wish)
+        return live_host_name(intent.workload, kind, base, wish, intent.root)
 
     return _reviewed(choose_host(wish, capability, rates(base), now=now, name_of=name_of), now)
 
 
-def live_host_name(workload: str, kind: HostKind, base_model: str, wish: HostWish) -> str:
-    """Return the name of a workload's permanent host.
+def live_host_name(workload: str, kind: HostKind, base_model: str, wish: HostWish, root: str = "") -> str:
+    """Return the name of a workload's permanent host under a root.
 
     It changes with what cannot be changed in place: kind, base model, units and term.
     """
     size = f"{wish.units}:{wish.commitment}" if kind == PROVISIONED else ""
-    return host_name(workload, "live", f"{kind}:{base_model}:{size}")
+    return host_name(workload, "live", f"{kind}:{base_model}:{size}", root=root)
 
 
 def _reviewed(choice: Choice, now: datetime) -> Choice:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_distill.aws.account import find_host, iter_hosts, iter_models, iter_running_jobs, read_pointer
-from airflow_distill.aws.execute import delete_host
+from airflow_distill.aws.account import find_host, iter_hosts, iter_models, iter_running_jobs
 from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.hosts import delete_host
+from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import (
     DistillError,
     ServiceConflictError,
@@ -21,7 +22,7 @@ from airflow_distill.errors import (
     ServiceNotFoundError,
     StateError,
 )
-from airflow_distill.remote.identity import TAG_WORKLOAD
+from airflow_distill.remote.ownership import Owner, whose
 from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.deployment.reap import (
     Find,
@@ -58,15 +59,20 @@ def survey_account(
     price_of: PriceOf,
     workload: str | None = None,
 ) -> tuple[Find, ...]:
-    """Return what is left over in the account and Region.
+    """Return what is left over in the account and Region, of what this root owns; other roots' resources are not looked at.
 
     :param root: under which the workloads' ledgers lie.
     :param workload: only resources of this workload.
     """
     resources = [
-        r for r in _resources(gateways) if r.workload and (workload is None or r.workload == workload)
+        resource
+        for resource in _resources(gateways)
+        if Owner(workload or resource.workload, root).claim(resource.tags) != "foreign"
     ]
-    known = {name: read_knowledge(gateways, store, root, name) for name in {r.workload for r in resources}}
+    known = {
+        name: read_knowledge(gateways, store, root, name, [r for r in resources if r.workload == name])
+        for name in {r.workload for r in resources}
+    }
     return survey(resources, known, rules, now=now, price_of=price_of)
 
 
@@ -77,15 +83,38 @@ def _resources(gateways: AwsGateways) -> Iterable[Resource]:
     yield from iter_models(bedrock)
 
 
-def read_knowledge(gateways: AwsGateways, store: ObjectStore, root: str, workload: str) -> Knowledge:
-    """Return what pointer and ledger say is needed; what cannot be read is said, so that nothing is removed."""
+def read_knowledge(
+    gateways: AwsGateways,
+    store: ObjectStore,
+    root: str,
+    workload: str,
+    resources: Iterable[Resource] = (),
+) -> Knowledge:
+    """Return what pointer and ledger say is needed; what cannot be read is said, so that nothing is removed.
+
+    :param resources: of those without a root tag it is found out whether a job's output under this root names them.
+    """
     try:
+        history = Ledger(store, root, workload).read()
+        made = {
+            r.arn
+            for r in resources
+            if not r.root_mark and r.job_name and _has_output(store, root, workload, r.job_name)
+        }
         return Knowledge(
-            pointer=read_pointer(gateways.parameters, workload),
-            history=Ledger(store, root, workload).read(),
+            pointer=read_pointer(gateways.parameters, workload, root, history.hosts),
+            history=history,
+            recorded=frozenset(made),
         )
     except (StateError, ServiceError) as error:
         return Knowledge(problem=f"its pointer or ledger cannot be read ({type(error).__name__})")
+
+
+def _has_output(store: ObjectStore, root: str, workload: str, job_name: str) -> bool:
+    """Say whether a job has written below this root."""
+    if not _JOB_NAME.fullmatch(job_name):
+        return False
+    return any(True for _ in store.iter_objects(join_uri(root, workload, "jobs", job_name) + "/"))
 
 
 def remove_finds(
@@ -108,7 +137,7 @@ def remove_finds(
         if find.action != "remove":
             continue
         try:
-            why = _remove(gateways, find)
+            why = _remove(gateways, store, root, find)
             gone = 0 if why or not artefacts else _remove_artefacts(store, root, find)
             done.append(Removal(find, not why, why, gone))
         except DistillError as error:
@@ -118,13 +147,16 @@ def remove_finds(
     return tuple(done)
 
 
-def _remove(gateways: AwsGateways, find: Find) -> str:
+def _remove(gateways: AwsGateways, store: ObjectStore, root: str, find: Find) -> str:
     """Remove one resource; returns why it stays, empty when it is gone."""
     bedrock = gateways.bedrock
     try:
-        if bedrock.tags(find.arn).get(TAG_WORKLOAD) != find.workload:
-            return "its tags have changed"
-        pointer = read_pointer(gateways.parameters, find.workload)
+        owner, tags = Owner(find.workload, root), bedrock.tags(find.arn)
+        if owner.claim(tags) == "foreign":
+            return f"its tags have changed: it belongs to {whose(tags)}"
+        pointer = read_pointer(
+            gateways.parameters, find.workload, root, Ledger(store, root, find.workload).read().hosts
+        )
         if pointer is not None and find.arn in (pointer.host_arn, pointer.model_arn):
             return "a pointer names it now"
         if find.kind in (PROVISIONED, ON_DEMAND):

@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway, Plain
 from airflow_distill.errors import ServiceConflictError, ServiceNotFoundError
+from airflow_distill.remote.hosts import ON_DEMAND, PROVISIONED, read_host, snapshot_of
 from airflow_distill.remote.records import JobSnapshot, Kind, state_of
 
 
@@ -101,52 +102,12 @@ def customization_job(answer: Plain) -> JobSnapshot:
 
 def provisioned_throughput(answer: Plain) -> JobSnapshot:
     """Read provisioned throughput; it is ready when it is in service with the model it is meant to have."""
-    status = str(answer.get("status", ""))
-    state = state_of("provisioned-throughput", status)
-    model, desired = answer.get("modelArn"), answer.get("desiredModelArn")
-    if state == "succeeded" and desired and model != desired:
-        state = "active"
-    return JobSnapshot(
-        kind="provisioned-throughput",
-        arn=str(answer.get("provisionedModelArn", "")),
-        name=str(answer.get("provisionedModelName", "")),
-        state=state,
-        status=status,
-        reason=str(answer.get("failureMessage") or ""),
-        details=_kept(
-            model_arn=model,
-            desired_model_arn=desired,
-            model_units=answer.get("modelUnits"),
-            commitment=answer.get("commitmentDuration"),
-            commitment_expires_at=_time(answer.get("commitmentExpirationTime")),
-        ),
-        created_at=_time(answer.get("creationTime")),
-        ended_at=_time(answer.get("lastModifiedTime")) if state != "active" else "",
-    )
+    return snapshot_of(read_host(PROVISIONED, answer))
 
 
 def custom_model_deployment(answer: Plain) -> JobSnapshot:
     """Read a custom model deployment; an update in progress makes it "active" although its status says `Active`."""
-    update = answer.get("updateDetails") or {}
-    status = str(answer.get("status", ""))
-    if status == "Active" and update.get("updateStatus") == "Updating":
-        status = "Updating"
-    state = state_of("custom-model-deployment", status)
-    return JobSnapshot(
-        kind="custom-model-deployment",
-        arn=str(answer.get("customModelDeploymentArn", "")),
-        name=str(answer.get("modelDeploymentName") or answer.get("customModelDeploymentName") or ""),
-        state=state,
-        status=status,
-        reason=str(answer.get("failureMessage") or ""),
-        details=_kept(
-            model_arn=answer.get("modelArn"),
-            update_model_arn=update.get("modelArn"),
-            update_status=update.get("updateStatus"),
-        ),
-        created_at=_time(answer.get("createdAt")),
-        ended_at=_time(answer.get("lastUpdatedAt")) if state != "active" else "",
-    )
+    return snapshot_of(read_host(ON_DEMAND, answer))
 
 
 def evaluation_job(answer: Plain) -> JobSnapshot:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_distill.aws.account import find_host, read_pointer
+from airflow_distill.aws.account import find_host
 from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import ServiceNotFoundError
 from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.deployment.verify import Looks, Verification, verify
@@ -17,15 +18,15 @@ def verify_workload(
     gateways: AwsGateways, store: ObjectStore, root: str, workload: str, *, every_release: bool = False
 ) -> Verification:
     """Check the whole chain of one workload. Reads only."""
-    bedrock = gateways.bedrock
+    bedrock, history = gateways.bedrock, Ledger(store, root, workload).read()
     looks = Looks(
         read=lambda uri: _object(store, uri),
         job=lambda arn: _or_none(bedrock.get_customization_job, arn),
         model=lambda arn: _or_none(bedrock.get_custom_model, arn),
         host=lambda kind, arn: find_host(bedrock, kind, arn),
-        pointer=lambda: read_pointer(gateways.parameters, workload),
+        pointer=lambda: read_pointer(gateways.parameters, workload, root, history.hosts),
     )
-    return verify(workload, Ledger(store, root, workload).read(), looks, every_release=every_release)
+    return verify(workload, history, looks, every_release=every_release)
 
 
 def _object(store: ObjectStore, uri: str) -> bytes | None:

@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
         student=args.student,
         max_response_length=args.max_response_length,
         kms_key_id=args.kms_key,
-        tags=resource_tags(args.name, "command-line", args.owner or getpass.getuser(), expires),
+        tags=resource_tags(
+            args.name, "command-line", args.owner or getpass.getuser(), expires, root=args.root
+        ),
         **_data(args, gateways),
     )
     plan = plan_job(

@@ -51,13 +51,14 @@ def status_of(
     gateways: AwsGateways, store: ObjectStore, root: str, name: str, now: datetime
 ) -> dict[str, Any]:
     """Return what bucket and account say of a workload. Reads only."""
-    from airflow_distill.aws.account import iter_hosts, read_pointer
+    from airflow_distill.aws.account import iter_hosts
+    from airflow_distill.aws.pointers import read_pointer
     from airflow_distill.remote.identity import slug
     from airflow_distill.stages.deployment.ledger import Ledger
 
     history = Ledger(store, root, name).read()
     live = history.live()
-    pointer = read_pointer(gateways.parameters, name)
+    pointer = read_pointer(gateways.parameters, name, root, history.hosts)
     jobs = [
         {"job_name": j["jobName"], "status": j["status"], "created_at": _iso(j.get("creationTime"))}
         for j in gateways.bedrock.iter_customization_jobs(nameContains=f"{slug(name, 40)}-j")

@@ -102,7 +102,9 @@ def plan_file(args: argparse.Namespace) -> int:
 
     workload = read_workload(args.path)
     receipt = _receipt_of(args.manifest) if args.manifest else _imagined(workload)
-    spec = tasks.job_spec(workload, receipt, resource_tags(workload.name, "plan", workload.owner))
+    spec = tasks.job_spec(
+        workload, receipt, resource_tags(workload.name, "plan", workload.owner, root=workload.root)
+    )
     plan = plan_job(
         spec,
         max_generations=workload.job.submissions,

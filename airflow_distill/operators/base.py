@@ -24,11 +24,11 @@ from airflow_distill.compat import NEVER_EXPIRE, RetryDecision, RetryPolicy, ask
 from airflow_distill.errors import DistillError, ServiceConflictError, ServiceQuotaError
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.observe import Lineage, count
+from airflow_distill.remote.hosts import aimed_at
 from airflow_distill.remote.identity import run_tag
 from airflow_distill.remote.polling import (
     Outcome,
     WaitPolicy,
-    aimed_at,
     deadline_after,
     outcome_error,
     wait_blocking,

@@ -119,7 +119,7 @@ class ReleaseOperator(HostWaitingOperator):
             "host_kind": spec.kind,
             "host_arn": outcome.host_arn if outcome and ended else live.host_arn if live else None,
             "model_arn": plan.target.model_arn if ended or live is None else live.target.model_arn,
-            "pointer": pointer_name(self.workload),
+            "pointer": pointer_name(self.workload, self.root),
             "hourly_price": spec.price_per_hour if spec.kind == PROVISIONED else None,
             "expires_at": spec.ends_at,
             "previous": plan.previous,
@@ -321,12 +321,18 @@ class SmokeTestOperator(DistillOperator):
         }
 
     def _where(self) -> tuple[str, int]:
-        from airflow_distill.aws.account import read_pointer
+        from airflow_distill.aws.pointers import read_pointer
+        from airflow_distill.stages.deployment.ledger import Ledger
 
         said = receipt(self.deployment, "deployment")
         if said.get("host_arn"):
             return str(said["host_arn"]), int(said["release"])
-        pointer = read_pointer(self.gateways.parameters, self.workload)
+        pointer = read_pointer(
+            self.gateways.parameters,
+            self.workload,
+            self.root,
+            Ledger(store_for(self.gateways, self.root), self.root, self.workload).read().hosts,
+        )
         if pointer is None:
             raise DeploymentError(
                 f"deployment: {self.workload} has no pointer, so nothing is live.",

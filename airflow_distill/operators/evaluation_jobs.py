@@ -137,7 +137,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         folder = self._folder()
         uri = join_uri(folder, "jobs", f"{spec.content[:32]}.jsonl")
         store.write(uri, judged.data)
-        tags = run_tags(context, self, spec.workload, None, self.tags)
+        tags = run_tags(context, self, spec.workload, None, self.tags, spec.root)
         bedrock = self.gateways.bedrock
 
         def create(generation: int) -> str:
@@ -201,6 +201,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
             kind,
             draft.evaluator,
             draft.task_type,
+            root=answers["root"],
         )
         return store, spec, judged
 
@@ -334,11 +335,18 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         if len(missing) < MIN_RECORDS:
             return self._nothing_to_buy(len(asked), len(missing))
         data = batch_input(asked, self._parameters)
-        spec = BatchSpec(self.workload, self._dataset_id, self._model, sha256_hex(data), int(self.hours))
+        spec = BatchSpec(
+            self.workload,
+            self._dataset_id,
+            self._model,
+            sha256_hex(data),
+            int(self.hours),
+            root=self.root,
+        )
         folder = join_uri(self.root, self.workload, "evaluations", "batch")
         uri = join_uri(folder, "input", f"{spec.content[:32]}.jsonl")
         store.write(uri, data)
-        tags = run_tags(context, self, self.workload, None, self.tags)
+        tags = run_tags(context, self, self.workload, None, self.tags, self.root)
         bedrock = self.gateways.bedrock
 
         def create(generation: int) -> str:

@@ -26,20 +26,20 @@ from airflow_distill.errors import (
 from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
 from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
+from airflow_distill.remote.hosts import aimed_at
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_RUN,
     TAG_TEMPORARY,
-    TAG_WORKLOAD,
     host_name,
     resource_tags,
 )
+from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.polling import (
     Outcome as WaitOutcome,
 )
 from airflow_distill.remote.polling import (
     WaitPolicy,
-    aimed_at,
     deadline_after,
     outcome_error,
     wait_blocking,
@@ -233,6 +233,7 @@ class BedrockCreateHostOperator(HostWishOperator):
     anything is paid.
 
     :param workload: the workload's name (templated).
+    :param root: common root of the workload's objects; with the workload it says whose the host is (templated).
     :param job: receipt of the job that made the model (templated).
     :param model_arn: the custom model, when there is no job receipt (templated).
     :param lifetime_hours: instead of `ends_at`, counted from creation; 24 for on-demand hosts (templated).
@@ -243,6 +244,7 @@ class BedrockCreateHostOperator(HostWishOperator):
 
     template_fields: Sequence[str] = aws_template_fields(
         "workload",
+        "root",
         "job",
         "model_arn",
         *HostWishOperator.wish_fields,
@@ -257,6 +259,7 @@ class BedrockCreateHostOperator(HostWishOperator):
         self,
         *,
         workload: str,
+        root: str = "",
         job: Mapping[str, Any] | str | None = None,
         model_arn: str | None = None,
         lifetime_hours: float | str | None = None,
@@ -267,6 +270,7 @@ class BedrockCreateHostOperator(HostWishOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.workload = workload
+        self.root = root
         self.job = job
         self.model_arn = model_arn
         self.lifetime_hours = lifetime_hours
@@ -302,7 +306,7 @@ class BedrockCreateHostOperator(HostWishOperator):
 
     def _find_or_create(self, context: Any, model_arn: str, wish: HostWish, job: Mapping[str, Any]) -> Host:
         from airflow_distill.aws.account import base_of_arn, find_host, read_capability
-        from airflow_distill.aws.execute import create_host
+        from airflow_distill.aws.hosts import claim_host, create_host
         from airflow_distill.aws.promotion import rates_from, read_prices
         from airflow_distill.stages.deployment.hosts import choose_host
 
@@ -310,11 +314,7 @@ class BedrockCreateHostOperator(HostWishOperator):
         for kind in ("provisioned-throughput", "custom-model-deployment"):
             found = find_host(bedrock, kind, self._name(kind, model_arn, run, wish))
             if found is not None:
-                if found.tags.get(TAG_WORKLOAD) != self.workload:
-                    raise DeploymentError(
-                        f"deployment: {found.kind} {found.name} exists and does not carry our tags.",
-                        hint="It belongs to somebody else and is not touched.",
-                    )
+                claim_host(bedrock, found, Owner(self.workload, self.root))
                 self.log.info("Adopting %s %s (%s).", found.kind, found.arn, found.status)
                 return found
         model = bedrock.get_custom_model(model_arn)
@@ -334,6 +334,7 @@ class BedrockCreateHostOperator(HostWishOperator):
             expires,
             dataset_id=str(job.get("dataset_id") or "") or None,
             temporary=flag(self.temporary),
+            root=self.root,
             extra=choice.spec.price_tags,
         )
         arn = create_host(self.gateways, choice.spec, model_arn, tags=tags, token_of={"run": run})
@@ -344,8 +345,8 @@ class BedrockCreateHostOperator(HostWishOperator):
         from airflow_distill.aws.promotion import live_host_name
 
         if flag(self.temporary):
-            return host_name(self.workload, "candidate", f"{model_arn}:{run}")
-        return live_host_name(self.workload, kind, base_of_arn(model_arn), wish)
+            return host_name(self.workload, "candidate", f"{model_arn}:{run}", root=self.root)
+        return live_host_name(self.workload, kind, base_of_arn(model_arn), wish, self.root)
 
     def _receipt(self, host: Host, wish: HostWish) -> dict[str, Any]:
         from airflow_distill.stages.deployment.records import PROVISIONED
@@ -373,16 +374,20 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
     say so. Nothing else is touched, and finding nothing is not an error.
 
     :param workload: the workload's name (templated).
+    :param root: the root that the host was made with (templated).
     :param host: receipt of the host, if there is one; it is deleted only if its tags agree (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "workload", "host", "waiter_delay", "host_wait_hours"
+        "workload", "root", "host", "waiter_delay", "host_wait_hours"
     )
 
-    def __init__(self, *, workload: str, host: Mapping[str, Any] | str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, workload: str, root: str = "", host: Mapping[str, Any] | str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.workload = workload
+        self.root = root
         self.host = host
 
     def work(self, context: Any) -> dict[str, Any]:
@@ -409,17 +414,20 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
         arn = str(said.get("host_arn") or "")
         if arn and arn not in found:
             named = find_host(bedrock, said["host_kind"], arn)
-            if named is not None and named.tags.get(TAG_WORKLOAD) == self.workload:
+            if named is not None:
                 found[arn] = named
+        owner = Owner(self.workload, self.root)
         return [
             host
             for host in found.values()
-            if host.tags.get(TAG_RUN) == run and host.tags.get(TAG_TEMPORARY) == "true"
+            if owner.claim(host.tags) == "ours"
+            and host.tags.get(TAG_RUN) == run
+            and host.tags.get(TAG_TEMPORARY) == "true"
         ]
 
     def _delete(self, host: Host) -> str:
         """Delete one host; returns why it stays, empty when it is gone."""
-        from airflow_distill.aws.execute import delete_host
+        from airflow_distill.aws.hosts import delete_host
 
         if host.commitment != "none" and host.commitment_ends_at:
             return f"committed until {host.commitment_ends_at}"

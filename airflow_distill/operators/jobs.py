@@ -33,9 +33,14 @@ if TYPE_CHECKING:
 
 
 def run_tags(
-    context: Any, operator: Any, workload: str, lifetime: timedelta | None, extra: Mapping[str, str] | None
+    context: Any,
+    operator: Any,
+    workload: str,
+    lifetime: timedelta | None,
+    extra: Mapping[str, str] | None,
+    root: str = "",
 ) -> dict[str, str]:
-    """Return the tags for what this run creates: workload, run, owner and end.
+    """Return the tags for what this run creates: workload, root, run, owner and end.
 
     The end is counted from the Dag run's own time where it has one, so that a later try asks for the same tags.
     """
@@ -43,7 +48,7 @@ def run_tags(
     begin = getattr(run, "run_after", None) or getattr(run, "start_date", None) or wall_clock()
     expires: datetime | None = begin + lifetime if lifetime is not None else None
     named = run_key(context) if "ti" in context else "manual"
-    return resource_tags(workload, named, str(operator.owner), expires, extra=extra)
+    return resource_tags(workload, named, str(operator.owner), expires, root=root, extra=extra)
 
 
 class BedrockDistillModelOperator(WaitingOperator):
@@ -174,7 +179,7 @@ class BedrockDistillModelOperator(WaitingOperator):
             kms_key_id=self.kms_key_id,
             subnet_ids=self.subnet_ids,
             security_group_ids=self.security_group_ids,
-            tags=run_tags(context, self, self.workload, self.lifetime, self.tags),
+            tags=run_tags(context, self, self.workload, self.lifetime, self.tags, self.root),
         )
 
     def work(self, context: Any) -> dict[str, Any]:

@@ -24,6 +24,8 @@ _NOT_NAME = re.compile(r"[^a-z0-9]+")
 _NOT_TAG = re.compile(r"[^a-zA-Z0-9\s._:/=+@-]")
 
 TAG_WORKLOAD = "airflow-distill:workload"
+TAG_ROOT = "airflow-distill:root"
+TAG_AIRFLOW = "airflow-distill:airflow"
 TAG_RUN = "airflow-distill:run"
 TAG_OWNER = "airflow-distill:owner"
 TAG_EXPIRES_AT = "airflow-distill:expires-at"
@@ -51,10 +53,36 @@ def _name(workload: str, purpose: str, mark: str, generation: int) -> str:
     return slug(workload, NAME_LIMIT - len(tail)) + tail
 
 
+def root_mark(root: str) -> str:
+    """Return a root's short digest; empty for no root. A slash at its end does not matter.
+
+    >>> root_mark("s3://bucket/distill/") == root_mark("s3://bucket/distill")
+    True
+    """
+    bare = root.rstrip("/")
+    return fingerprint("root", bare, length=12) if bare else ""
+
+
+def root_tag(root: str) -> str:
+    """Return the value of the root tag: the digest that decides, and the URI for people."""
+    return f"{root_mark(root)} {root.rstrip('/')}" if root else ""
+
+
+def _of_root(root: str) -> tuple[str, ...]:
+    """Return what a root adds to a fingerprint. Names made without a root are those of versions before 1.0."""
+    return ("root", root_mark(root)) if root else ()
+
+
 def _job_mark(
-    workload: str, dataset_id: str, teacher: str, student: str, parameters: Mapping[str, Any] | None
+    workload: str,
+    dataset_id: str,
+    teacher: str,
+    student: str,
+    parameters: Mapping[str, Any] | None,
+    root: str,
 ) -> str:
-    return fingerprint("job", workload, dataset_id, teacher, student, dict(parameters or {}))
+    parts = ("job", workload, dataset_id, teacher, student, dict(parameters or {}))
+    return fingerprint(*parts, *_of_root(root))
 
 
 def job_name(
@@ -64,13 +92,18 @@ def job_name(
     student: str,
     parameters: Mapping[str, Any] | None = None,
     generation: int = 1,
+    *,
+    root: str = "",
 ) -> str:
     """Return the customization job's name.
 
     :param parameters: what else changes the resulting model, as plain data; not roles, tags or places.
+    :param root: the root's URI: two roots in one account never share a name.
     :param generation: 1 for the first purchase, raised after the service says failed or stopped.
     """
-    return _name(workload, "j", _job_mark(workload, dataset_id, teacher, student, parameters), generation)
+    return _name(
+        workload, "j", _job_mark(workload, dataset_id, teacher, student, parameters, root), generation
+    )
 
 
 def custom_model_name(
@@ -80,9 +113,13 @@ def custom_model_name(
     student: str,
     parameters: Mapping[str, Any] | None = None,
     generation: int = 1,
+    *,
+    root: str = "",
 ) -> str:
     """Return the custom model's name; it changes with the generation because a failed job may keep it taken."""
-    return _name(workload, "m", _job_mark(workload, dataset_id, teacher, student, parameters), generation)
+    return _name(
+        workload, "m", _job_mark(workload, dataset_id, teacher, student, parameters, root), generation
+    )
 
 
 def evaluation_name(
@@ -91,28 +128,37 @@ def evaluation_name(
     model: str,
     parameters: Mapping[str, Any] | None = None,
     generation: int = 1,
+    *,
+    root: str = "",
 ) -> str:
     """Return the name of an evaluation job or batch inference job: one model, one dataset, one set of settings."""
     return _name(
         workload,
         "e",
-        fingerprint("evaluation", workload, dataset_id, model, dict(parameters or {})),
+        fingerprint("evaluation", workload, dataset_id, model, dict(parameters or {}), *_of_root(root)),
         generation,
     )
 
 
-def host_name(workload: str, purpose: str = "live", key: str = "", generation: int = 1) -> str:
+def host_name(
+    workload: str, purpose: str = "live", key: str = "", generation: int = 1, *, root: str = ""
+) -> str:
     """Return the name of provisioned throughput or of a custom model deployment.
 
     :param purpose: `live` for the permanent host that keeps its address, `candidate` for one that is evaluated and removed.
     :param key: what tells candidates apart, such as the model's ARN; leave it empty for the live host.
     """
-    return _name(workload, f"{slug(purpose, 12)}-", fingerprint("host", workload, purpose, key), generation)
+    return _name(
+        workload,
+        f"{slug(purpose, 12)}-",
+        fingerprint("host", workload, purpose, key, *_of_root(root)),
+        generation,
+    )
 
 
-def copy_name(workload: str, model_arn: str, region: str, generation: int = 1) -> str:
+def copy_name(workload: str, model_arn: str, region: str, generation: int = 1, *, root: str = "") -> str:
     """Return the target model's name of a copy into a Region."""
-    return _name(workload, "c", fingerprint("copy", workload, model_arn, region), generation)
+    return _name(workload, "c", fingerprint("copy", workload, model_arn, region, *_of_root(root)), generation)
 
 
 def request_token(operation: str, name: str, parameters: Mapping[str, Any] | None = None) -> str:
@@ -153,17 +199,23 @@ def resource_tags(
     dataset_id: str | None = None,
     release: int | None = None,
     temporary: bool = False,
+    root: str = "",
+    airflow: str = "",
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the tags that every created resource carries; without them the reaper would not dare to touch it.
 
     :param run: the Dag run; see `run_tag`.
     :param expires_at: after which nobody should miss the resource; a time in UTC or its compact spelling.
+    :param root: the root's URI; with the workload it says whose the resource is, see `remote.ownership`.
+    :param airflow: id of the Airflow that runs.
     :param extra: the user's own tags; they cannot replace ours.
     """
     expiry = compact_time(expires_at) if isinstance(expires_at, datetime) else expires_at
     ours = {
         TAG_WORKLOAD: workload,
+        TAG_ROOT: root_tag(root),
+        TAG_AIRFLOW: airflow,
         TAG_RUN: run,
         TAG_OWNER: owner,
         TAG_EXPIRES_AT: expiry,

@@ -12,7 +12,7 @@ as ended, whoever was late.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -205,23 +205,6 @@ def next_pause(period: float, troubles: int, jitter: float, longest: float = LON
     """
     grown = period * float(2 ** min(troubles, 6))
     return min(grown, max(longest, period)) * (0.8 + 0.4 * jitter)
-
-
-def aimed_at(snapshot: JobSnapshot, model_arn: str | None) -> JobSnapshot:
-    """Read a host's snapshot against the model it should serve.
-
-    A host that is up but still serves another model is not ready; an update to this very model that failed is a failure,
-    while one to another model, long ago, says nothing.
-    """
-    if not model_arn:
-        return snapshot
-    details = snapshot.details
-    update_is_ours = details.get("update_model_arn") == model_arn
-    if update_is_ours and details.get("update_status") == "UpdateFailed":
-        return replace(snapshot, state="failed", status="UpdateFailed")
-    if snapshot.state == "succeeded" and details.get("model_arn") != model_arn:
-        return replace(snapshot, state="active")
-    return snapshot
 
 
 def progress_line(snapshot: JobSnapshot) -> str:

@@ -19,12 +19,12 @@ from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.base import StopsWhenKilled, airflow_errors, wall_clock, with_retry_defaults
+from airflow_distill.remote.hosts import aimed_at
 from airflow_distill.remote.polling import (
     Look,
     Outcome,
     WaitMemory,
     WaitPolicy,
-    aimed_at,
     deadline_after,
     decide,
     look_once,

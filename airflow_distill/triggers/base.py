@@ -23,13 +23,13 @@ from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import ask_task_state_async
 from airflow_distill.hooks.bedrock import connection_arguments
+from airflow_distill.remote.hosts import aimed_at
 from airflow_distill.remote.polling import (
     Look,
     Outcome,
     Trouble,
     WaitMemory,
     WaitPolicy,
-    aimed_at,
     decide,
     iso,
     look_once,

@@ -276,8 +276,10 @@ def _airflow(workload: Workload, place: _Place) -> Document:
         resources = [arn for uri in own_files for arn in _file_or_folder(uri, place)]
         statements.append(_allow("ReadOwnFiles", ["s3:GetObject"], resources))
     if workload.deployment.enabled:
-        name = pointer_name(workload.name).strip("/")
-        arn = f"arn:{place.partition}:ssm:{place.region}:{place.account}:parameter/{name}"
+        parameters = f"arn:{place.partition}:ssm:{place.region}:{place.account}:parameter"
+        # The second name is that of versions before 1.0, which is kept in step where it is still read.
+        names = pointer_name(workload.name, workload.root), pointer_name(workload.name)
+        arn = [f"{parameters}{name}" for name in names]
         actions = ["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter", "ssm:AddTagsToResource"]
         statements.append(_allow("MovePointer", actions, arn))
     return _policy(statements)

@@ -417,7 +417,7 @@ def test_a_host_of_somebody_else_under_our_name_is_not_touched(world: ReleaseWor
     prepared = world.prepare(world.intent(world.decision(model)), dry_run=True)
     name = prepared.plan.target.host.name
     world.client("bedrock").create_custom_model_deployment(modelDeploymentName=name, modelArn=model)
-    with pytest.raises(DeploymentError, match="does not carry this workload's tags"):
+    with pytest.raises(DeploymentError, match="belongs to somebody who does not use this package"):
         world.promote(model)
 
 

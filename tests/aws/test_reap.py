@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_distill.aws.execute import create_host
+from airflow_distill.aws.hosts import create_host
 from airflow_distill.aws.reap import remove_finds, survey_account
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.sandbox import Sandbox
@@ -107,6 +107,7 @@ def candidate(world: ReleaseWorld, hours: float, kind: str = "provisioned-throug
         "platform",
         world.now() + timedelta(hours=hours),
         temporary=True,
+        root=world.root,
         extra=spec.price_tags,
     )
     return create_host(world.gateways, spec, model, tags=tags, token_of={"run": 9})
@@ -133,7 +134,7 @@ def test_the_price_stated_at_purchase_goes_before_the_table_and_unknown_is_never
 def test_hosts_go_before_their_model(world: ReleaseWorld) -> None:
     model = world.model("old")
     world.promote(model)
-    world.gateways.parameters.delete("/airflow-distill/support_tickets/live")
+    world.gateways.parameters.delete(world.pointer_name)
     for item in list(world.store.iter_objects(world.ledger.prefix)):
         world.store.delete(item.uri)
     world.sleep(200 * 24 * 3600)
@@ -166,7 +167,9 @@ def test_a_committed_term_is_shown_and_waited_for(world: ReleaseWorld) -> None:
     world.sandbox.world.set_quota("model-units-with-commitment", 5)
     model = world.model("first")
     spec = HostSpec("provisioned-throughput", "support-candidate", 1, "OneMonth", 15.0)
-    tags = resource_tags(world.workload, "r", "o", world.now() + timedelta(hours=1), temporary=True)
+    tags = resource_tags(
+        world.workload, "r", "o", world.now() + timedelta(hours=1), temporary=True, root=world.root
+    )
     create_host(world.gateways, spec, model, tags=tags, token_of={})
     world.sleep(7 * 24 * 3600)
     find = survey(world)[0]
@@ -221,7 +224,7 @@ def test_a_host_promoted_between_look_and_deletion_is_left_alone(world: ReleaseW
         "host_kind": "provisioned-throughput",
         "host_arn": arn,
     }
-    world.gateways.parameters.put("/airflow-distill/support_tickets/live", json.dumps(pointer))
+    world.gateways.parameters.put(world.pointer_name, json.dumps(pointer))
     done = remove_finds(world.gateways, world.store, world.root, finds)
     assert (done[0].removed, done[0].why) == (False, "a pointer names it now")
 

@@ -58,7 +58,7 @@ def swap_model(world: ReleaseWorld) -> None:
 
 def swap_pointer(world: ReleaseWorld) -> None:
     pointer = {**world.pointer(), "model_arn": world.model("smuggled")}
-    world.gateways.parameters.put("/airflow-distill/support_tickets/live", json.dumps(pointer))
+    world.gateways.parameters.put(world.pointer_name, json.dumps(pointer))
 
 
 def rewrite_the_first_entry(world: ReleaseWorld) -> None:
@@ -87,7 +87,7 @@ def dataset_file(name: str) -> Callable[[ReleaseWorld], str]:
         (swap_pointer, {"pointer names model"}),
         (rewrite_the_first_entry, {"entry", "previous entry"}),
         (delete_host, {"host"}),
-        (lambda w: w.gateways.parameters.delete("/airflow-distill/support_tickets/live"), {"pointer"}),
+        (lambda w: w.gateways.parameters.delete(w.pointer_name), {"pointer"}),
     ],
     ids=[
         "decision", "scorecard", "held-out", "train", "held-out gone", "model swapped", "pointer swapped", "entry",

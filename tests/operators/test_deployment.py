@@ -214,7 +214,7 @@ def test_promotion_returns_a_receipt_and_smoke_test_asks_the_live_host(world: Re
     model = world.model("first")
     said = promote(world, model).execute(context())
     assert (said["outcome"], said["release"], said["model_arn"]) == ("released", 1, model)
-    assert said["pointer"] == "/airflow-distill/support_tickets/live"
+    assert said["pointer"] == world.pointer_name
     assert said["release_uri"].endswith("/support_tickets/releases/000001.json")
     assert len(json.dumps(said)) < 2048
     for receipt in (said, json.dumps(said), None):

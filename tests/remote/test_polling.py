@@ -20,7 +20,7 @@ from airflow_distill.errors import (
     ServiceUnavailableError,
     StateError,
 )
-from airflow_distill.remote import polling
+from airflow_distill.remote import hosts, polling
 from airflow_distill.remote.polling import Look, Outcome, Trouble, WaitMemory, WaitPolicy, decide
 from airflow_distill.remote.records import STATES, JobSnapshot, state_of
 
@@ -215,16 +215,16 @@ def test_a_failure_carries_the_services_own_words():
 
 def test_a_host_is_ready_only_with_the_model_it_should_serve():
     up = snapshot("Active", "custom-model-deployment", details={"model_arn": "old"})
-    assert polling.aimed_at(up, None).state == "succeeded"
-    assert polling.aimed_at(up, "old").state == "succeeded"
-    assert polling.aimed_at(up, "new").state == "active"
+    assert hosts.aimed_at(up, None).state == "succeeded"
+    assert hosts.aimed_at(up, "old").state == "succeeded"
+    assert hosts.aimed_at(up, "new").state == "active"
 
 
 def test_only_a_failed_update_to_this_model_is_a_failure():
     details = {"model_arn": "old", "update_model_arn": "new", "update_status": "UpdateFailed"}
     up = snapshot("Active", "custom-model-deployment", details=details)
-    assert polling.aimed_at(up, "new").state == "failed"
-    assert polling.aimed_at(up, "old").state == "succeeded"
+    assert hosts.aimed_at(up, "new").state == "failed"
+    assert hosts.aimed_at(up, "old").state == "succeeded"
 
 
 def test_the_deadline_counts_from_the_services_creation_time_so_retries_do_not_move_it():

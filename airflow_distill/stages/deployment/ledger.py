@@ -68,6 +68,11 @@ class History:
         """Return the latest entry that the same intent claimed before."""
         return next((e for e in reversed(self.entries) if e.release.claim == claim), None)
 
+    def hosts(self) -> frozenset[str]:
+        """Return the names and ARNs of all hosts that the entries name: what this root's records call its own."""
+        named = {e.release.target.host.name for e in self.entries}
+        return frozenset((named | {e.outcome.host_arn for e in self.entries if e.outcome}) - {""})
+
     def live(self, before: int | None = None) -> Live | None:
         """Fold the entries: the last one that ended as released is what is live.
 
@@ -106,6 +111,7 @@ class Ledger:
     def __init__(self, store: ObjectStore, root: str, workload: str) -> None:
         self._store = store
         self.workload = workload
+        self.root = root
         self.prefix = join_uri(root, workload, "releases") + "/"
 
     def uri(self, number: int, note: str = "") -> str:

@@ -15,10 +15,12 @@ from typing import Any, Literal
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_OWNER,
+    TAG_ROOT,
     TAG_RUN,
     TAG_TEMPORARY,
     TAG_WORKLOAD,
 )
+from airflow_distill.remote.ownership import mark_in
 from airflow_distill.stages.deployment.ledger import History
 from airflow_distill.stages.deployment.records import (
     ON_DEMAND,
@@ -68,17 +70,24 @@ class Resource:
     def workload(self) -> str:
         return self.tags.get(TAG_WORKLOAD, "")
 
+    @property
+    def root_mark(self) -> str:
+        """The digest of the root that its tags name; empty when they name none."""
+        return mark_in(self.tags)
+
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What is known about one workload's needs.
 
     :param problem: why pointer or ledger cannot be read; then nothing of the workload is removed.
+    :param recorded: ARNs of unmarked resources (without a root tag) that this root's records name.
     """
 
     pointer: Pointer | None = None
     history: History = field(default_factory=History)
     problem: str = ""
+    recorded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +215,12 @@ def _judge(
 ) -> Judgement:
     if known.problem:
         return "wait", f"kept: {known.problem}", None
+    if not resource.root_mark and not _recorded(resource, known, everything):
+        return (
+            "wait",
+            f"kept: it names no root; if it is yours, tag it {TAG_ROOT}, else delete it by hand",
+            None,
+        )
     if resource.kind == "custom-model":
         return _judge_model(resource, known, everything, rules, now)
     if resource.kind == "customization-job":
@@ -213,6 +228,17 @@ def _judge(
             resource, moment_of(resource.tags.get(TAG_EXPIRES_AT)), "a job still running", rules, now
         )
     return _judge_host(resource, known, rules, now)
+
+
+def _recorded(resource: Resource, known: Knowledge, everything: list[Resource]) -> bool:
+    """Say whether this root's ledger, pointer or jobs name a resource without a root tag, or it serves our own model."""
+    named = {r.arn for r in everything if r.root_mark and r.kind == "custom-model"}
+    named |= (
+        known.history.hosts() | known.recorded | {e.release.target.model_arn for e in known.history.entries}
+    )
+    if known.pointer is not None:
+        named |= {known.pointer.host_arn, known.pointer.model_arn}
+    return not named.isdisjoint({resource.arn, resource.name, *resource.serves})
 
 
 def _judge_host(resource: Resource, known: Knowledge, rules: ReapRules, now: datetime) -> Judgement:

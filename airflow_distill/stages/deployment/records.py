@@ -10,18 +10,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-SCHEMA = 1
+from airflow_distill.remote.hosts import KINDS as KINDS
+from airflow_distill.remote.hosts import ON_DEMAND as ON_DEMAND
+from airflow_distill.remote.hosts import PROVISIONED as PROVISIONED
+from airflow_distill.remote.hosts import Host as Host
+from airflow_distill.remote.hosts import HostKind as HostKind
+from airflow_distill.remote.hosts import HostState as HostState
+from airflow_distill.remote.identity import root_mark
 
-HostKind = Literal["provisioned-throughput", "custom-model-deployment"]
-PROVISIONED: HostKind = "provisioned-throughput"
-ON_DEMAND: HostKind = "custom-model-deployment"
-KINDS: tuple[HostKind, ...] = (PROVISIONED, ON_DEMAND)
+SCHEMA = 1
 
 TAG_HOURLY_PRICE = "airflow-distill:hourly-price"
 """On provisioned throughput: the price of one model unit an hour, as stated when it was bought."""
 
 Commitment = Literal["none", "OneMonth", "SixMonths"]
-HostState = Literal["ready", "settling", "other-model", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,47 +93,6 @@ class HostSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A host as the account shows it now.
-
-    `model_arn` answers today; `desired_arn` is what the last update asked for (the same when nothing is under way).
-    """
-
-    kind: HostKind
-    arn: str
-    name: str
-    model_arn: str
-    desired_arn: str
-    base_model: str
-    status: str
-    update_status: str = ""
-    units: int | None = None
-    commitment: str = "none"
-    commitment_ends_at: str | None = None
-    created_at: str | None = None
-    reason: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    def state(self, model_arn: str) -> HostState:
-        """Say whether this host serves the model, is on its way, serves another, or has failed.
-
-        An update is done when the service says so in its own member: `desiredModelArn` for provisioned throughput,
-        `updateDetails.updateStatus` for a deployment, whose `status` stays `Active` throughout.
-        """
-        if self.status == "Failed":
-            return "failed"
-        if self.status in {"Creating", "Updating"} or self.update_status == "Updating":
-            return "settling"
-        if self.update_status == "UpdateFailed" and self.desired_arn == model_arn:
-            return "failed"
-        if self.model_arn == model_arn and (
-            self.desired_arn == model_arn or self.update_status == "UpdateFailed"
-        ):
-            return "ready"
-        return "settling" if self.desired_arn == model_arn else "other-model"
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """What shall answer: a model and the host it is wanted on."""
 
@@ -149,7 +110,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What callers read to find the live model. A pure function of the release, so writing it twice is the same."""
+    """What callers read to find the live model. A pure function of the release, so writing it twice is the same.
+
+    :param root: the root's URI; with the workload it says whose the pointer is.
+    """
 
     workload: str
     release: int
@@ -157,11 +121,12 @@ class Pointer:
     host_kind: HostKind
     host_arn: str
     region: str
+    root: str = ""
 
     @property
     def name(self) -> str:
         """The SSM parameter's name."""
-        return pointer_name(self.workload)
+        return pointer_name(self.workload, self.root)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -172,6 +137,7 @@ class Pointer:
             "host_kind": self.host_kind,
             "host_arn": self.host_arn,
             "region": self.region,
+            **({"root": self.root} if self.root else {}),
             "call": {
                 "service": "bedrock-runtime",
                 "operation": "Converse",
@@ -192,12 +158,18 @@ class Pointer:
             host_kind=data["host_kind"],
             host_arn=data["host_arn"],
             region=data.get("region", ""),
+            root=str(data.get("root") or ""),
         )
 
 
-def pointer_name(workload: str) -> str:
-    """Return the name of the SSM parameter that callers read."""
-    return f"/airflow-distill/{workload}/live"
+def pointer_name(workload: str, root: str = "") -> str:
+    """Return the name of the SSM parameter that callers read.
+
+    :param root: the root's URI, whose digest is part of the name; without one it is the name of versions before 1.0.
+    """
+    return (
+        f"/airflow-distill/{workload}/{root_mark(root)}/live" if root else f"/airflow-distill/{workload}/live"
+    )
 
 
 @dataclass(frozen=True, slots=True)

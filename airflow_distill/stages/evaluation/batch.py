@@ -38,6 +38,7 @@ class BatchSpec:
     """What a batch job asks.
 
     :param content: digest of the input file.
+    :param root: the root's URI; part of the name.
     :param hours: after which the service ends the job as `Expired`, with what it has.
     """
 
@@ -46,6 +47,7 @@ class BatchSpec:
     model: str
     content: str
     hours: int = 24
+    root: str = ""
 
     def __post_init__(self) -> None:
         if not HOURS[0] <= self.hours <= HOURS[1]:
@@ -58,7 +60,7 @@ class BatchSpec:
     def job_name(self, generation: int) -> str:
         """Return the job's name for a generation."""
         return evaluation_name(
-            self.workload, self.dataset_id, self.model, {"batch": self.content}, generation
+            self.workload, self.dataset_id, self.model, {"batch": self.content}, generation, root=self.root
         )
 
 

@@ -74,6 +74,7 @@ class EvaluationJobSpec:
     :param role: whose answers.
     :param content: digest of the dataset file, so that other answers make another job.
     :param evaluator: the judge's model id; empty for a programmatic job.
+    :param root: the root's URI; part of the name.
     :param task_type: the service's task type; judge jobs use `General`.
     """
 
@@ -86,6 +87,7 @@ class EvaluationJobSpec:
     kind: Kind = "judge"
     evaluator: str = ""
     task_type: str = "General"
+    root: str = ""
 
     def __post_init__(self) -> None:
         known = JUDGE_METRICS if self.kind == "judge" else PROGRAMMATIC_METRICS
@@ -119,6 +121,7 @@ class EvaluationJobSpec:
                 "task": self.task_type,
             },
             generation,
+            root=self.root,
         )
 
 

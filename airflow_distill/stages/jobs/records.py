@@ -78,6 +78,7 @@ class CustomizationSpec:
     :param output_uri: the folder of all jobs; each gets a folder of its own below it, named as the job.
     :param max_response_length: tokens the teacher may answer with (`maxResponseLengthForInference`).
     :param job_tags: tags of the job; `model_tags` of the resulting model.
+    :param root: the root's URI; part of the names, so that two roots in one account never share a job.
     """
 
     workload: str
@@ -95,6 +96,7 @@ class CustomizationSpec:
     security_group_ids: tuple[str, ...] = ()
     job_tags: Mapping[str, str] = field(default_factory=dict)
     model_tags: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
 
     def parameters(self) -> dict[str, Any]:
         """Return what changes the resulting model beside the dataset and the pair; part of the job's identity.
@@ -114,14 +116,23 @@ class CustomizationSpec:
 
     def job_name(self, generation: int = 1) -> str:
         """Return the job's name for a generation."""
+        return self._job_name(generation, self.root)
+
+    def older_job_name(self, generation: int = 1) -> str:
+        """Return the name that versions before 1.0 gave the job."""
+        return self._job_name(generation, "")
+
+    def _job_name(self, generation: int, root: str) -> str:
+        pair = self.teacher, self.student
         return identity.job_name(
-            self.workload, self.dataset_id, self.teacher, self.student, self.parameters(), generation
+            self.workload, self.dataset_id, *pair, self.parameters(), generation, root=root
         )
 
     def model_name(self, generation: int = 1) -> str:
         """Return the custom model's name for a generation."""
+        pair = self.teacher, self.student
         return identity.custom_model_name(
-            self.workload, self.dataset_id, self.teacher, self.student, self.parameters(), generation
+            self.workload, self.dataset_id, *pair, self.parameters(), generation, root=self.root
         )
 
     def output_for(self, generation: int = 1) -> str:
@@ -151,6 +162,7 @@ class CustomizationSpec:
             "security_group_ids": list(self.security_group_ids),
             "job_tags": dict(self.job_tags),
             "model_tags": dict(self.model_tags),
+            "root": self.root,
         }
 
     @classmethod
@@ -171,6 +183,7 @@ class CustomizationSpec:
             security_group_ids=tuple(data.get("security_group_ids") or ()),
             job_tags=dict(data.get("job_tags") or {}),
             model_tags=dict(data.get("model_tags") or {}),
+            root=data.get("root") or "",
         )
 
 

@@ -73,6 +73,7 @@ def make_spec(
         security_group_ids=tuple(security_group_ids or ()),
         job_tags=dict(tags or {}),
         model_tags=dict(tags or {}),
+        root=root,
     )
 
 

@@ -14,7 +14,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
         "create_host",
         f"{OPERATORS}.hosts.BedrockCreateHostOperator",
         {
-            "workload": workload.name,
+            **place_of(workload),
             "job": Output("job"),
             "host_kind": deployment.host,
             "lifetime_hours": 24,
@@ -58,7 +58,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
     remove = TaskSpec(
         "delete_host",
         f"{OPERATORS}.hosts.BedrockDeleteHostOperator",
-        {"workload": workload.name, "host": Output("host")},
+        {**place_of(workload), "host": Output("host")},
         makes="host_deleted",
         after=("answers",),
         removes="host",

@@ -113,10 +113,10 @@ def test_what_is_mended_does_not_change_the_name_and_what_changes_the_model_does
         {"role_arn": "arn:aws:iam::1:role/x"},
         {"tags": {}},
         {"kms_key_id": "alias/k"},
-        {"root": "s3://other/x"},
     ):
         assert spec(**mended).job_name() == name
     assert spec(max_response_length=7).job_name() != name
+    assert spec(root="s3://other/x").job_name() != name, "staging and production never share a job"
     assert LOGS.job_name() != name
 
 
