@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,8 +11,7 @@ import pytest
 
 from airflow_distill.demo.traffic import plan_calls, read_traffic, shipped_traffic
 from airflow_distill.errors import ConfigurationError
-
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+from tests.texts import passages, questions
 
 
 def test_shipped_traffic_is_the_same_every_time_and_has_no_prompt_twice() -> None:
@@ -87,7 +87,12 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
         read_traffic(tmp_path / "nowhere.csv", 200)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data, which a newcomer's clone does not have")
-def test_real_questions_are_classification_and_real_passages_are_not() -> None:
-    assert read_traffic(DATA / "banking77/train.csv", 4000).classification
-    assert not read_traffic(DATA / "uber10k/uber10K.jsonl", 4000).classification
+def test_topics_are_classification_and_passages_are_not(tmp_path: Path) -> None:
+    csv_file, json_file = tmp_path / "questions.csv", tmp_path / "passages.jsonl"
+    with csv_file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([("text", "category"), *questions(1000)])
+    json_file.write_text(
+        "".join(json.dumps({"prompt": text, "completion": text[-90:-40]}) + "\n" for text in passages(200))
+    )
+    assert read_traffic(csv_file, 4000).classification
+    assert not read_traffic(json_file, 4000).classification

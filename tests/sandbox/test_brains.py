@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 from collections.abc import Callable
@@ -17,16 +16,7 @@ from airflow_distill.sandbox.failures import SandboxUsageError
 from airflow_distill.sandbox.judge import Judge
 from airflow_distill.sandbox.students import Classifier, fit
 from airflow_distill.sandbox.traffic import Pair, read_traffic, support_tickets
-
-BANKING = Path(__file__).parents[2] / ".." / "shared" / "data" / "banking77"
-
-
-def banking(name: str) -> list[tuple[str, str]]:
-    path = BANKING / name
-    if not path.exists():
-        pytest.skip("the banking77 questions are not beside the project")
-    with path.open(encoding="utf-8") as file:
-        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+from tests.texts import TOPICS, questions
 
 
 def accuracy(pairs: list[tuple[str, str]], held_out: list[tuple[str, str]]) -> float:
@@ -36,16 +26,16 @@ def accuracy(pairs: list[tuple[str, str]], held_out: list[tuple[str, str]]) -> f
     return sum(a == b for a, (_, b) in zip(said, held_out, strict=True)) / len(held_out)
 
 
-def test_a_student_learns_real_questions_and_noise_teaches_nothing() -> None:
-    train, held_out = banking("train.csv"), banking("test.csv")
-    random.Random(1).shuffle(train)
-    labels = [label for _, label in train[:3000]]
+def test_a_student_learns_from_questions_and_noise_teaches_nothing() -> None:
+    pairs = questions(2400)
+    train, held_out = pairs[:1800], pairs[1800:]
+    labels = [label for _, label in train]
     random.Random(2).shuffle(labels)
-    noise = [(prompt, label) for (prompt, _), label in zip(train, labels, strict=False)]
-    some, most = accuracy(train[:500], held_out), accuracy(train[:3000], held_out)
-    assert most >= 0.80
+    noise = [(prompt, label) for (prompt, _), label in zip(train, labels, strict=True)]
+    some, most = accuracy(train[:20], held_out), accuracy(train, held_out)
+    assert most >= 0.9
     assert some < most - 0.1
-    assert accuracy(noise, held_out) < 0.05
+    assert accuracy(noise, held_out) < 2 / len(TOPICS)
 
 
 def test_an_untaught_model_is_weak_but_not_made_to_lose() -> None:

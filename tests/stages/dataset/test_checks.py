@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from airflow_distill.stages.dataset.checks import (
     check_stream,
 )
 from airflow_distill.stages.dataset.families import ANY_FAMILY, family_of
+from tests.texts import other_scripts, passages
 
 NOVA = family_of("amazon.nova-micro-v1:0:128k")
 LLAMA = family_of("meta.llama3-1-8b-instruct-v1:0:128k")
@@ -231,12 +231,9 @@ def test_the_quick_road_never_hides_a_finding(family: Any, lines: list[bytes]) -
     )
 
 
-def test_the_services_sample_prompts_pass(tmp_path: Path) -> None:
-    """Real retrieval prompts, long and full of punctuation, give no finding but the missing version."""
-    source = Path(__file__).parents[3] / "../shared/data/uber10k/uber10K.jsonl"
-    if not source.exists():
-        pytest.skip("the shared texts (../shared/data/uber10k) are not here")
-    prompts = [json.loads(row)["prompt"] for row in source.read_text().splitlines()]
+def test_long_passages_and_other_scripts_pass() -> None:
+    """Retrieval prompts full of punctuation, code, JSON and twelve scripts give no error."""
+    prompts = [*passages(120), *other_scripts()]
     report = check([line(record(message("user", prompt))) for prompt in prompts], NOVA)
     assert report.valid, report.counts
 

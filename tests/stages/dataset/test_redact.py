@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,8 +16,7 @@ from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
 from airflow_distill.stages.logs.records import Interaction
 from tests.stages.dataset.planted import planted
-
-SHARED = Path(__file__).parents[3] / "../shared/data"
+from tests.texts import other_scripts, passages, questions
 
 
 def interaction(text: str, answer: str, identity: str) -> Interaction:
@@ -169,21 +165,9 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
     assert redact(example(text))[0].turns[0].text == text
 
 
-def test_real_texts_hold_nothing_to_redact_but_a_telephone_number() -> None:
-    """10,003 questions to a bank and 200 long passages; the company of the passages prints its number in two."""
-    found = [text[span.start : span.end] for text in real_texts() for span in find_known(text)]
-    assert set(found) == {"(415) 612-8582"}
-    assert len(found) == 2
-
-
-def real_texts() -> Iterator[str]:
-    source = SHARED / "banking77/train.csv"
-    if not source.exists():
-        pytest.skip("the shared texts (../shared/data) are not here")
-    with source.open(newline="") as stream:
-        yield from (row["text"] for row in csv.DictReader(stream))
-    for line in (SHARED / "uber10k/uber10K.jsonl").read_text().splitlines():
-        yield json.loads(line)["prompt"]
+def test_ordinary_questions_hold_nothing_to_redact() -> None:
+    texts = [*(text for text, _ in questions(3000)), *passages(60), *other_scripts()]
+    assert [text[span.start : span.end] for text in texts for span in find_known(text)] == []
 
 
 @given(st.text(max_size=200))
