@@ -5,24 +5,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := .uv/bin/uv
 PYTEST := $(BIN)/python -m pytest
+LOCK = $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-soak test-matrix demo docs lock clean bench
+.PHONY: help setup check format test test-fast test-all test-shared test-soak test-matrix demo docs lock clean bench
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(UV):
+$(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
 	@$(PYTHON) -m venv .uv
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
 
 $(VENV)/.ready: $(UV) pyproject.toml requirements/locked.txt
 	@echo "Setting up $(VENV) with locked versions (first time: a few hundred MB of downloads)"
 	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements/locked.txt --editable '.[dev]'
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/locked.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(VENV)/.ready ## create .venv with the locked versions
@@ -48,6 +50,9 @@ test: setup ## checks and tests, the slow ones included, the soak tests not
 test-fast: setup ## tests of the pure rooms and the sandbox only
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
 
+test-shared: setup ## checks on texts of real people, which are not part of the project: TEXTS=FOLDER
+	DISTILL_TEXTS="$(TEXTS)" $(PYTEST) -q tests/real_texts/check_real_texts.py
+
 test-soak: setup ## kill, restart and pause parts of a real Airflow
 	$(PYTEST) -q -m "soak" --reruns 1
 
@@ -66,7 +71,8 @@ bench: setup ## print the benchmark tables
 	for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done
 
 lock: $(UV) ## resolve the locked versions anew
-	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml --extra dev --output-file requirements/locked.txt
+	$(LOCK) pyproject.toml --extra dev --output-file requirements/locked.txt
+	echo 'uv>=0.8' | $(LOCK) - --output-file requirements/uv.txt
 
 clean: ## remove environments and caches
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist build

@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Resolves and tests dependency sets in temporary environments: the lowest direct versions, the locked ones, the newest.
-# The newest set may fail; that is reported and does not fail the script. A Python that is not on this machine is
-# reported as skipped. MATRIX="lowest-3.11 locked-3.13" runs a part; PYTEST_ARGS adds arguments.
+# Resolves and tests dependency sets in temporary environments:
+#   lowest    the lowest direct versions of pyproject.toml
+#   locked    requirements/locked.txt
+#   mwaa      Airflow 3.3.1 with the whole constraints file that Amazon MWAA imposes
+#   3.3.0, 3.3.2   that Airflow with what the registry held on the day of its release, as Apache's constraints do
+#   newest    whatever is newest; it may fail, which is reported and does not fail the script
+# A Python that is not on this machine is reported as skipped. MATRIX="lowest-3.11 mwaa-3.12" runs a part;
+# PYTEST_ARGS adds arguments.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 UV="${UV:-.uv/bin/uv}"
-MATRIX="${MATRIX:-lowest-3.11 locked-3.11 locked-3.13 newest-3.13}"
+MATRIX="${MATRIX:-lowest-3.11 locked-3.11 locked-3.13 mwaa-3.12 3.3.0-3.12 3.3.2-3.12 newest-3.13}"
 FOLDER="$(mktemp -d)"
 trap 'rm -rf "$FOLDER"' EXIT
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 PYTHONDONTWRITEBYTECODE=1
@@ -20,10 +25,30 @@ find_python() { # a path, or nothing
     done
 }
 
+released() { # version of Airflow: the day after its release
+    case "$1" in
+        3.3.0) echo 2026-07-06 ;;
+        3.3.2) echo 2026-09-20 ;;
+    esac
+}
+
+install_released() { # version of Airflow, python of the environment
+    local pins="$FOLDER/airflow-$1.txt"
+    printf 'apache-airflow==%s\napache-airflow-providers-%s\napache-airflow-providers-%s\nboto3\n' "$1" amazon standard |
+        "$UV" pip compile --quiet --python "$2" --exclude-newer "$(released "$1")" --no-header --no-annotate - >"$pins" &&
+        "$UV" pip install --quiet --python "$2" --constraint "$pins" --editable '.[dev]'
+}
+
 install_set() { # set, python of the environment
     case "$1" in
+        3.3.*) install_released "$1" "$2" ;;
+        mwaa) "$UV" pip install --quiet --python "$2" --constraint requirements/airflow-3.3.1-python3.12.txt \
+            --editable '.[dev]' 'apache-airflow==3.3.1' ;;
         lowest) "$UV" pip install --quiet --python "$2" --resolution lowest-direct --editable '.[dev]' ;;
-        locked) "$UV" pip install --quiet --python "$2" --constraint requirements/locked.txt --editable '.[dev]' ;;
+        locked)
+            "$UV" pip install --quiet --python "$2" --require-hashes --requirement requirements/locked.txt &&
+                "$UV" pip install --quiet --python "$2" --no-deps --no-build-isolation --editable .
+            ;;
         newest) "$UV" pip install --quiet --python "$2" --upgrade --editable '.[dev]' ;;
         *) echo "unknown set: $1" >&2; return 2 ;;
     esac

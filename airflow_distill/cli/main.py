@@ -37,6 +37,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command name -> (module, one line of help)."""
 
+BROUGHT_BY = {
+    "airflow": "airflow-distill",
+    "airflow_distill": "airflow-distill",
+    "moto": "airflow-distill[sandbox]",
+    "flask": "airflow-distill[sandbox]",
+    "werkzeug": "airflow-distill[sandbox]",
+    "sklearn": "airflow-distill[sandbox]",
+    "rouge_score": "airflow-distill[rouge]",
+}
+"""Top-level module that may be missing -> what to install. `airflow-distill-core` lacks the rooms that need Airflow."""
+
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """Return the parser; only the named command's arguments are filled in."""
@@ -62,6 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
     except DistillError as error:
         print(f"airflow-distill: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        top = (error.name or "").partition(".")[0]
+        if top not in BROUGHT_BY:
+            raise
+        print(
+            f"airflow-distill: `{args.command}` needs the module {error.name}, which is not installed here. "
+            f"Run: pip install '{BROUGHT_BY[top]}'",
+            file=sys.stderr,
+        )
         return 2
     except BrokenPipeError:
         return 2

@@ -7,6 +7,7 @@ sandbox over HTTP, so they import nothing but the standard library.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -111,12 +112,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace) -> int:
-    try:
-        from airflow_distill.sandbox.failures import SandboxUsageError
-        from airflow_distill.sandbox.server import Sandbox
-    except ModuleNotFoundError as error:
-        print(f"airflow-distill: {error}; install 'airflow-distill[sandbox]'", file=sys.stderr)
-        return 2
+    for needed in ("moto", "flask", "sklearn"):  # loaded on first use, which is after the sandbox says ready
+        if importlib.util.find_spec(needed) is None:
+            raise ModuleNotFoundError(f"No module named {needed!r}", name=needed)
+    from airflow_distill.sandbox.failures import SandboxUsageError
+    from airflow_distill.sandbox.server import Sandbox
+
     try:
         sandbox = Sandbox(
             args.port,
