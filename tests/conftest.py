@@ -13,12 +13,15 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.world import GRANTED_UNITS
 
 pytest_plugins = ["airflow_distill.sandbox.pytest_plugin"]
 
@@ -38,6 +41,13 @@ os.environ.update(
     AWS_EC2_METADATA_DISABLED="true",
 )
 _COUNT = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def bedrock_sandbox_server() -> Iterator[Sandbox]:
+    """The plugin's server, for an account that was granted units without commitment."""
+    with Sandbox(log_delay=0.05, quotas=GRANTED_UNITS) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,8 @@
-"""Turns the SDK's exceptions into ours, by code and class, never by English text.
+"""Turns the SDK's exceptions into ours, by code and class.
+
+One answer is also read by its text, because nobody outside knows its code: a Get of a name that nothing has may come as
+ResourceNotFoundException or as ValidationException. Both mean "there is none" when the text says so; any other
+ValidationException stays one, so that a broken request never looks like a free name.
 
 The table follows the error lists of the service model (botocore, `bedrock` 2023-04-20 and `bedrock-runtime`
 2023-09-30) and the SDK-level failures that reach a caller after botocore's own retries. Anything unknown becomes a plain
@@ -6,6 +10,8 @@ The table follows the error lists of the service model (botocore, `bedrock` 2023
 """
 
 from __future__ import annotations
+
+import re
 
 from botocore import exceptions as sdk
 
@@ -43,6 +49,7 @@ _BY_CODE: dict[str, type[ServiceError]] = {
     "TooManyRequestsException": ServiceThrottledError,
     "RequestLimitExceeded": ServiceThrottledError,
     "SlowDown": ServiceThrottledError,
+    "ConditionalRequestConflict": ServiceThrottledError,
     "ModelNotReadyException": ServiceThrottledError,
     "InternalServerException": ServiceUnavailableError,
     "InternalServerError": ServiceUnavailableError,
@@ -63,6 +70,11 @@ EXPIRED_CREDENTIAL_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "CredentialsUnavailable"}
 )
 """Codes after which the SDK client should be built anew."""
+
+_SAYS_NOT_THERE = re.compile(
+    r"\b(?:not (?:be )?found|no such|does(?: not|n't|n’t) exist|could(?: not|n't|n’t) find|not exist)\b",
+    re.IGNORECASE,
+)
 
 _HINTS: dict[type[ServiceError], str] = {
     ServiceAccessError: "Check the identity of the connection and its policy; `airflow-distill doctor` names the gap.",
@@ -111,6 +123,8 @@ def _from_client_error(error: sdk.ClientError, operation: str) -> ServiceError:
     code = str(body.get("Code", ""))
     status = meta.get("HTTPStatusCode")
     kind = _BY_CODE.get(code)
+    if code == "ValidationException" and _is_unknown_name(operation, str(body.get("Message", ""))):
+        kind = ServiceNotFoundError
     if kind is None and isinstance(status, int):
         kind = _by_status(status)
     kind = kind or ServiceError
@@ -123,6 +137,10 @@ def _from_client_error(error: sdk.ClientError, operation: str) -> ServiceError:
         status=status,
         hint=hint,
     )
+
+
+def _is_unknown_name(operation: str, message: str) -> bool:
+    return operation.startswith("Get") and _SAYS_NOT_THERE.search(message) is not None
 
 
 def _by_status(status: int) -> type[ServiceError] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -16,6 +17,9 @@ from airflow_distill.errors import (
     ServiceNotFoundError,
 )
 from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, StoredObject
+
+CONFLICT_PAUSES = (0.1, 0.4, 1.6)
+"""Seconds before a conditional write that met another one is tried again."""
 
 _URI = re.compile(r"s3://([a-z0-9][-.a-z0-9]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 
@@ -78,11 +82,26 @@ class S3Store(Gateway):
         if if_absent:
             parameters["IfNoneMatch"] = "*"
         try:
-            self.call("put_object", **parameters)
+            self._put(parameters)
         except ServiceError as error:
             if if_absent and (error.code == "PreconditionFailed" or isinstance(error, ServiceConflictError)):
                 raise ObjectExistsError(uri) from error
             raise
+
+    def _put(self, parameters: dict[str, Any]) -> None:
+        """Put an object; a conditional write that met a concurrent one has not happened and is tried again.
+
+        S3 says so with 409 ConditionalRequestConflict, which the SDK does not retry (AWS: S3 conditional writes).
+        """
+        for pause in CONFLICT_PAUSES:
+            try:
+                self.call("put_object", **parameters)
+                return
+            except ServiceError as error:
+                if error.code != "ConditionalRequestConflict":
+                    raise
+            time.sleep(pause)
+        self.call("put_object", **parameters)
 
     def upload(self, uri: str, path: Path) -> None:
         bucket, key = split_uri(uri)

@@ -248,6 +248,8 @@ def _start_sandbox(demo: Demonstration, traffic: Traffic) -> str:
     command = [sys.executable, "-m", "airflow_distill.cli.main", "sandbox", "start"]
     command += ["--port", str(demo.args.sandbox_port), "--ready-file", str(ready_file)]
     command += ["--traffic", str(answers), "--pace", "seconds:6"]
+    for quota in ("model-units-no-commitment", "model-units-no-commitment-per-model"):
+        command += ["--quota", f"{quota}=1"]
     demo.processes.start("sandbox", command, {**os.environ, "PYTHONUNBUFFERED": "1"})
     wait_until("The sandbox", ready_file.is_file, demo.processes, timeout=60, pause=0.1)
     endpoint_url = str(json.loads(ready_file.read_text())["endpoint_url"])

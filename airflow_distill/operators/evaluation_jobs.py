@@ -254,17 +254,17 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
 
 
 class BedrockBatchAnswersOperator(WaitingOperator):
-    """Has a base model or custom model answer the held-out prompts by batch inference; no host is needed.
+    """Has a base model answer the held-out prompts by batch inference: the untuned student, or the teacher.
 
-    The answers are kept where `CollectAnswersOperator` looks before it asks, so put this task before it. What a partly
-    completed, expired or stopped job has left out is then asked at runtime. Returns a `batch` receipt.
+    The service takes no custom model and no host this way. The answers are kept where `CollectAnswersOperator` looks
+    before it asks, so put this task before it. What a partly completed, expired or stopped job has left out is then asked
+    at runtime. Returns a `batch` receipt.
 
     :param dataset: the `dataset` receipt (templated).
     :param workload: the workload's name (templated).
     :param root: where the workload's objects live (templated).
     :param role_arn: the service role that Bedrock assumes (templated).
-    :param model: a base model id or a custom model's ARN; a host cannot be asked this way (templated).
-    :param job: the `job` receipt, whose custom model is asked when no model is named (templated).
+    :param model: a base model or a profile, by id or ARN (templated).
     :param max_tokens: most tokens an answer may have; as in `CollectAnswersOperator`, or its answers do not count.
     :param temperature: sampling temperature; as in `CollectAnswersOperator`.
     :param repeats: answers asked for each prompt; as in `CollectAnswersOperator`.
@@ -278,7 +278,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
     kind = "batch-inference-job"
     trigger_class = BedrockBatchInferenceCompletedTrigger
     template_fields: Sequence[str] = aws_template_fields(
-        *WAITING_FIELDS, "dataset", "workload", "root", "role_arn", "model", "job", "kms_key_id", "tags"
+        *WAITING_FIELDS, "dataset", "workload", "root", "role_arn", "model", "kms_key_id", "tags"
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"dataset": "json", "tags": "json"}
     ui_color = "#e6f0ff"
@@ -290,8 +290,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         workload: str,
         root: str,
         role_arn: str,
-        model: str = "",
-        job: Any = None,
+        model: str,
         max_tokens: int = 512,
         temperature: float | None = 0.0,
         repeats: int = 1,
@@ -310,7 +309,6 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         self.root = root
         self.role_arn = role_arn
         self.model = model
-        self.job = job
         self.max_tokens = max_tokens
         self.temperature = temperature
         self.repeats = repeats
@@ -338,7 +336,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         spec = BatchSpec(
             self.workload,
             self._dataset_id,
-            self._model,
+            self.model,
             sha256_hex(data),
             int(self.hours),
             root=self.root,
@@ -377,22 +375,15 @@ class BedrockBatchAnswersOperator(WaitingOperator):
     def _dataset_id(self) -> str:
         return str(require(self.dataset, "dataset", "dataset")["dataset_id"])
 
-    @property
-    def _model(self) -> str:
-        named = self.model or (self.job.get("custom_model_arn") if isinstance(self.job, Mapping) else "")
-        if not named:
-            raise ConfigurationError(
-                "batch: no model is named.", hint="Pass `model`, or the receipt of a job."
-            )
-        return str(named)
-
     def _prepare(self) -> tuple[ObjectStore, AnswerCache, list[tuple[Example, int]]]:
+        from airflow_distill.stages.evaluation.batch import require_batch_model
         from airflow_distill.stages.evaluation.collect import AnswerCache, questions_of
 
+        require_batch_model(self.model)
         store = store_for(self.gateways, self.root)
         manifest = load_manifest(store, require(self.dataset, "dataset", "dataset"))
         folder = join_uri(self.root, self.workload, "evaluations", "cache")
-        cache = AnswerCache(store, folder, batch_identity(self._model), self._parameters)
+        cache = AnswerCache(store, folder, batch_identity(self.model), self._parameters)
         return store, cache, questions_of(load_heldout(store, manifest), self.repeats)
 
     def _nothing_to_buy(self, asked: int, missing: int) -> dict[str, Any]:
@@ -414,7 +405,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
             "v": 1,
             "workload": self.workload,
             "dataset_id": self._dataset_id,
-            "model": self._model,
+            "model": self.model,
             "job_arn": arn,
             "status": status,
             "answered": answered,
@@ -438,7 +429,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         store, cache, asked = self._prepare()
         if not snapshot.ended:
             return self._receipt(snapshot.arn, snapshot.status, 0, 0, len(asked))
-        subject = Subject("student", self._model, batch_identity(self._model))
+        subject = Subject("student", self.model, batch_identity(self.model))
         found = read_batch_output(self._outputs(store, snapshot), asked, subject, self._parameters)
         cache.add(found.answers)
         counts = (len(found.answers) - found.errors, found.errors, found.missing)

@@ -22,6 +22,7 @@ class Said:
     stop: str
     tokens_in: int
     tokens_out: int
+    reasoning: str = ""
 
     @property
     def latency_ms(self) -> int:
@@ -30,8 +31,12 @@ class Said:
 
 def converse_body(said: Said) -> dict[str, Any]:
     """The body of a Converse answer."""
+    content: list[dict[str, Any]] = [{"text": said.text}] if said.text or not said.reasoning else []
+    if said.reasoning:
+        thought = {"reasoningText": {"text": said.reasoning, "signature": "sandbox"}}
+        content.insert(0, {"reasoningContent": thought})
     return {
-        "output": {"message": {"role": "assistant", "content": [{"text": said.text}]}},
+        "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": said.stop,
         "usage": _usage(said),
         "metrics": {"latencyMs": said.latency_ms},

@@ -16,7 +16,11 @@ from airflow_distill.sandbox.store import ACCOUNT
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """One foundation model."""
+    """One foundation model.
+
+    :param refuses: members of `inferenceConfig` that the model answers with a ValidationException.
+    :param reasoning_tokens: how many tokens it thinks aloud before it answers; they count as output.
+    """
 
     id: str
     name: str
@@ -30,6 +34,8 @@ class BaseModel:
     input_modalities: tuple[str, ...]
     legacy_time: datetime | None
     end_of_life: datetime | None
+    refuses: tuple[str, ...] = ()
+    reasoning_tokens: int = 0
 
     def status(self, now: datetime) -> str:
         """`ACTIVE`, `LEGACY` or `ENDED` at a moment."""
@@ -85,6 +91,8 @@ class Catalogue:
                 input_modalities=tuple(m["inputModalities"]),
                 legacy_time=_time(m.get("legacyTime")),
                 end_of_life=_time(m.get("endOfLifeTime")),
+                refuses=tuple(m.get("refuses", ())),
+                reasoning_tokens=int(m.get("reasoningTokens", 0)),
             )
             for m in raw["models"]
         }
@@ -95,6 +103,8 @@ class Catalogue:
             Pair(p["teacher"], tuple(p["students"]), p["region"], tuple(p["how"])) for p in raw["pairs"]
         )
         self.serving: dict[str, tuple[str, ...]] = {k: tuple(v) for k, v in raw["serving"].items()}
+        self.training_tokens: dict[str, int] = dict(raw["trainingTokens"])
+        self.deployment_requests: dict[str, int] = dict(raw["deploymentRequestsPerMinute"])
         self.copy_targets: dict[str, tuple[str, ...]] = {k: tuple(v) for k, v in raw["copyTargets"].items()}
 
     def model(self, identifier: str, region: str) -> BaseModel | None:

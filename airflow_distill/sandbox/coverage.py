@@ -16,7 +16,7 @@ from airflow_distill.sandbox.operations import HANDLERS, load_all
 from airflow_distill.sandbox.protocol import Route, Wire
 from airflow_distill.sandbox.world import DEFAULT_QUOTAS
 
-TAGS = ("verified", "assumed", "unknown")
+TAGS = ("recorded", "documented", "seen", "assumed", "unknown")
 
 
 def notes() -> dict[str, Mapping[str, Sequence[str]]]:
@@ -46,7 +46,9 @@ def _head(supported: Sequence[Route], routes: Sequence[Route]) -> list[str]:
         f"{len(supported)} of the {len(routes)} operations of `bedrock` and `bedrock-runtime` are there. Paths, status",
         "codes, shapes and constraints come from the SDK's service model. Beyond that, each behaviour is",
         "",
-        "- **verified**: documented, or seen in the service's own words;",
+        "- **recorded**: an answer of the service itself, held by `tests/contract/test_recorded_answers.py`;",
+        "- **documented**: on AWS's own pages;",
+        "- **seen**: told by others who use the service;",
         "- **assumed**: not known outside the service; the careful choice was taken, often with an option to change it;",
         "- **unknown**: not modelled, or without effect.",
         "",
@@ -56,8 +58,8 @@ def _head(supported: Sequence[Route], routes: Sequence[Route]) -> list[str]:
 def _table(supported: Sequence[Route]) -> list[str]:
     known = notes()
     lines = [
-        "| Operation | Call | OK | Verified | Assumed | Unknown |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| Operation | Call | OK | Recorded | Documented | Seen | Assumed | Unknown |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for route in supported:
         counts = " | ".join(str(len(known[route.name].get(tag, ()))) for tag in TAGS)
@@ -99,7 +101,7 @@ def _tail(refused: Sequence[Route]) -> list[str]:
         "| --- | --- |",
         *(f"| `{name}` | {value:g} |" for name, value in DEFAULT_QUOTAS.items()),
         "",
-        "A rate of 0 means no limit.",
+        "A rate of 0 means no limit; for deployments it means the limit documented for the base model.",
         "",
     ]
 

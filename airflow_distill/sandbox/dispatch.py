@@ -32,6 +32,7 @@ from airflow_distill.sandbox.protocol import (
     render_error,
     render_result,
 )
+from airflow_distill.sandbox.store import ACCOUNT
 from airflow_distill.sandbox.world import Call, StillWorking, World
 
 ADMIN_PREFIX = "/_sandbox"
@@ -178,6 +179,8 @@ class Dispatcher:
             error = fault.error()
             if error is not None:
                 return neighbour_error(service, error)
+        if service == "iam":
+            _know_aws_policy(request)
         reply = self._ask_moto(connection.environ())
         if request.method not in ("GET", "HEAD"):
             self.world.neighbours.changes += 1
@@ -256,6 +259,13 @@ def neighbour_operation(service: str, request: WireRequest) -> str:
     return {"GET": "Get", "PUT": "Put", "HEAD": "Head", "DELETE": "Delete"}.get(
         request.method, request.method
     ) + ("Object" if has_key else "Bucket")
+
+
+def _know_aws_policy(request: WireRequest) -> None:
+    """See to it that moto knows the policy of AWS's own that a call to IAM names."""
+    arn = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("PolicyArn", "")
+    if re.fullmatch(r"arn:aws[a-z-]*:iam::aws:policy/[\w+=,.@/-]+", arn):
+        moto_door.add_aws_policy(arn, ACCOUNT)
 
 
 def neighbour_error(service: str, error: ServiceError) -> WireReply:

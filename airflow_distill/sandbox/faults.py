@@ -41,6 +41,11 @@ _ERRORS: Mapping[str, tuple[str, int, str]] = {
     "validation": ("ValidationException", 400, "The request is not valid."),
     "not-found": ("ResourceNotFoundException", 404, "The provided identifier could not be found."),
     "conflict": ("ConflictException", 400, "The resource is in a conflicting state."),
+    "conditional-conflict": (
+        "ConditionalRequestConflict",
+        409,
+        "The conditional request cannot succeed due to a conflicting operation against this resource.",
+    ),
     "slow-down": ("SlowDown", 503, "Please reduce your request rate."),
 }
 # What happens to a call, and what happens to a resource that a call creates.

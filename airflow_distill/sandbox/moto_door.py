@@ -6,6 +6,7 @@ module. moto also takes a second or two to import, which no start should wait fo
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -53,6 +54,22 @@ def application() -> Any:
 def request_names() -> Any:
     """moto's module about header names."""
     return _once("moto.core.request", lambda: import_module("moto.core.request"))
+
+
+def add_aws_policy(arn: str, account: str) -> None:
+    """Let the account know one policy of AWS's own, as every real account does.
+
+    moto carries their texts and adds them all or none; all of them would cost every fresh start seconds.
+    """
+    partition, name = arn.split(":")[1], arn.rsplit("/", 1)[-1]
+    found = backend("iam", account, partition)
+    if arn in found.managed_policies:
+        return
+    module = import_module("moto.iam.models")
+    texts = _once("texts of AWS's policies", lambda: json.loads(module.aws_managed_policies_data))
+    if name in texts:
+        policy = module.AWSManagedPolicy.from_data(name, account, partition, texts[name])
+        found.managed_policies.setdefault(policy.arn, policy)
 
 
 def warm_up() -> None:

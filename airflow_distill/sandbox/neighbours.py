@@ -1,4 +1,4 @@
-"""S3 and IAM as Bedrock itself sees them: straight into moto's backends, without a detour over HTTP.
+"""S3, IAM and KMS as Bedrock itself sees them: straight into moto's backends, without a detour over HTTP.
 
 `changes` counts what was written, so that a state folder knows when to save.
 """
@@ -106,24 +106,50 @@ class Neighbours:
 
     def allows(self, role: Any, action: str, resource: str) -> bool:
         """Whether the role's policies allow an action on a resource. Conditions are taken as met."""
-        allowed = False
-        for statement in self._role_statements(role):
-            if not _names(statement, "Action", action, casefold=True):
-                continue
-            if not _names(statement, "Resource", resource):
-                continue
-            if statement.get("Effect") == "Deny":
-                if not statement.get("Condition"):
-                    return False
-            elif statement.get("Effect") == "Allow":
-                allowed = True
-        return allowed
+        return _decide(self._role_statements(role), action, resource)
 
     def _role_statements(self, role: Any) -> Iterator[dict[str, Any]]:
         for text in list(role.policies.values()):
             yield from _statements(_document(text))
         for policy in list(role.managed_policies.values()):
-            yield from _statements(_document(policy.document))
+            # AWS's own policies and customers' alike keep their text by version.
+            default = next((v for v in policy.versions if v.version_id == policy.default_version_id), None)
+            yield from _statements(_document(None if default is None else default.document))
+
+    # --- KMS ---
+
+    def key(self, identifier: str, region: str) -> Any | None:
+        """The KMS key behind an ARN, an id or an alias, or None when there is none in this account and Region."""
+        if identifier.startswith("arn:"):
+            region, identifier = identifier.split(":")[3], identifier.split(":", 5)[5].removeprefix("key/")
+        backend = moto_door.backend("kms", ACCOUNT, region)
+        return backend.keys.get(backend.any_id_to_key_id(identifier))
+
+    def key_of_object(self, bucket: str, key: str) -> str | None:
+        """The customer's KMS key under which an object lies; None for other encryption."""
+        found = self._s3().buckets[bucket].keys.get(key)
+        if found is None or found.encryption != "aws:kms":
+            return None
+        return found.kms_key_id or None
+
+    def key_of_bucket(self, bucket: str) -> str | None:
+        """The customer's KMS key that a bucket puts on new objects; None for other encryption."""
+        found = self._s3().buckets.get(bucket)
+        if found is None or not found.encryption:
+            return None
+        default = found.encryption["Rule"]["ApplyServerSideEncryptionByDefault"]
+        return default.get("KMSMasterKeyID") if default["SSEAlgorithm"].startswith("aws:kms") else None
+
+    def key_allows_role(self, key: Any, role: Any, action: str) -> bool:
+        """Whether a role may use a key: named by the key's policy, or by its own where the key trusts the account."""
+        if _decide(_for_principal(key.policy, role.arn), action, "*"):
+            return True
+        trusted = _decide(_for_principal(key.policy, f"arn:aws:iam::{ACCOUNT}:root"), action, "*")
+        return trusted and self.allows(role, action, str(key.arn))
+
+    def key_allows_service(self, key: Any, action: str) -> bool:
+        """Whether the key's policy lets Bedrock itself do something."""
+        return _decide(_for_principal(key.policy, "bedrock.amazonaws.com"), action, "*")
 
     def caller_arn(self, access_key: str) -> str:
         """Who signs with this key, as the invocation log will name them."""
@@ -141,6 +167,31 @@ class Neighbours:
     def clear(self) -> None:
         """Empty every moto backend."""
         moto_door.reset()
+
+
+def _decide(statements: Iterable[dict[str, Any]], action: str, resource: str) -> bool:
+    """Whether statements allow an action on a resource: one must allow, none may deny without a condition."""
+    allowed = False
+    for statement in statements:
+        if not _names(statement, "Action", action, casefold=True):
+            continue
+        if not _names(statement, "Resource", resource):
+            continue
+        if statement.get("Effect") == "Deny":
+            if not statement.get("Condition"):
+                return False
+        elif statement.get("Effect") == "Allow":
+            allowed = True
+    return allowed
+
+
+def _for_principal(document: Any, principal: str) -> Iterator[dict[str, Any]]:
+    """The statements of a resource's policy that are about one principal, their resource being the policy's own."""
+    for statement in _statements(_document(document)):
+        named = statement.get("Principal")
+        kinds = named.values() if isinstance(named, dict) else [named]
+        if any(one in ("*", principal) for kind in kinds for one in _as_list(kind)):
+            yield {**statement, "Resource": "*"}
 
 
 def _document(text: Any) -> dict[str, Any]:

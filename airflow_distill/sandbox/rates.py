@@ -21,11 +21,19 @@ class RateLimiter:
         self._windows: dict[tuple[str, str], deque[tuple[float, int]]] = {}
         self._used: Counter[tuple[str, str]] = Counter()
 
-    def model_call(self, quotas: Mapping[str, float], key: str, tokens: int, *, deployment: bool) -> None:
-        """Raise a throttling error when a model's tokens or a deployment's requests are used up."""
+    def model_call(
+        self, quotas: Mapping[str, float], key: str, tokens: int, *, deployment_limit: int | None
+    ) -> None:
+        """Raise a throttling error when a model's tokens or a deployment's requests are used up.
+
+        :param deployment_limit: requests a minute of a deployment when no quota is set; None for other hosts.
+        """
         if not self._take("tokens", key, tokens, quotas["tokens-per-minute"], 60.0):
             raise throttled("Too many tokens, please wait before trying again.")
-        if deployment and not self._take("requests", key, 1, quotas["deployment-requests-per-minute"], 60.0):
+        if deployment_limit is None:
+            return
+        limit = quotas["deployment-requests-per-minute"] or deployment_limit
+        if not self._take("requests", key, 1, limit, 60.0):
             raise throttled()
 
     def control_call(self, quotas: Mapping[str, float], operation: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SCHEMA = "bedrock-conversation-2024"
+LONG_LINE = "the line is longer than the maximum line length for distillation customization jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,15 @@ class Refused:
 # --- prompt files -------------------------------------------------------------------------------------------------
 
 
-def read_prompt_file(name: str, body: bytes, *, multi_turn: bool) -> Iterator[Lesson | Refused]:
-    """Every line of a `bedrock-conversation-2024` file."""
+def read_prompt_file(
+    name: str, body: bytes, *, multi_turn: bool, longest: int = 16_384
+) -> Iterator[Lesson | Refused]:
+    """Every line of a `bedrock-conversation-2024` file; one of more than `longest` bytes is refused as `LONG_LINE`."""
     for number, line in enumerate(body.split(b"\n"), 1):
         where = f"{name}:{number}"
+        if len(line) > longest:
+            yield Refused(where, LONG_LINE)
+            continue
         if not line.strip():
             if number <= body.count(b"\n"):
                 yield Refused(where, "blank line")

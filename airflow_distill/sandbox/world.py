@@ -25,26 +25,38 @@ from airflow_distill.sandbox.lifecycle import Life, Pace
 from airflow_distill.sandbox.meter import Meter
 from airflow_distill.sandbox.neighbours import Neighbours
 from airflow_distill.sandbox.rates import RateLimiter
-from airflow_distill.sandbox.store import KINDS, RegionState, Resource, Store
+from airflow_distill.sandbox.store import KINDS, MODEL, RegionState, Resource, Store
 
 DEFAULT_QUOTAS: Mapping[str, float] = {
     "customization-jobs-in-progress": 10,
     "custom-model-deployments": 10,
     "custom-model-deployments-creating": 2,
-    "model-units-no-commitment": 10,
+    # Without commitment there are two quotas, and an account begins with 0 of both; see GRANTED_UNITS.
+    "model-units-no-commitment": 0,
+    "model-units-no-commitment-per-model": 0,
     "model-units-with-commitment": 0,
     "custom-models": 100,
     "tags-per-resource": 50,
     "evaluation-prompts": 1000,
+    "evaluation-metrics": 3,
+    "evaluation-prompt-bytes": 4096,
     "batch-minimum-records": 100,
     "minimum-records": 100,
     "maximum-records": 15_000,
-    # Tokens a minute and requests a minute of one model; 0 means no limit.
+    "distillation-line-bytes": 16_384,
+    # Tokens a minute of one model; 0 means no limit.
     "tokens-per-minute": 0,
+    # Requests a minute of one deployment; 0 takes what the service documents for its base model.
     "deployment-requests-per-minute": 0,
     # Control-plane calls a second of one operation; 0 means no limit.
     "control-calls-per-second": 0,
 }
+
+GRANTED_UNITS: Mapping[str, float] = {
+    "model-units-no-commitment": 10,
+    "model-units-no-commitment-per-model": 10,
+}
+"""Quotas of an account that was granted units without commitment: `Sandbox(quotas=GRANTED_UNITS)`."""
 
 
 UNEXPECTED = "Encountered an unexpected error when processing the request, please try again"
@@ -88,12 +100,20 @@ class Call:
 
 @dataclass(slots=True)
 class Options:
-    """Choices where the service leaves one, or where nobody knows."""
+    """Choices where the service leaves one, or where nobody knows.
+
+    :param read_lag_seconds: for so long after a create, Get and List do not show what was made.
+    :param unknown_name: what Get answers for a name that nothing has: `not-found` or `validation`.
+    :param long_lines: a distillation line above the quota: `fail` the job, or `drop` the line.
+    """
 
     check_permissions: bool = True
     repeated_token: str = "ignore"
     read_offloaded_bodies: bool = False
     streams_logged_as: str = "dict"
+    read_lag_seconds: float = 0.0
+    unknown_name: str = "not-found"
+    long_lines: str = "fail"
 
     def change(self, name: str, value: Any) -> None:
         """Set one choice by name."""
@@ -102,10 +122,24 @@ class Options:
             "repeated_token": ("ignore", "conflict"),
             "read_offloaded_bodies": (True, False),
             "streams_logged_as": ("dict", "list"),
+            "unknown_name": ("not-found", "validation"),
+            "long_lines": ("fail", "drop"),
         }
-        if name not in allowed or value not in allowed[name]:
+        if name == "read_lag_seconds":
+            value = _seconds(name, value)
+        elif name not in allowed or value not in allowed[name]:
             raise SandboxUsageError(f"no such option: {name}={value!r}")
         setattr(self, name, value)
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if isinstance(value, bool) or not 0 <= seconds <= 600:
+        raise SandboxUsageError(f"{name} is a number of seconds from 0 to 600, not {value!r}")
+    return seconds
 
 
 Advance = Callable[["World", RegionState, Resource, datetime, int], None]
@@ -204,6 +238,13 @@ class World:
         elif pace.kind == "seconds":
             pace = Pace("seconds", min(pace.amount / 10, 60))
         return Life(pace, self.clock.now())
+
+    def is_visible(self, resource: Resource) -> bool:
+        """Whether reads show a resource yet; a model comes from a job and is there when the job is done."""
+        lag = self.options.read_lag_seconds
+        if not lag or resource.kind == MODEL:
+            return True
+        return (self.clock.now() - resource.created).total_seconds() >= lag
 
     def observe(self, state: RegionState, resource: Resource) -> None:
         """Let a resource move on because somebody looks at it."""

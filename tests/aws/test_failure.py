@@ -1,4 +1,4 @@
-"""SDK exceptions become ours by code and class, never by English text."""
+"""SDK exceptions become ours by code and class; only an unknown name is also told by the text."""
 
 from __future__ import annotations
 
@@ -95,3 +95,34 @@ def test_failures_without_an_answer_are_unknown_not_final(error: Exception, kind
 def test_our_own_errors_pass_unchanged() -> None:
     error = StateError("unreadable")
     assert translate(error, "AnyOperation") is error
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The provided job identifier could not be found.",
+        "Could not find the provisioned model.",
+        "The job tickets-3f does not exist.",
+        "No such custom model deployment",
+        "The specified resource was not found",
+    ],
+)
+def test_a_get_of_an_unknown_name_is_not_found_also_as_a_validation_error(message: str) -> None:
+    error = translate(client_error("ValidationException", 400, message), "GetModelCustomizationJob")
+    assert type(error) is ServiceNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ("CreateModelCustomizationJob", "The specified bucket does not exist: acme"),
+        ("CreateProvisionedModelThroughput", "The model could not be found"),
+        (
+            "GetModelCustomizationJob",
+            "1 validation error detected: Value at 'jobIdentifier' failed the pattern",
+        ),
+        ("GetModelCustomizationJob", ""),
+    ],
+)
+def test_any_other_validation_error_is_never_read_as_a_free_name(operation: str, message: str) -> None:
+    assert type(translate(client_error("ValidationException", 400, message), operation)) is ServiceError

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.world import GRANTED_UNITS
 from tests.contract.ground import MAY_SPEND, ON_AWS, Ground
 
 
@@ -30,7 +31,7 @@ def story_ground() -> Iterator[Ground]:
             os.environ["AIRFLOW_DISTILL_CONTRACT_BUCKET"], os.environ["AIRFLOW_DISTILL_CONTRACT_ROLE"], None
         )
         return
-    with Sandbox(log_delay=0.05) as sandbox:
+    with Sandbox(log_delay=0.05, quotas=GRANTED_UNITS) as sandbox:
         sandbox.reset()
         sandbox.prepare("west-sandbox", region="us-west-2")
         yield Ground("distill-sandbox", sandbox.prepare(), sandbox)

@@ -89,7 +89,7 @@ def tell(ground: Ground) -> None:
     _tell_throughput(ground, bedrock, runtime, models)
     _tell_deployment(ground, bedrock, runtime, models)
     _tell_evaluation(ground, bedrock)
-    _tell_batch(ground, bedrock, models[0])
+    _tell_batch(ground, bedrock)
     _tell_copy(ground, models[0])
     _tell_policy(bedrock, models[0])
     for model in models:
@@ -233,7 +233,7 @@ def _tell_evaluation(ground: Ground, bedrock: Any) -> None:
         ground.sandbox.world.set_pace("instant")
 
 
-def batch(ground: Ground, name: str, model: str) -> dict[str, Any]:
+def batch(ground: Ground, name: str, model: str = TEACHER) -> dict[str, Any]:
     body = "\n".join(
         json.dumps({"recordId": f"r{n}", "modelInput": {"messages": MESSAGES}}) for n in range(120)
     )
@@ -248,14 +248,14 @@ def batch(ground: Ground, name: str, model: str) -> dict[str, Any]:
     }
 
 
-def _tell_batch(ground: Ground, bedrock: Any, model: str) -> None:
+def _tell_batch(ground: Ground, bedrock: Any) -> None:
     running = ("Submitted", "Validating", "Scheduled", "InProgress")
-    made = bedrock.create_model_invocation_job(**batch(ground, "batch", model))["jobArn"]
+    made = bedrock.create_model_invocation_job(**batch(ground, "batch"))["jobArn"]
     ground.wait(lambda: bedrock.get_model_invocation_job(jobIdentifier=made), "status", running)
     bedrock.list_model_invocation_jobs(nameContains=ground.mark)
     if ground.sandbox is not None:
         ground.sandbox.world.set_pace("reads:3")
-    stopped = bedrock.create_model_invocation_job(**batch(ground, "halted", model))["jobArn"]
+    stopped = bedrock.create_model_invocation_job(**batch(ground, "halted"))["jobArn"]
     bedrock.stop_model_invocation_job(jobIdentifier=stopped)
     ground.wait(lambda: bedrock.get_model_invocation_job(jobIdentifier=stopped), "status", ("Stopping",))
     if ground.sandbox is not None:

@@ -12,6 +12,7 @@ import pytest
 from airflow_distill.aws.gateways import AwsGateways, gateways_from_session
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import Pair, support_tickets
+from airflow_distill.sandbox.world import GRANTED_UNITS
 from airflow_distill.stages.dataset.jsonl import bedrock_record
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
 from airflow_distill.stages.digest import canonical_json, sha256_hex
@@ -175,7 +176,7 @@ def trained_student(bedrock_environment: Sandbox, bedrock_role: str) -> TrainedS
 @pytest.fixture(scope="module")
 def module_student() -> Iterator[TrainedStudent]:
     """One student for all tests of a module, on a server of its own, so that it is taught once."""
-    with pytest.MonkeyPatch.context() as environment, Sandbox() as sandbox:
+    with pytest.MonkeyPatch.context() as environment, Sandbox(quotas=GRANTED_UNITS) as sandbox:
         sandbox.reset()
         for name, value in sandbox.environment().items():
             environment.setenv(name, value)

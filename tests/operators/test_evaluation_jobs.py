@@ -67,29 +67,50 @@ def test_a_judge_of_the_students_family_may_not_gate_unless_accepted(
 
 
 def test_batch_answers_spare_the_runtime_calls(trained_student: Any, bedrock_role: str) -> None:
-    """The custom model and the untuned student answer by batch; collection then asks nobody."""
+    """The untuned student answers by batch; collection then asks the custom model alone, on its host."""
     from airflow_distill.operators.evaluation import CollectAnswersOperator
     from airflow_distill.operators.evaluation_jobs import BedrockBatchAnswersOperator
 
     w = trained_student
-    for number, more in enumerate(({"job": w.job}, {"model": "amazon.nova-micro-v1:0"})):
-        receipt = BedrockBatchAnswersOperator(
-            task_id=f"batch_{number}",
-            dataset=w.dataset,
-            workload=w.workload,
-            root=w.root,
-            role_arn=bedrock_role,
-            deferrable=False,
-            waiter_delay=0.05,
-            **more,
-        ).execute({})
-        assert (receipt["answered"], receipt["missing"], receipt["errors"]) == (w.heldout, 0, 0)
+    receipt = BedrockBatchAnswersOperator(
+        task_id="batch",
+        dataset=w.dataset,
+        workload=w.workload,
+        root=w.root,
+        role_arn=bedrock_role,
+        model="amazon.nova-micro-v1:0",
+        deferrable=False,
+        waiter_delay=0.05,
+    ).execute({})
+    assert (receipt["answered"], receipt["missing"], receipt["errors"]) == (w.heldout, 0, 0)
     before = w.sandbox.calls("Converse")
     collected = CollectAnswersOperator(
         task_id="collect", dataset=w.dataset, workload=w.workload, root=w.root, job=w.job, host=w.host
     ).execute({})
-    assert w.sandbox.calls("Converse") == before
+    assert w.sandbox.calls("Converse") == before + w.heldout
     assert collected["roles"]["student"]["count"] == w.heldout
+
+
+def test_a_custom_model_is_refused_before_a_batch_job_is_bought(
+    trained_student: Any, bedrock_role: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from airflow_distill.operators.evaluation_jobs import BedrockBatchAnswersOperator
+
+    w = trained_student
+    task = BedrockBatchAnswersOperator(
+        task_id="batch",
+        dataset=w.dataset,
+        workload=w.workload,
+        root=w.root,
+        role_arn=bedrock_role,
+        model=w.job["custom_model_arn"],
+        deferrable=False,
+    )
+    with pytest.raises(AirflowFailException, match="batch inference"):
+        task.execute({})
+    assert w.sandbox.calls("CreateModelInvocationJob") == 0
 
 
 def test_a_second_batch_task_buys_nothing(trained_student: Any, bedrock_role: str) -> None:
@@ -103,7 +124,7 @@ def test_a_second_batch_task_buys_nothing(trained_student: Any, bedrock_role: st
             workload=w.workload,
             root=w.root,
             role_arn=bedrock_role,
-            job=w.job,
+            model="amazon.nova-micro-v1:0",
             deferrable=False,
             waiter_delay=0.05,
         ).execute({})

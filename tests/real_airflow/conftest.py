@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.world import GRANTED_UNITS
 from tests.real_airflow.running import RealAirflow
 
 
 @pytest.fixture(scope="module")
 def real_sandbox() -> Iterator[Sandbox]:
     """A sandbox of the module's own, so that other tests cannot empty it under a running Airflow."""
-    with Sandbox(log_delay=0.05, quotas={"customization-jobs-in-progress": 1000}) as sandbox:
+    with Sandbox(log_delay=0.05, quotas={**GRANTED_UNITS, "customization-jobs-in-progress": 1000}) as sandbox:
         sandbox.reset()
         sandbox.prepare()
         yield sandbox

@@ -63,7 +63,8 @@ def distil(bedrock_sandbox: Sandbox, bedrock_role: str) -> Callable[..., str]:
             "customizationConfig": {"distillationConfig": {"teacherModelConfig": teacher}},
             **changes,
         }
-        return str(bedrock.create_model_customization_job(**request)["jobArn"])
+        given = {member: value for member, value in request.items() if value is not None}
+        return str(bedrock.create_model_customization_job(**given)["jobArn"])
 
     return submit
 

@@ -17,6 +17,7 @@ from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
     contains,
     created_within,
+    key_problem,
     need,
     page,
     read_problem,
@@ -27,8 +28,8 @@ from airflow_distill.sandbox.operations.checks import (
 )
 from airflow_distill.sandbox.operations.creation import add_created, new_arn
 from airflow_distill.sandbox.operations.custom_models import settle_jobs
-from airflow_distill.sandbox.operations.hosts import Host, brain_of_arn, host_of, say
-from airflow_distill.sandbox.store import BATCH, MODEL, RegionState, Resource
+from airflow_distill.sandbox.operations.hosts import Host, host_of, say
+from airflow_distill.sandbox.store import BATCH, RegionState, Resource
 from airflow_distill.sandbox.training_data import prompt_of
 from airflow_distill.sandbox.world import Call, World
 
@@ -86,7 +87,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         record={
             "jobArn": made,
             "jobName": call["jobName"],
-            "modelId": call["modelId"],
+            "modelId": _shown_model(call, host),
             "clientRequestToken": call.get("clientRequestToken"),
             "roleArn": call["roleArn"],
             "status": "Submitted",
@@ -99,7 +100,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             "jobExpirationTime": now + timedelta(hours=hours),
             "modelInvocationType": call.get("modelInvocationType", "InvokeModel"),
         },
-        hidden={"base": host.base.id, "custom": host.billing == "deployment"},
+        hidden={"base": host.base.id},
         tags=tags,
     )
     start(world, state, job)
@@ -107,15 +108,19 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
 
 
 def _host(world: World, state: RegionState, call: Call) -> Host:
-    """The model of a batch job: base, profile or custom model, but no provisioned throughput and no deployment."""
+    """The model of a batch job: a base model or a profile; custom models and their hosts are refused."""
     identifier = call["modelId"]
-    custom = state.find(MODEL, identifier) if ":custom-model/" in identifier else None
-    if ":custom-model/" in identifier:
-        if custom is None:
-            raise validation("The provided model identifier is invalid.")
-        base = catalogue().models[custom.hidden["base"]]
-        return Host(custom.arn, base, brain_of_arn(world, custom.arn), "deployment")
+    if any(
+        f":{kind}/" in identifier for kind in ("custom-model", "provisioned-model", "custom-model-deployment")
+    ):
+        raise validation(f"The model {identifier} is not supported for batch inference.")
     return host_of(world, state, call.region, identifier)
+
+
+def _shown_model(call: Call, host: Host) -> str:
+    """What the job names as its model: a base model by its ARN, also when it was asked by id."""
+    profile = catalogue().profile(call["modelId"], call.region)
+    return str(call["modelId"]) if profile else host.base.arn(call.region)
 
 
 # --- the work -----------------------------------------------------------------------------------------------------
@@ -124,10 +129,7 @@ def _host(world: World, state: RegionState, call: Call) -> Host:
 def start(world: World, state: RegionState, job: Resource) -> None:
     """Begin the background work."""
     record, region, base = dict(job.record), job.region, catalogue().models[job.hidden["base"]]
-    if job.hidden["custom"]:
-        brain = brain_of_arn(world, record["modelId"])
-    else:
-        brain = host_of(world, state, region, record["modelId"]).brain
+    brain = host_of(world, state, region, record["modelId"]).brain
     world.start_work(job.arn, lambda: _work(world, region, record, base, brain), Outcome)
 
 
@@ -136,8 +138,11 @@ def _work(world: World, region: str, record: Mapping[str, Any], base: BaseModel,
     source = Location.parse(record["inputDataConfig"]["s3InputDataConfig"]["s3Uri"])
     target = Location.parse(record["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
     keys = [key for key in world.neighbours.keys(source) if key.endswith(".jsonl")]
-    outcome.failure = read_problem(world, region, record["roleArn"], source, keys) or write_problem(
-        world, region, record["roleArn"], target
+    output_key = record["outputDataConfig"]["s3OutputDataConfig"].get("s3EncryptionKeyId")
+    outcome.failure = (
+        read_problem(world, region, record["roleArn"], source, keys)
+        or key_problem(world, region, record["roleArn"], output_key, ("GenerateDataKey",))
+        or write_problem(world, region, record["roleArn"], target)
     )
     if outcome.failure is not None:
         return outcome
@@ -229,10 +234,9 @@ def advance(world: World, state: RegionState, job: Resource, now: datetime, read
 
 
 def _finish(world: World, job: Resource, outcome: Outcome) -> None:
-    prefix = "custom-model-" if job.hidden["custom"] else ""
     base = job.hidden["base"]
-    world.meter.use(f"{prefix}input-tokens", base, outcome.tokens_in * _PRICE_SHARE, "batch inference")
-    world.meter.use(f"{prefix}output-tokens", base, outcome.tokens_out * _PRICE_SHARE, "batch inference")
+    world.meter.use("input-tokens", base, outcome.tokens_in * _PRICE_SHARE, "batch inference")
+    world.meter.use("output-tokens", base, outcome.tokens_out * _PRICE_SHARE, "batch inference")
     root = Location.parse(job.record["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]).child(
         job.arn.rsplit("/", 1)[1]
     )
@@ -254,7 +258,7 @@ def _finish(world: World, job: Resource, outcome: Outcome) -> None:
 
 @operation("GetModelInvocationJob")
 def get(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, BATCH, call["jobIdentifier"], "job")
+    job = need(world, state, BATCH, call["jobIdentifier"], "batch job")
     world.observe(state, job)
     return job.record
 
@@ -269,12 +273,17 @@ def list_jobs(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         and contains(job, call.get("nameContains"))
         and call.get("statusEquals", job.record["status"]) == job.record["status"]
     ]
-    return page(call, found, lambda job: job.record, "invocationJobSummaries")
+    return page(world, call, found, _summary, "invocationJobSummaries")
+
+
+def _summary(job: Resource) -> dict[str, Any]:
+    """A list shows no request token, although the model has a member for it."""
+    return {name: value for name, value in job.record.items() if name != "clientRequestToken"}
 
 
 @operation("StopModelInvocationJob")
 def stop(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, BATCH, call["jobIdentifier"], "job")
+    job = need(world, state, BATCH, call["jobIdentifier"], "batch job")
     now = world.clock.now()
     advance(world, state, job, now, 0)
     if job.record["status"] not in RUNNING:

@@ -84,6 +84,31 @@ def may(world: World, role_arn: str, action: str, resource: str) -> bool:
     return role is not None and world.neighbours.allows(role, action, resource)
 
 
+def key_is_known(world: World, call: Call, member: str) -> None:
+    """A customer's key that a request names must be there and enabled."""
+    identifier = call.get(member)
+    if identifier is None:
+        return
+    key = world.neighbours.key(identifier, call.region)
+    if key is None or not key.enabled:
+        raise validation(f"The provided KMS key {identifier} does not exist or is not enabled.")
+
+
+def key_problem(
+    world: World, region: str, role_arn: str, identifier: str | None, actions: Sequence[str]
+) -> str | None:
+    """Why a role cannot use a customer's key for these KMS actions (without the prefix); None without a key."""
+    if identifier is None or not world.options.check_permissions:
+        return None
+    key, role = world.neighbours.key(identifier, region), world.neighbours.role(role_arn)
+    if key is None or not key.enabled:
+        return f"The KMS key {identifier} does not exist or is not enabled."
+    for action in actions:
+        if role is None or not world.neighbours.key_allows_role(key, role, f"kms:{action}"):
+            return f"The role is not authorized to perform kms:{action} on the KMS key {key.arn}."
+    return None
+
+
 def bucket_problem(world: World, region: str, location: Location) -> str | None:
     """Why a bucket cannot be used by a job of this Region."""
     found = world.neighbours.bucket_region(location.bucket)
@@ -102,6 +127,9 @@ def write_problem(world: World, region: str, role_arn: str, location: Location) 
         world, role_arn, "s3:PutObject", f"arn:aws:s3:::{probe.bucket}/{probe.key}"
     ):
         problem = "Access Denied"
+    if problem is None:
+        key = world.neighbours.key_of_bucket(location.bucket)
+        problem = key_problem(world, region, role_arn, key, ("GenerateDataKey",))
     if problem is None:
         world.neighbours.write(probe, b"")
         return None
@@ -125,6 +153,12 @@ def read_problem(
     ):
         problem = "Access Denied (s3:GetObject)"
     if problem is None:
+        used = {world.neighbours.key_of_object(location.bucket, key) for key in keys}
+        problems = (
+            key_problem(world, region, role_arn, key, ("Decrypt",)) for key in sorted(used - {None}, key=str)
+        )
+        problem = next((found for found in problems if found), None)
+    if problem is None:
         return None
     return (
         f"Could not validate GetObject permissions to access Amazon S3 bucket: {location.bucket} at key "
@@ -137,12 +171,19 @@ def within_quota(used: float, limit: float, what: str) -> None:
         raise quota_exceeded(f"Your account has reached its limit of {limit:g} {what}. Request an increase.")
 
 
-def need(state: RegionState, kind: str, identifier: str, what: str) -> Resource:
-    """The resource, or the service's 404."""
+def need(world: World, state: RegionState, kind: str, identifier: str, what: str) -> Resource:
+    """The resource, or the service's refusal: 404, or for a name a ValidationException (option `unknown_name`)."""
     found = state.find(kind, identifier)
-    if found is None:
-        raise not_found(f"The provided {what} identifier could not be found.")
-    return found
+    if found is not None and world.is_visible(found):
+        return found
+    message = _NOT_FOUND.get(what, f"The provided {what} identifier could not be found.")
+    if world.options.unknown_name == "validation" and not identifier.startswith("arn:"):
+        raise validation(message)
+    raise not_found(message)
+
+
+_NOT_FOUND = {"batch job": "The provided batch inference job was not found."}
+"""What the service was seen to say, by what was asked for."""
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
@@ -151,6 +192,7 @@ _DEFAULT_PAGE = 100
 
 
 def page(
+    world: World,
     call: Call,
     found: Iterable[Resource],
     summary: Callable[[Resource], dict[str, Any]],
@@ -164,7 +206,8 @@ def page(
     between two calls.
     """
     ascending = call.get("sortOrder") == "Ascending"
-    ordered = sorted(found, key=lambda r: (r.created, r.serial), reverse=not ascending)
+    shown_now = (resource for resource in found if world.is_visible(resource))
+    ordered = sorted(shown_now, key=lambda r: (r.created, r.serial), reverse=not ascending)
     token = call.get("nextToken")
     if token is not None:
         place = _read_token(call, token)

@@ -95,7 +95,7 @@ def advance_model(world: World, state: RegionState, model: Resource, now: dateti
 @operation("GetCustomModel")
 def get_model(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     settle_jobs(world, state)
-    return need(state, MODEL, call["modelIdentifier"], "model").record
+    return need(world, state, MODEL, call["modelIdentifier"], "model").record
 
 
 @operation("ListCustomModels")
@@ -114,7 +114,7 @@ def list_models(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         and (foundation is None or model.record["baseModelArn"] == foundation)
         and call.get("modelStatus", model.record["modelStatus"]) == model.record["modelStatus"]
     ]
-    return page(call, found, _summary, "modelSummaries")
+    return page(world, call, found, _summary, "modelSummaries")
 
 
 def _summary(model: Resource) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _summary(model: Resource) -> dict[str, Any]:
 @operation("DeleteCustomModel")
 def delete_model(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     settle_jobs(world, state)
-    model = need(state, MODEL, call["modelIdentifier"], "model")
+    model = need(world, state, MODEL, call["modelIdentifier"], "model")
     for resource in state.resources.values():
         if resource.kind in (THROUGHPUT, DEPLOYMENT) and model.arn in (
             resource.record.get("modelArn"),

@@ -19,6 +19,8 @@ from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
     contains,
     created_within,
+    key_is_known,
+    key_problem,
     may,
     need,
     page,
@@ -36,6 +38,7 @@ from airflow_distill.sandbox.store import JOB, MODEL, RegionState, Resource
 from airflow_distill.sandbox.students import Fit, fit
 from airflow_distill.sandbox.tokens import clip_tokens, count_tokens
 from airflow_distill.sandbox.training_data import (
+    LONG_LINE,
     Lesson,
     Refused,
     is_log_object,
@@ -53,6 +56,7 @@ MODEL_NAME_IN_USE = "The provided custom model name is currently in use."
 _PHASES = (("validationDetails", 0.15), ("dataProcessingDetails", 0.5), ("trainingDetails", 1.0))
 _MAXIMUM_BYTES = 1 << 30
 _EPOCHS = 2
+_MODEL_KEY_ACTIONS = ("Decrypt", "GenerateDataKey", "DescribeKey", "CreateGrant")
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ def create_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     taken(state, JOB, call["jobName"], JOB_NAME_IN_USE, for_ever=True)
     _check_model_name(state, call["customModelName"])
     role_is_trusted(world, call, call["roleArn"])
+    key_is_known(world, call, "customModelKmsKeyId")
     job_tags = tags_of(world, call, "jobTags")
     tags_of(world, call, "customModelTags")
     running = sum(job.record["status"] in ("InProgress", "Stopping") for job in state.of_kind(JOB))
@@ -122,10 +127,11 @@ def create_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
             "baseModelArn": student.arn(call.region),
             "hyperParameters": call.get("hyperParameters") or {},
             "trainingDataConfig": call["trainingDataConfig"],
-            "validationDataConfig": call.get("validationDataConfig") or {"validators": []},
+            "validationDataConfig": call.get("validationDataConfig"),
             "outputDataConfig": call["outputDataConfig"],
             "customizationType": kind,
             "outputModelKmsKeyArn": call.get("customModelKmsKeyId"),
+            "validationMetrics": [],
             "vpcConfig": call.get("vpcConfig"),
             "customizationConfig": call.get("customizationConfig"),
         },
@@ -166,10 +172,6 @@ def _check_distillation(world: World, call: Call, student: BaseModel) -> None:
         raise validation("trainingDataConfig must have exactly one of s3Uri and invocationLogsConfig.")
     if call.get("hyperParameters"):
         raise validation("hyperParameters are not supported for a DISTILLATION job.")
-    if (call.get("validationDataConfig") or {}).get("validators"):
-        raise validation(
-            "validationDataConfig is not supported for a DISTILLATION job; the service splits the data."
-        )
     filters = (training.get("invocationLogsConfig") or {}).get("requestMetadataFilters") or {}
     for base in (*filters.get("andAll", ()), *filters.get("orAll", ())):
         if not base.get("equals") and not base.get("notEquals"):
@@ -224,7 +226,7 @@ def _first_details(now: datetime) -> dict[str, dict[str, Any]]:
 
 @operation("GetModelCustomizationJob")
 def get_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, JOB, call["jobIdentifier"], "job")
+    job = need(world, state, JOB, call["jobIdentifier"], "job")
     world.observe(state, job)
     return job.record
 
@@ -239,7 +241,7 @@ def list_jobs(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         and contains(job, call.get("nameContains"))
         and call.get("statusEquals", job.record["status"]) == job.record["status"]
     ]
-    return page(call, found, _summary, "modelCustomizationJobSummaries")
+    return page(world, call, found, _summary, "modelCustomizationJobSummaries")
 
 
 def _summary(job: Resource) -> dict[str, Any]:
@@ -252,7 +254,7 @@ def _summary(job: Resource) -> dict[str, Any]:
 
 @operation("StopModelCustomizationJob")
 def stop_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, JOB, call["jobIdentifier"], "job")
+    job = need(world, state, JOB, call["jobIdentifier"], "job")
     now = world.clock.now()
     advance_job(world, state, job, now, 0)
     if job.record["status"] != "InProgress":
@@ -418,7 +420,9 @@ def learn(world: World, region: str, record: Mapping[str, Any], base: str) -> Ou
     """Read the data, ask the teacher, fit the student."""
     outcome = Outcome()
     target = Location.parse(record["outputDataConfig"]["s3Uri"])
-    problem = write_problem(world, region, record["roleArn"], target)
+    problem = key_problem(
+        world, region, record["roleArn"], record.get("outputModelKmsKeyArn"), _MODEL_KEY_ACTIONS
+    ) or write_problem(world, region, record["roleArn"], target)
     lessons: list[Lesson] = []
     if problem is None:
         lessons, problem = _read(world, region, record, base, outcome)
@@ -430,9 +434,22 @@ def learn(world: World, region: str, record: Mapping[str, Any], base: str) -> Ou
     if problem is not None:
         outcome.failed_in, outcome.failure = "dataProcessingDetails", problem
         return outcome
+    problem = _too_long_for(base, outcome.pairs)
+    if problem is not None:
+        outcome.failed_in, outcome.failure = "dataProcessingDetails", problem
+        return outcome
     outcome.training_tokens = sum(count_tokens(p) + count_tokens(a) for p, a in outcome.pairs)
     outcome.fitted = fit(outcome.pairs)
     return outcome
+
+
+def _too_long_for(base: str, pairs: list[tuple[str, str]]) -> str | None:
+    """Why the student cannot be trained on these pairs: its context in training is shorter than the one it serves."""
+    limit = catalogue().training_tokens.get(base)
+    longest = max((count_tokens(p) + count_tokens(a) for p, a in pairs), default=0)
+    if limit is None or longest <= limit:
+        return None
+    return f"Maximum total token count {longest} exceeds limit of {limit}"
 
 
 def _read(
@@ -459,6 +476,11 @@ def _read(
             lessons.append(item)
         else:
             outcome.refused.append(item)
+    if world.options.long_lines == "fail":
+        long = next((item for item in outcome.refused if item.reason == LONG_LINE), None)
+        if long is not None:
+            most = int(world.quotas["distillation-line-bytes"])
+            return lessons, f"{long.where}: {LONG_LINE} ({most} bytes)."
     least, most = int(world.quotas["minimum-records"]), int(world.quotas["maximum-records"])
     if record["customizationType"] == "FINE_TUNING":
         least, most = 8, 20_000
@@ -478,7 +500,8 @@ def _read_files(
     for key in keys:
         body = world.neighbours.read(source.bucket, key) or b""
         if record["customizationType"] == "DISTILLATION":
-            yield from read_prompt_file(key, body, multi_turn=base.startswith("amazon.nova"))
+            longest = int(world.quotas["distillation-line-bytes"])
+            yield from read_prompt_file(key, body, multi_turn=base.startswith("amazon.nova"), longest=longest)
         else:
             yield from read_completion_file(key, body)
 

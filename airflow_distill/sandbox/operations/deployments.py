@@ -109,7 +109,9 @@ def advance(world: World, state: RegionState, deployment: Resource, now: datetim
 
 @operation("GetCustomModelDeployment")
 def get(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    deployment = need(state, DEPLOYMENT, call["customModelDeploymentIdentifier"], "custom model deployment")
+    deployment = need(
+        world, state, DEPLOYMENT, call["customModelDeploymentIdentifier"], "custom model deployment"
+    )
     world.observe(state, deployment)
     return deployment.record
 
@@ -125,7 +127,7 @@ def list_deployments(world: World, state: RegionState, call: Call) -> dict[str, 
         and call.get("statusEquals", d.record["status"]) == d.record["status"]
         and call.get("modelArnEquals", d.record["modelArn"]) == d.record["modelArn"]
     ]
-    return page(call, found, _summary, "modelDeploymentSummaries")
+    return page(world, call, found, _summary, "modelDeploymentSummaries")
 
 
 def _summary(deployment: Resource) -> dict[str, Any]:
@@ -138,7 +140,9 @@ def _summary(deployment: Resource) -> dict[str, Any]:
 @operation("UpdateCustomModelDeployment")
 def update_deployment(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     settle_jobs(world, state)
-    deployment = need(state, DEPLOYMENT, call["customModelDeploymentIdentifier"], "custom model deployment")
+    deployment = need(
+        world, state, DEPLOYMENT, call["customModelDeploymentIdentifier"], "custom model deployment"
+    )
     now = world.clock.now()
     advance(world, state, deployment, now, 0)
     record = deployment.record
@@ -157,7 +161,9 @@ def update_deployment(world: World, state: RegionState, call: Call) -> dict[str,
 
 @operation("DeleteCustomModelDeployment")
 def delete(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    deployment = need(state, DEPLOYMENT, call["customModelDeploymentIdentifier"], "custom model deployment")
+    deployment = need(
+        world, state, DEPLOYMENT, call["customModelDeploymentIdentifier"], "custom model deployment"
+    )
     advance(world, state, deployment, world.clock.now(), 0)
     update = deployment.record.get("updateDetails")
     if deployment.record["status"] == "Creating" or (

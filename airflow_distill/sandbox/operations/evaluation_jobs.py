@@ -18,12 +18,15 @@ from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
     contains,
     created_within,
+    key_is_known,
+    key_problem,
     need,
     page,
     read_problem,
     replayed,
     role_is_trusted,
     tags_of,
+    within_quota,
     write_problem,
 )
 from airflow_distill.sandbox.operations.creation import add_created, new_arn
@@ -63,10 +66,11 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     automated = _automated(call)
     host, source = _subject(world, state, call)
     judge = _judge(world, state, call, automated)
-    _check_metrics(automated, judge is not None)
+    _check_metrics(world, automated, judge is not None)
     if state.find(EVALUATION, call["jobName"]) is not None:
         raise conflict("The provided job name is currently in use.")
     role_is_trusted(world, call, call["roleArn"])
+    key_is_known(world, call, "customerEncryptionKeyId")
     tags = tags_of(world, call, "jobTags")
     now = world.clock.now()
     made = new_arn(world, call, "evaluation-job", call["jobName"])
@@ -138,7 +142,7 @@ def _judge(world: World, state: RegionState, call: Call, automated: Mapping[str,
     return host
 
 
-def _check_metrics(automated: Mapping[str, Any], judged: bool) -> None:
+def _check_metrics(world: World, automated: Mapping[str, Any], judged: bool) -> None:
     custom = {
         item["customMetricDefinition"]["name"]
         for item in (automated.get("customMetricConfig") or {}).get("customMetrics", ())
@@ -150,6 +154,9 @@ def _check_metrics(automated: Mapping[str, Any], judged: bool) -> None:
             raise validation(f"The metric {wrong[0]} is not supported for this kind of evaluation job.")
         if len(set(config["metricNames"])) < len(config["metricNames"]):
             raise validation("Metric names must be unique.")
+        if judged:
+            most = world.quotas["evaluation-metrics"]
+            within_quota(len(config["metricNames"]), most, "metrics for each dataset of an evaluation job")
         if not judged and config["taskType"] == "General":
             raise validation("The task type General needs an evaluator model.")
         if (
@@ -197,14 +204,17 @@ def _work(
 ) -> Outcome:
     outcome = Outcome()
     target = Location.parse(record["outputDataConfig"]["s3Uri"])
-    outcome.failure = write_problem(world, region, record["roleArn"], target)
+    key = record.get("customerEncryptionKeyId")
+    outcome.failure = key_problem(
+        world, region, record["roleArn"], key, ("Decrypt", "GenerateDataKey")
+    ) or write_problem(world, region, record["roleArn"], target)
     if outcome.failure is not None:
         return outcome
     model_folder = source.rsplit("/", 1)[-1]
     for config in record["evaluationConfig"]["automated"]["datasetMetricConfigs"]:
         rows, problem = _rows(world, region, record, config["dataset"])
         if problem is None:
-            problem = _row_problem(world, rows, source, host)
+            problem = _row_problem(world, rows, source, host, judge is not None)
         if problem is not None:
             outcome.failures.append(problem)
             continue
@@ -245,13 +255,15 @@ def _rows(
     return rows, None
 
 
-def _row_problem(world: World, rows: list[Any], source: str, host: Host | None) -> str | None:
-    most = int(world.quotas["evaluation-prompts"])
+def _row_problem(world: World, rows: list[Any], source: str, host: Host | None, judged: bool) -> str | None:
+    most, longest = int(world.quotas["evaluation-prompts"]), int(world.quotas["evaluation-prompt-bytes"])
     if not rows:
         return "The dataset has no prompts."
     if len(rows) > most:
         return f"The dataset has {len(rows)} prompts; at most {most} are supported."
     for number, row in enumerate(rows, 1):
+        if judged and len(row["prompt"].encode("utf-8", "surrogatepass")) > longest:
+            return f"The prompt of record {number} is longer than the limit of {longest} bytes."
         given = row.get("modelResponses")
         if host is not None:
             continue
@@ -363,9 +375,9 @@ def advance(world: World, state: RegionState, job: Resource, now: datetime, read
 
 @operation("GetEvaluationJob")
 def get(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, EVALUATION, call["jobIdentifier"], "job")
+    job = need(world, state, EVALUATION, call["jobIdentifier"], "job")
     world.observe(state, job)
-    return need(state, EVALUATION, call["jobIdentifier"], "job").record
+    return need(world, state, EVALUATION, call["jobIdentifier"], "job").record
 
 
 @operation("ListEvaluationJobs")
@@ -379,7 +391,7 @@ def list_jobs(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         and call.get("statusEquals", job.record["status"]) == job.record["status"]
         and call.get("applicationTypeEquals", job.record["applicationType"]) == job.record["applicationType"]
     ]
-    answer = page(call, found, _summary, "jobSummaries", largest=_PAGE)
+    answer = page(world, call, found, _summary, "jobSummaries", largest=_PAGE)
     return answer if answer["jobSummaries"] else {}
 
 
@@ -387,23 +399,21 @@ def _summary(job: Resource) -> dict[str, Any]:
     configs = job.record["evaluationConfig"]["automated"]["datasetMetricConfigs"]
     source, judge = job.hidden["source"], job.hidden["judge"]
     asked = "bedrockModel" in job.record["inferenceConfig"]["models"][0]
+    base = catalogue().model(source, job.region) if asked else None
+    shown = base.arn(job.region) if base else source
+    kind = "bedrockModelIdentifiers" if asked else "precomputedInferenceSourceIdentifiers"
     return {
         **job.record,
         "evaluationTaskTypes": list(dict.fromkeys(config["taskType"] for config in configs)),
-        "modelIdentifiers": [source] if asked else [],
-        "evaluatorModelIdentifiers": [judge] if judge else [],
-        "inferenceConfigSummary": {
-            "modelConfigSummary": {
-                "bedrockModelIdentifiers": [source] if asked else [],
-                "precomputedInferenceSourceIdentifiers": [] if asked else [source],
-            }
-        },
+        "modelIdentifiers": [shown] if asked else None,
+        "evaluatorModelIdentifiers": [judge] if judge else None,
+        "inferenceConfigSummary": {"modelConfigSummary": {kind: [shown]}},
     }
 
 
 @operation("StopEvaluationJob")
 def stop(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, EVALUATION, call["jobIdentifier"], "job")
+    job = need(world, state, EVALUATION, call["jobIdentifier"], "job")
     now = world.clock.now()
     advance(world, state, job, now, 0)
     if job.record["status"] != "InProgress":

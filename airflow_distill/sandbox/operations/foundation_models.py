@@ -11,8 +11,7 @@ from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.store import RegionState
 from airflow_distill.sandbox.world import Call, World
 
-# The model's enums know no more than these; a model that is reached through profiles only shows no inference type.
-_MODALITIES = ("TEXT", "IMAGE", "EMBEDDING")
+# The model's enum knows no more than these; a model that is reached through profiles only shows no inference type.
 _INFERENCE_TYPES = ("ON_DEMAND", "PROVISIONED")
 _RELEASED = datetime(2024, 12, 3, tzinfo=UTC)
 
@@ -103,7 +102,7 @@ def _details(model: BaseModel, region: str, now: datetime) -> dict[str, Any]:
         "modelId": model.id,
         "modelName": model.name,
         "providerName": model.provider,
-        "inputModalities": [m for m in model.input_modalities if m in _MODALITIES],
+        "inputModalities": list(model.input_modalities),
         "outputModalities": ["TEXT"],
         "responseStreamingSupported": model.streaming,
         "customizationsSupported": list(model.customizations),

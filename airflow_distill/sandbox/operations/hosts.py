@@ -114,10 +114,19 @@ def _hosted(world: World, state: RegionState, identifier: str, kind: _Kind) -> H
 
 
 def say(world: World, host: Host, prompt: str, system: str, limit: int | None) -> Said:
-    """Let the host answer."""
+    """Let the host answer; one that reasons first spends the limit on that before it says a word."""
     text = host.brain.answer(prompt, system)
-    stop = "end_turn"
+    reasoning, stop = _reasoning(host.base.reasoning_tokens), "end_turn"
     if limit is not None:
-        text, clipped = clip_tokens(text, limit)
-        stop = "max_tokens" if clipped else stop
-    return Said(text, stop, count_tokens(prompt) + count_tokens(system), count_tokens(text))
+        reasoning, clipped = clip_tokens(reasoning, limit)
+        text, cut = clip_tokens(text, max(0, limit - count_tokens(reasoning)))
+        if clipped or cut:
+            stop, text = "max_tokens", "" if clipped else text
+    used = count_tokens(reasoning) + count_tokens(text)
+    return Said(text, stop, count_tokens(prompt) + count_tokens(system), used, reasoning)
+
+
+def _reasoning(tokens: int) -> str:
+    """What a reasoning model thinks aloud: text of about so many tokens."""
+    text = "The request is read once more and the possible answers are compared with it. " * (tokens // 8 + 1)
+    return clip_tokens(text.strip(), tokens)[0] if tokens else ""

@@ -37,11 +37,25 @@ def put_configuration(world: World, state: RegionState, call: Call) -> dict[str,
         problem = bucket_problem(world, call.region, target)
         if problem is not None:
             raise validation(f"Failed to validate permissions for bucket {target.bucket}. {problem}")
+        _check_bucket_key(world, call, target.bucket)
         world.neighbours.write(target.child(PERMISSION_CHECK), b"")
     for switch in _SWITCHES:
         config.setdefault(switch, True)
     state.logging_config = config
     return {}
+
+
+def _check_bucket_key(world: World, call: Call, bucket: str) -> None:
+    """A bucket under a customer's key takes no logs unless the key's policy names Bedrock."""
+    identifier = world.neighbours.key_of_bucket(bucket)
+    if identifier is None or not world.options.check_permissions:
+        return
+    key = world.neighbours.key(identifier, call.region)
+    if key is None or not world.neighbours.key_allows_service(key, "kms:GenerateDataKey"):
+        raise validation(
+            f"Failed to validate permissions for bucket {bucket}. The policy of the KMS key {identifier} does not "
+            "allow kms:GenerateDataKey to bedrock.amazonaws.com."
+        )
 
 
 @operation("GetModelInvocationLoggingConfiguration")

@@ -103,7 +103,7 @@ def advance(world: World, state: RegionState, job: Resource, now: datetime, read
 
 @operation("GetModelCopyJob")
 def get(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    job = need(state, COPY, call["jobArn"], "job")
+    job = need(world, state, COPY, call["jobArn"], "job")
     world.observe(state, job)
     return job.record
 
@@ -121,4 +121,4 @@ def list_jobs(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         and call.get("sourceModelArnEquals", job.record["sourceModelArn"]) == job.record["sourceModelArn"]
         and (part is None or part.casefold() in job.record["targetModelName"].casefold())
     ]
-    return page(call, found, lambda job: job.record, "modelCopyJobSummaries")
+    return page(world, call, found, lambda job: job.record, "modelCopyJobSummaries")

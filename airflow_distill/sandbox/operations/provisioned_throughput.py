@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_distill.sandbox.catalogue import catalogue
-from airflow_distill.sandbox.failures import conflict, not_found, validation
+from airflow_distill.sandbox.failures import conflict, not_found, quota_exceeded, validation
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
     contains,
@@ -40,7 +40,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         "The provided provisioned model name is currently in use.",
     )
     tags = tags_of(world, call, "tags")
-    _check_units(world, state, call)
+    _check_units(world, state, call, base)
     made = new_arn(world, call, "provisioned-model", call["provisionedModelName"])
     now = world.clock.now()
     record: dict[str, Any] = {
@@ -92,19 +92,34 @@ def _model(world: World, state: RegionState, call: Call, identifier: str) -> tup
     return model.arn(call.region), model.id
 
 
-def _check_units(world: World, state: RegionState, call: Call) -> None:
+def _check_units(world: World, state: RegionState, call: Call, base: str) -> None:
+    """Units with commitment have one quota; those without have one over all models and one for each base model."""
     committed = bool(call.get("commitmentDuration"))
-    used = sum(
-        t.record["modelUnits"]
-        for t in state.of_kind(THROUGHPUT)
-        if bool(t.record.get("commitmentDuration")) == committed
-    )
-    name = "model-units-with-commitment" if committed else "model-units-no-commitment"
-    within_quota(
-        used + call["modelUnits"],
-        world.quotas[name],
-        f"model units {'with' if committed else 'without'} commitment",
-    )
+    same_term = [
+        t for t in state.of_kind(THROUGHPUT) if bool(t.record.get("commitmentDuration")) == committed
+    ]
+    asked = call["modelUnits"]
+    if committed:
+        within_quota(
+            _units(same_term) + asked,
+            world.quotas["model-units-with-commitment"],
+            "model units with commitment",
+        )
+        return
+    per_model = [t for t in same_term if t.hidden["base"] == base]
+    over_all = world.quotas["model-units-no-commitment"]
+    of_model = world.quotas["model-units-no-commitment-per-model"]
+    if not over_all or not of_model:
+        raise quota_exceeded(
+            "Your account does not currently have any no commitment model units reserved for "
+            f"{catalogue().models[base].name}. Request an increase of the no commitment model unit quota."
+        )
+    within_quota(_units(same_term) + asked, over_all, "no commitment model units across custom models")
+    within_quota(_units(per_model) + asked, of_model, f"no commitment model units of {base}")
+
+
+def _units(throughputs: list[Resource]) -> int:
+    return sum(int(t.record["modelUnits"]) for t in throughputs)
 
 
 @advances(THROUGHPUT)
@@ -117,9 +132,7 @@ def advance(world: World, state: RegionState, throughput: Resource, now: datetim
     record["lastModifiedTime"] = moment
     if throughput.life.broken:
         record["failureMessage"] = throughput.life.broken[:2048]
-        record["status"] = "Failed" if was_creating else "InService"
-        if not was_creating:
-            record["desiredModelArn"] = record["modelArn"]
+        record["status"] = "Failed"
         return
     record["status"] = "InService"
     record["modelArn"] = record["desiredModelArn"]
@@ -131,7 +144,7 @@ def advance(world: World, state: RegionState, throughput: Resource, now: datetim
 
 @operation("GetProvisionedModelThroughput")
 def get(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    throughput = need(state, THROUGHPUT, call["provisionedModelId"], "provisioned model")
+    throughput = need(world, state, THROUGHPUT, call["provisionedModelId"], "provisioned model")
     world.observe(state, throughput)
     return throughput.record
 
@@ -147,13 +160,13 @@ def list_throughputs(world: World, state: RegionState, call: Call) -> dict[str, 
         and call.get("statusEquals", t.record["status"]) == t.record["status"]
         and call.get("modelArnEquals", t.record["modelArn"]) == t.record["modelArn"]
     ]
-    return page(call, found, lambda t: t.record, "provisionedModelSummaries")
+    return page(world, call, found, lambda t: t.record, "provisionedModelSummaries")
 
 
 @operation("UpdateProvisionedModelThroughput")
 def update(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     settle_jobs(world, state)
-    throughput = need(state, THROUGHPUT, call["provisionedModelId"], "provisioned model")
+    throughput = need(world, state, THROUGHPUT, call["provisionedModelId"], "provisioned model")
     now = world.clock.now()
     advance(world, state, throughput, now, 0)
     record = throughput.record
@@ -198,7 +211,7 @@ def _allowed_model(state: RegionState, throughput: Resource, identifier: str, ca
 
 @operation("DeleteProvisionedModelThroughput")
 def delete(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    throughput = need(state, THROUGHPUT, call["provisionedModelId"], "provisioned model")
+    throughput = need(world, state, THROUGHPUT, call["provisionedModelId"], "provisioned model")
     now = world.clock.now()
     advance(world, state, throughput, now, 0)
     if throughput.record["status"] == "Updating":

@@ -20,6 +20,7 @@ from airflow_distill.sandbox.bodies import (
     invoke_input,
     invoke_output,
 )
+from airflow_distill.sandbox.catalogue import BaseModel, catalogue
 from airflow_distill.sandbox.failures import validation
 from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.operations.call_records import log_call, metadata_of
@@ -133,11 +134,23 @@ def _converse(world: World, state: RegionState, call: Call) -> tuple[Host, Said]
     system = "\n".join(block["text"] for block in call.get("system") or [] if "text" in block)
     # The teacher knows single questions; a student was taught on whole conversations.
     prompt = asked[-1] if host.billing == "on-demand" else "\n".join(asked)
-    limit = (call.get("inferenceConfig") or {}).get("maxTokens")
+    config = call.get("inferenceConfig") or {}
+    refuse_parameters(host.base, config)
+    limit = config.get("maxTokens")
     said = say(world, host, prompt, system, limit)
     _check_rate(world, host, said)
     _bill(world, host, said)
     return host, said
+
+
+def refuse_parameters(base: BaseModel, config: Mapping[str, Any]) -> None:
+    """Say no to what a model does not take any more, as the models behind Converse were seen to say it."""
+    for name in base.refuses:
+        if config.get(name) is not None:
+            spelt = "top_p" if name == "topP" else name
+            raise validation(
+                f"The model returned the following errors: `{spelt}` is deprecated for this model."
+            )
 
 
 def _converse_input(call: Call) -> dict[str, Any]:
@@ -166,6 +179,7 @@ def _invoke(world: World, state: RegionState, call: Call) -> tuple[Host, Said, A
         raise validation("Malformed input request, please reformat your input and try again.") from None
     family = family_of(host.base)
     system, prompt, limit = invoke_input(family, body)
+    refuse_parameters(host.base, {**body, "topP": body.get("top_p")})
     said = say(world, host, prompt, system, limit)
     _check_rate(world, host, said)
     _bill(world, host, said)
@@ -177,7 +191,9 @@ def _check_rate(world: World, host: Host, said: Said) -> None:
         world.quotas,
         host.resource or host.base.id,
         said.tokens_in + said.tokens_out,
-        deployment=host.billing == "deployment",
+        deployment_limit=(
+            catalogue().deployment_requests.get(host.base.id, 0) if host.billing == "deployment" else None
+        ),
     )
 
 

@@ -1,9 +1,10 @@
 """Answers by batch inference: the input file, the request, and the answers in the output files.
 
-Batch takes a base model or a custom model by ARN, needs no host and costs about half, but wants at least 100 records and
-takes its time. Its answers go into the same cache as those of runtime calls; whatever a partial or expired job leaves
-out is then asked at runtime, or stays missing. The output is in no order and may name errors in two ways. No AWS, no
-clock; text goes into the input file and nowhere else.
+Batch takes a base model (the untuned student, the teacher) or a profile, costs about half, but wants at least 100 records
+and takes its time. Custom models cannot be asked this way, nor can their hosts ("Supported Regions and models for batch
+inference": N/A for all of them). Its answers go into the same cache as those of runtime calls; whatever a partial or
+expired job leaves out is then asked at runtime, or stays missing. The output is in no order and may name errors in two
+ways. No AWS, no clock; text goes into the input file and nowhere else.
 """
 
 from __future__ import annotations
@@ -29,8 +30,23 @@ from airflow_distill.stages.evaluation.records import Answer
 MIN_RECORDS = 100
 """Fewest records that the service takes in a batch job; adjustable for some models."""
 
+NOT_IN_BATCH = (":custom-model/", ":provisioned-model/", ":custom-model-deployment/")
+"""Marks of ARNs that batch inference refuses (AWS: Supported Regions and models for batch inference, 2026-11)."""
+
 HOURS = (24, 168)
 """Shortest and longest time a batch job may be given."""
+
+
+def require_batch_model(model: str) -> None:
+    """Refuse a model that batch inference does not take.
+
+    :raises ConfigurationError: a custom model or a host.
+    """
+    if any(mark in model for mark in NOT_IN_BATCH):
+        raise ConfigurationError(
+            f"batch: the service takes no custom model and no host in batch inference: {model}.",
+            hint="Name a base model or a profile; CollectAnswersOperator asks the custom model on its host.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +68,7 @@ class BatchSpec:
     def __post_init__(self) -> None:
         if not HOURS[0] <= self.hours <= HOURS[1]:
             raise ConfigurationError(f"batch: a job may take {HOURS[0]} to {HOURS[1]} hours.")
-        if ":provisioned-model/" in self.model or ":custom-model-deployment/" in self.model:
-            raise ConfigurationError(
-                "batch: a host cannot be asked by batch inference.", hint="Name the custom model's own ARN."
-            )
+        require_batch_model(self.model)
 
     def job_name(self, generation: int) -> str:
         """Return the job's name for a generation."""

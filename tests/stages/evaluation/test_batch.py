@@ -27,7 +27,7 @@ from airflow_distill.stages.evaluation.collect import (
 from airflow_distill.stages.evaluation.collect_pacing import Pacer
 from airflow_distill.stages.storage import MemoryStore
 
-MODEL = "arn:aws:bedrock:us-east-1:123456789012:custom-model/amazon.nova-micro-v1:0:128k/abcdefabcdef"
+MODEL = "amazon.nova-micro-v1:0"
 SUBJECT = Subject("student", MODEL, f"batch|{MODEL}")
 ROWS = [Example((Turn("user", f"question {n}"),), system="Be brief.") for n in range(4)]
 ASKED = questions_of(ROWS)
@@ -144,6 +144,7 @@ def test_the_request_asks_for_converse_and_names_the_model_itself() -> None:
     [
         {"hours": 12},
         {"hours": 200},
+        {"model": "arn:aws:bedrock:us-east-1:1:custom-model/amazon.nova-micro-v1:0:128k/abcdefabcdef"},
         {"model": "arn:aws:bedrock:us-east-1:1:provisioned-model/x"},
         {"model": "arn:aws:bedrock:us-east-1:1:custom-model-deployment/x"},
     ],
