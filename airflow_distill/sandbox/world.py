@@ -104,6 +104,7 @@ class Options:
 
     :param read_lag_seconds: for so long after a create, Get and List do not show what was made.
     :param unknown_name: what Get answers for a name that nothing has: `not-found` or `validation`.
+    :param failed_throughput: after an update that failed, another one is `updatable`, or what failed is `final`.
     :param long_lines: a distillation line above the quota: `fail` the job, or `drop` the line.
     """
 
@@ -114,6 +115,7 @@ class Options:
     read_lag_seconds: float = 0.0
     unknown_name: str = "not-found"
     long_lines: str = "fail"
+    failed_throughput: str = "updatable"
 
     def change(self, name: str, value: Any) -> None:
         """Set one choice by name."""
@@ -124,6 +126,7 @@ class Options:
             "streams_logged_as": ("dict", "list"),
             "unknown_name": ("not-found", "validation"),
             "long_lines": ("fail", "drop"),
+            "failed_throughput": ("updatable", "final"),
         }
         if name == "read_lag_seconds":
             value = _seconds(name, value)

@@ -145,8 +145,14 @@ def test_a_throughput_whose_update_failed_is_failed(bedrock_sandbox: Sandbox, mo
     assert (found["status"], found["modelArn"]) == ("Failed", model)
     assert found["desiredModelArn"] != model
     assert found["failureMessage"]
+    bedrock_sandbox.world.options.change("failed_throughput", "final")
     with pytest.raises(ClientError, match="status is Failed"):
         bedrock.update_provisioned_model_throughput(provisionedModelId="h", desiredModelId=model)
+    bedrock_sandbox.world.options.change("failed_throughput", "updatable")
+    bedrock.update_provisioned_model_throughput(provisionedModelId="h", desiredModelId=model)
+    found = bedrock.get_provisioned_model_throughput(provisionedModelId="h")
+    assert (found["status"], found["desiredModelArn"]) == ("InService", model)
+    assert "failureMessage" not in found
     bedrock.delete_provisioned_model_throughput(provisionedModelId="h")
 
 

@@ -135,6 +135,8 @@ def advance(world: World, state: RegionState, throughput: Resource, now: datetim
         record["status"] = "Failed"
         return
     record["status"] = "InService"
+    record.pop("failureMessage", None)
+    throughput.hidden["served"] = True
     record["modelArn"] = record["desiredModelArn"]
     if was_creating:
         world.meter.start(
@@ -173,7 +175,12 @@ def update(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     new_name, new_model = call.get("desiredProvisionedModelName"), call.get("desiredModelId")
     if new_name is None and new_model is None:
         raise validation("At least one of desiredModelId and desiredProvisionedModelName must be set.")
-    if record["status"] != "InService":
+    again = (
+        record["status"] == "Failed"
+        and throughput.hidden.get("served")
+        and world.options.failed_throughput == "updatable"
+    )
+    if record["status"] != "InService" and not again:
         raise validation(
             f"The provisioned model can not be updated because its status is {record['status']}."
         )
@@ -184,7 +191,7 @@ def update(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         throughput.name = record["provisionedModelName"] = new_name
         state.taken_names.setdefault(THROUGHPUT, set()).add(new_name)
         record["lastModifiedTime"] = now
-    if model_arn is not None and model_arn != record["modelArn"]:
+    if model_arn is not None and (model_arn != record["modelArn"] or again):
         record.update(desiredModelArn=model_arn, status="Updating", lastModifiedTime=now)
         throughput.life = world.new_life(THROUGHPUT, call.operation, throughput.name)
     return {}
