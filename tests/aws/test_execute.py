@@ -108,11 +108,14 @@ def test_a_throughput_update_that_the_service_fails_leads_back(world: ReleaseWor
     wish = wish_for_throughput(world.now())
     first = world.model("first")
     address = world.promote(first, wish=wish).host_arn
-    world.sandbox.faults.add("fail", operation="UpdateProvisionedModelThroughput", message="no capacity")
+    fault = {"operation": "UpdateProvisionedModelThroughput", "message": "no capacity", "count": 1}
+    world.sandbox.faults.add("fail", **fault)
     outcome = world.promote(world.model("second"), wish=wish)
     assert outcome.outcome == "rolled_back"
     assert "no capacity" in outcome.why[0]
     assert world.pointer()["host_arn"] == address
+    found = world.sandbox.client("bedrock").get_provisioned_model_throughput(provisionedModelId=address)
+    assert (found["status"], found["modelArn"]) == ("InService", first)
 
 
 def test_another_base_model_gets_a_new_address_and_the_old_host_is_marked(world: ReleaseWorld) -> None:
