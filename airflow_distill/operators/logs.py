@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
+from airflow_distill.stages.logs.limits import DEFAULT_LIMIT, DEFAULT_SHARDS, LEAST_SHARD_BYTES
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class PlanHarvestOperator(_LogsOperator):
         logs: str,
         window_start: str = WEEK_START,
         window_end: str = WEEK_END,
-        shards: Any = 16,
-        least_bytes: Any = 64_000_000,
+        shards: Any = DEFAULT_SHARDS,
+        least_bytes: Any = LEAST_SHARD_BYTES,
         overlap_hours: Any = 3,
         **kwargs: Any,
     ) -> None:
@@ -274,7 +274,8 @@ class HarvestLogsOperator(_LogsOperator):
 
     def _harvest_shard(self) -> tuple[Window, str, Harvest]:
         from airflow_distill.stages.logs.harvest import ShardTask, patience_for
-        from airflow_distill.stages.logs.plan import read_plan, shard_of
+        from airflow_distill.stages.logs.plan import read_plan, shard_of, window_folder
+        from airflow_distill.stages.logs.surplus import Surplus, bounds_folder
 
         plan = read_plan(self.store_for(self.root), str(self.shard["plan"]))
         shard = shard_of(plan, self.shard)
@@ -287,7 +288,13 @@ class HarvestLogsOperator(_LogsOperator):
         )
         overlap = timedelta(hours=float(self.overlap_hours))
         patience = patience_for(plan.window, overlap, wall_clock(), time.sleep)
-        return plan.window, shard.name, task.run(self.store_for(self.logs), shard, patience)
+        surplus = None
+        if shard.of > 1:
+            folder = window_folder(self.root, self.workload, plan.window)
+            bounds = bounds_folder(folder, [plan.digest, *task.settings()])
+            surplus = Surplus(self.store_for(self.root), bounds, shard.name)
+        harvest = task.run(self.store_for(self.logs), shard, patience, surplus=surplus)
+        return plan.window, shard.name, harvest
 
 
 class MergeHarvestOperator(_LogsOperator):
@@ -311,6 +318,7 @@ class MergeHarvestOperator(_LogsOperator):
         from airflow_distill.stages.logs.harvest import read_harvest
         from airflow_distill.stages.logs.plan import window_folder
         from airflow_distill.stages.logs.selection import Window
+        from airflow_distill.stages.logs.surplus import forget_bounds
 
         receipts = list(_receipts(self.harvests))
         windows = {tuple(receipt["window"]) for receipt in receipts}
@@ -323,7 +331,9 @@ class MergeHarvestOperator(_LogsOperator):
         uris = [uri for receipt in receipts for uri in receipt["shards"]]
         harvest = read_harvest(self.store_for(self.root), uris)
         folder = window_folder(self.root, self.workload, window)
-        return write_harvest(self, harvest, window, join_uri(folder, "harvest.jsonl.gz"))
+        receipt = write_harvest(self, harvest, window, join_uri(folder, "harvest.jsonl.gz"))
+        forget_bounds(self.store_for(folder), folder)
+        return receipt
 
 
 def _receipts(harvests: Any) -> Iterable[dict[str, Any]]:

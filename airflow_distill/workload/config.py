@@ -32,6 +32,7 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorer
 from airflow_distill.stages.jobs import models
 from airflow_distill.stages.jobs.request import ROLE_ARN, S3_URI, WORKLOAD
+from airflow_distill.stages.logs.limits import DEFAULT_SHARDS, LEAST_SHARD_BYTES
 from airflow_distill.workload.import_paths import FUNCTION_PATH, check_function
 
 _DURATION = re.compile(r"(\d+)(m|h|d|w)")
@@ -207,6 +208,14 @@ class Logs(Settings):
     )
     answer: Literal["latest", "first", "most_frequent"] = Field(
         default="latest", description="which answer counts when one prompt has several"
+    )
+    shards: int = Field(
+        default=DEFAULT_SHARDS, ge=1, le=1000, description="the most mapped tasks that read one window"
+    )
+    least_bytes: int = Field(
+        default=LEAST_SHARD_BYTES,
+        ge=1,
+        description="stored bytes of logs below which a shard is not worth a task of its own",
     )
 
 

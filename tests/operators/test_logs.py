@@ -89,6 +89,36 @@ def test_mapped_tasks_and_one_task_write_the_same_file(place: dict[str, str]) ->
     assert merged == whole
 
 
+def test_mapped_tasks_leave_surplus_out_and_the_merge_removes_their_notes(place: dict[str, str]) -> None:
+    window = {"window_start": START, "window_end": END}
+    tickets = PlanHarvestOperator(task_id="plan", **place, **window, shards=6, least_bytes=1).execute(CONTEXT)
+    parts = [harvest_of(place, limit=5, shard=ticket).execute(CONTEXT) for ticket in tickets]
+    assert [part["kept"] for part in parts] == [5] * 6, "each part has these prompts, so none has surplus"
+    notes = Path(place["root"]) / "bank/windows/20261120T000000Z_20261121T000000Z/bounds"
+    assert list(notes.rglob("*-0005-of-0006"))
+    assert not any(SECRET.encode() in path.read_bytes() for path in notes.rglob("*") if path.is_file())
+    merge = {"root": place["root"], "workload": "bank"}
+    merged = MergeHarvestOperator(task_id="merge", harvests=parts, **merge).execute(CONTEXT)
+    assert merged["kept"] == 5
+    assert [path for path in notes.rglob("*") if path.is_file()] == []
+
+
+def test_merging_some_of_the_parts_is_refused_when_they_relied_on_the_others(place: dict[str, str]) -> None:
+    for number in range(6):
+        path = Path(place["logs"]) / key_of("2026/11/20", 10 + number, 1).removeprefix("s3://logs/")
+        records = [
+            record(f"only in {number}: {n}", timestamp=f"2026-11-20T{10 + number}:00:00Z") for n in range(50)
+        ]
+        path.write_bytes(gzip.compress(lines_of(records)))
+    window = {"window_start": START, "window_end": END}
+    tickets = PlanHarvestOperator(task_id="plan", **place, **window, shards=6, least_bytes=1).execute(CONTEXT)
+    parts = [harvest_of(place, limit=50, shard=ticket).execute(CONTEXT) for ticket in tickets]
+    assert parts[-1]["kept"] < 40 <= parts[0]["kept"]
+    merge = {"root": place["root"], "workload": "bank"}
+    with pytest.raises(AirflowFailException, match="Merge all shards of one plan"):
+        MergeHarvestOperator(task_id="merge", harvests=parts[1:], **merge).execute(CONTEXT)
+
+
 def test_a_shard_run_again_reads_its_own_objects_though_new_ones_came(place: dict[str, str]) -> None:
     window = {"window_start": START, "window_end": END}
     tickets = PlanHarvestOperator(task_id="plan", **place, **window, shards=2, least_bytes=1).execute(CONTEXT)

@@ -350,3 +350,20 @@ def test_logs_that_bedrock_reads_itself_are_counted_before_anything_is_bought(tm
     assert check.logs == "s3://acme-logs/bedrock/2026/10"
     assert "jobs.check_logs" in dag.task_dict["jobs.check_budget"].upstream_task_ids
     assert dag.task_dict["start.doctor"].logs_are_data
+
+
+@pytest.mark.parametrize(
+    ("more", "shards", "least"),
+    [("", 16, 512_000_000), ("  shards: 8\n  least_bytes: 1000000\n", 8, 1_000_000)],
+)
+def test_a_file_says_into_how_many_shards_a_window_is_cut(
+    tmp_path: Path, more: str, shards: int, least: int
+) -> None:
+    from airflow_distill.pipelines import build_dag
+
+    text = SHORTEST.replace("s3://acme-logs/bedrock\n", f"s3://acme-logs/bedrock\n{more}")
+    file = write(tmp_path, "w", text)
+    plan = build_dag(read_workload(file)).task_dict["logs.plan_harvest"]
+    assert (plan.shards, plan.least_bytes) == (shards, least)
+    made, ejected = both(file)
+    assert made == ejected

@@ -108,7 +108,7 @@ def read_harvest(store: ObjectStore, uris: Sequence[str], *, limit: int | None =
     """Merge the shard files of a harvest, in any order.
 
     :param limit: the most prompts to keep; the shards' own limit when left out, and never more than that.
-    :raises LogFormatError: a shard file cannot be read, or there is none.
+    :raises LogFormatError: a shard file cannot be read, there is none, or they are not all the parts of one harvest.
     """
     merged: Harvest | None = None
     for uri in sorted(set(uris)):
@@ -118,6 +118,7 @@ def read_harvest(store: ObjectStore, uris: Sequence[str], *, limit: int | None =
         raise LogFormatError(
             "logs: the harvest has no shard files.", hint="Run the harvest of this window first."
         )
+    merged.prove_whole()
     return merged
 
 

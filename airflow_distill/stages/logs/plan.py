@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError, LogFormatError
+from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.logs.selection import Window
 from airflow_distill.stages.logs.source import Shard
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
@@ -27,6 +28,15 @@ class HarvestPlan:
 
     window: Window
     shards: tuple[Shard, ...]
+
+    @property
+    def digest(self) -> str:
+        """What tells this plan from every other: the same objects, cut in the same way, have the same digest."""
+        return sha256_hex(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return the plan's file."""
+        return json.dumps(self.to_json(), sort_keys=True).encode()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,7 +63,7 @@ def window_folder(root: str, workload: str, window: Window) -> str:
 def write_plan(store: ObjectStore, folder: str, plan: HarvestPlan) -> str:
     """Write a plan into the window's folder and return its URI."""
     uri = join_uri(folder, "plan.json")
-    store.write(uri, json.dumps(plan.to_json(), sort_keys=True).encode())
+    store.write(uri, plan.to_bytes())
     return uri
 
 

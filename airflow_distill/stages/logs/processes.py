@@ -17,7 +17,8 @@ from pathlib import Path
 
 from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask
 from airflow_distill.stages.logs.shard_file import Harvest
-from airflow_distill.stages.storage import ObjectStore, StoredObject
+from airflow_distill.stages.logs.surplus import FOLDER, Surplus
+from airflow_distill.stages.storage import LocalStore, ObjectStore, StoredObject
 
 BUFFER = 1 << 20
 """Bytes at once from and to the files in which processes hand over what they kept."""
@@ -95,6 +96,7 @@ def _merged(paths: Sequence[Path]) -> Harvest:
         with path.open("rb", BUFFER) as stream:
             merged = Harvest.read_plain(stream, merged)
     assert merged is not None
+    merged.prove_whole()
     return merged
 
 
@@ -132,7 +134,8 @@ def _read(
         if progress is not None:
             progress(shared.done, shared.size)
 
-    harvest = task.run_objects(store, shared, patience, count)
+    surplus = Surplus(LocalStore(), str(path.parent / FOLDER), path.name)
+    harvest = task.run_objects(store, shared, patience, count, surplus)
     with path.open("wb", BUFFER) as stream:
         harvest.write_plain(stream)
     harvest.sample.close()

@@ -26,6 +26,7 @@ from airflow_distill.stages.logs.selection import Selection
 from airflow_distill.stages.logs.shard_file import Harvest, Redact, cleaning
 from airflow_distill.stages.logs.source import Shard, sibling_body
 from airflow_distill.stages.logs.streams import open_ahead
+from airflow_distill.stages.logs.surplus import Surplus
 from airflow_distill.stages.logs.unusable import Unusable
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject
 
@@ -224,12 +225,17 @@ def new_harvest(
     redact: Redact | None = None,
 ) -> Harvest:
     """Return a harvest that holds nothing yet."""
-    settings = {
+    settings = harvest_settings(selection, salt, redact)
+    return Harvest(Sample(limit, answer_rule, cleaning(redact)), settings)
+
+
+def harvest_settings(selection: Selection, salt: str, redact: Redact | None) -> dict[str, object]:
+    """Return the settings that a harvest carries, and that harvests must share to be merged."""
+    return {
         "selection": selection.to_json(),
         "salt_digest": salt_digest(salt),
         "redaction": redact.to_json() if redact is not None else [],
     }
-    return Harvest(Sample(limit, answer_rule, cleaning(redact)), settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +254,13 @@ class ShardTask:
         shard: Shard,
         patience: Patience | None = None,
         progress: Progress | None = None,
+        *,
+        surplus: Surplus | None = None,
     ) -> Harvest:
-        """Read one shard."""
+        """Read one shard.
+
+        :param surplus: what the other shards tell to be outside the sample of all, when they are read apart.
+        """
         whole = shard.size
         read = 0
 
@@ -259,7 +270,7 @@ class ShardTask:
             if progress is not None:
                 progress(read, whole)
 
-        return self.run_objects(store, shard.objects, patience, count)
+        return self.run_objects(store, shard.objects, patience, count, surplus)
 
     def run_objects(
         self,
@@ -267,10 +278,12 @@ class ShardTask:
         objects: Iterable[StoredObject],
         patience: Patience | None = None,
         done: Callable[[int], None] | None = None,
+        surplus: Surplus | None = None,
     ) -> Harvest:
         """Read log objects, in any order.
 
         :param done: called with the stored bytes of each object when it was read.
+        :param surplus: what others that read objects of the same harvest tell to be outside its sample.
         """
         reader = ShardReader(
             store,
@@ -281,4 +294,20 @@ class ShardTask:
             redact=self.redact,
             patience=patience,
         )
-        return reader.read(objects, done)
+        if surplus is None:
+            return reader.read(objects, done)
+        harvest = reader.harvest
+
+        def count(size: int) -> None:
+            surplus.count(harvest, size)
+            if done is not None:
+                done(size)
+
+        surplus.before(harvest)
+        reader.read(objects, count)
+        surplus.exchange(harvest)
+        return harvest
+
+    def settings(self) -> tuple[object, ...]:
+        """Return what must be equal for two parts to be of one harvest."""
+        return (harvest_settings(self.selection, self.salt, self.redact), self.limit, self.answer_rule)

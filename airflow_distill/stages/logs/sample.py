@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -184,6 +184,25 @@ class Sample:
             entry.slot = self._spool.put(other.payload)
         elif other.order == entry.order or self._is_better(other.order, entry.order):
             self._choose(entry, other.order, other.payload)
+
+    def hashes(self) -> Iterable[int]:
+        """Return the hashes of the prompts in the sample, in no order."""
+        return self._entries.keys()
+
+    @property
+    def last(self) -> int | None:
+        """The largest hash in a full sample; None while there is room."""
+        return -self._heap[0] if len(self._heap) == self.limit else None
+
+    def leave_out_above(self, bound: int) -> None:
+        """Put out every prompt whose hash is above a bound, now and later."""
+        self._bound = min(self._bound, bound)
+        gone = [prompt for prompt in self._entries if prompt > bound]
+        for prompt in gone:
+            self._put_out(self._entries.pop(prompt))
+        if gone:
+            self._heap = [-prompt for prompt in self._entries]
+            heapq.heapify(self._heap)
 
     def iter_kept(self) -> Iterator[Kept]:
         """Yield the sample in order of hash, clean."""

@@ -77,6 +77,8 @@ class Harvest:
         self.objects: Counter[str] = Counter()
         self.stored_bytes = 0
         self.bodies = 0
+        self.bound: int | None = None
+        """Above this hash prompts are left out, though the sample has room for them; None for no such bound."""
 
     def __len__(self) -> int:
         return len(self.sample)
@@ -121,8 +123,29 @@ class Harvest:
         self.stored_bytes += other.stored_bytes
         self.bodies += other.bodies
         self.sample.out_of_sample += other.sample.out_of_sample
+        self.bound = min((b for b in (self.bound, other.bound) if b is not None), default=None)
         for kept in other.sample.iter_kept():
             self.sample.merge(kept)
+
+    def leave_out_above(self, bound: int) -> None:
+        """Leave out, now and later, prompts that are outside the sample of the whole harvest, of which this is a part."""
+        self.sample.leave_out_above(bound)
+        self.bound = bound if self.bound is None else min(self.bound, bound)
+
+    def prove_whole(self) -> None:
+        """Check that nothing which a part left out belongs to this sample.
+
+        :raises LogFormatError: something may; a part is missing here, or was read from other logs than the rest.
+        """
+        if self.bound is None:
+            return
+        last = self.sample.last
+        if last is None or last > self.bound:
+            raise LogFormatError(
+                "logs: the shard files do not make up one harvest: prompts were left out that belong to it.",
+                hint="Merge all shards of one plan. If these are all, clear the planning task and what follows it.",
+            )
+        self.bound = None
 
     def _differences(self, other: Harvest) -> list[str]:
         """Return the names of settings in which another harvest differs, those of the selection by their own names."""
@@ -169,6 +192,7 @@ class Harvest:
             "objects": dict(sorted(self.objects.items())),
             "stored_bytes": self.stored_bytes,
             "bodies": self.bodies,
+            **({} if self.bound is None else {"bound": f"{self.bound:032x}"}),
         }
         yield json.dumps(header, sort_keys=True).encode() + b"\n"
         yield from map(_kept_line, self.sample.iter_kept())
@@ -232,6 +256,7 @@ class Harvest:
         harvest.stored_bytes = header["stored_bytes"]
         harvest.bodies = header["bodies"]
         harvest.sample.out_of_sample = header["out_of_sample"]
+        harvest.bound = int(header["bound"], 16) if "bound" in header else None
         return harvest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_distill.stages.logs.limits import DEFAULT_SHARDS, LEAST_SHARD_BYTES
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, selection_of
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
@@ -49,7 +50,14 @@ def _harvest(workload: Workload) -> tuple[TaskSpec, ...]:
     plan = TaskSpec(
         "plan_harvest",
         f"{OPERATORS}.logs.PlanHarvestOperator",
-        {**place_of(workload), **when},
+        {
+            **place_of(workload),
+            **when,
+            **given(
+                shards=None if logs.shards == DEFAULT_SHARDS else logs.shards,
+                least_bytes=None if logs.least_bytes == LEAST_SHARD_BYTES else logs.least_bytes,
+            ),
+        },
         makes="shards",
         after=("turn",),
     )
