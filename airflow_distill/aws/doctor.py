@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
+from airflow_distill.aws.failure import NO_CREDENTIALS
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.s3 import split_uri
 from airflow_distill.errors import DistillError, ServiceNotFoundError
@@ -41,19 +44,46 @@ SAMPLE_LINES = 2_000
 JOBS_IN_PROGRESS = 10
 """Scheduled customization jobs an account was seen to be allowed (quota L-0406044C)."""
 
+PATIENCE = 120.0
+"""Seconds that one visit may spend on asking again where the service gave no answer."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds before each further question of a check; the last one repeats."""
+
 Answer = tuple[Status, str, str]
 
+log = logging.getLogger(__name__)
 
-def doctor(spec: Preflight, gateways: AwsGateways, *, now: datetime | None = None) -> list[CheckResult]:
-    """Run every check and return one result each, in the order in which one would mend them."""
-    return list(Examination(spec, gateways, now or datetime.now(UTC)).run())
+
+def doctor(
+    spec: Preflight,
+    gateways: AwsGateways,
+    *,
+    now: datetime | None = None,
+    patience: float = PATIENCE,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[CheckResult]:
+    """Run every check and return one result each, in the order in which one would mend them.
+
+    A throttle, an outage, a lost connection or expired credentials are no answer: the question is asked again, with
+    growing pauses, for `patience` seconds in all. What still has no answer then is `unknown`, which is neither yes nor no.
+    """
+    return list(Examination(spec, gateways, now or datetime.now(UTC), patience, sleep).run())
 
 
 class Examination:
     """One visit: what the checks have learnt so far is kept here for the later ones."""
 
-    def __init__(self, spec: Preflight, gateways: AwsGateways, now: datetime) -> None:
+    def __init__(
+        self,
+        spec: Preflight,
+        gateways: AwsGateways,
+        now: datetime,
+        patience: float = PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.spec = spec
+        self.patience = patience
+        self.sleep = sleep
         self.aws = gateways
         self.now = now
         self.account = ""
@@ -76,7 +106,7 @@ class Examination:
         for name, (check, needs) in self.checks().items():
             lacking = [need for need in needs if need not in sound]
             result = (
-                CheckResult(name, "skipped", f"not looked at, because {lacking[0]} is not settled")
+                CheckResult(name, "skipped", f"skipped: {lacking[0]} has not passed")
                 if lacking
                 else self._ask(name, check)
             )
@@ -85,10 +115,21 @@ class Examination:
             yield result
 
     def _ask(self, name: str, check: Callable[[], Answer]) -> CheckResult:
-        try:
-            return CheckResult(name, *check())
-        except DistillError as error:
-            return CheckResult(name, "failed", error.message, error.hint)
+        for attempt in count():
+            try:
+                return CheckResult(name, *check())
+            except DistillError as error:
+                if not error.retryable:
+                    return CheckResult(name, "failed", error.message, error.hint)
+                pause = min(_PAUSES[min(attempt, len(_PAUSES) - 1)], self.patience)
+                if pause <= 0 or getattr(error, "code", "") == NO_CREDENTIALS:
+                    return CheckResult(name, "unknown", f"could not be asked: {error.message}", error.hint)
+                log.info(
+                    "doctor: %s has no answer yet (%s); asking again in %g s.", name, error.message, pause
+                )
+                self.patience -= pause
+                self.sleep(pause)
+        raise AssertionError("the loop returns")
 
     def checks(self) -> dict[str, tuple[Callable[[], Answer], tuple[str, ...]]]:
         """Return every check by name, with the checks it stands on."""
@@ -433,6 +474,8 @@ class Examination:
         try:
             lacking = missing(self._policies_of(name), want)
         except DistillError as error:
+            if error.retryable:
+                raise
             return "warning", f"the policies of {name} cannot be read ({error.message})", fix
         if lacking:
             return "failed", f"{name} may not pass {self.role_name} to Bedrock", fix

@@ -66,8 +66,11 @@ _BY_CODE: dict[str, type[ServiceError]] = {
     "RequestExpired": ServiceUnavailableError,
 }
 
+NO_CREDENTIALS = "CredentialsUnavailable"
+"""Our code for credentials that the SDK could not find or load."""
+
 EXPIRED_CREDENTIAL_CODES = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "CredentialsUnavailable"}
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", NO_CREDENTIALS}
 )
 """Codes after which the SDK client should be built anew."""
 
@@ -98,7 +101,13 @@ def translate(error: Exception, operation: str) -> DistillError:
             hint="Change the named parameter; nothing was sent.",
         )
     if isinstance(error, sdk.NoCredentialsError | sdk.PartialCredentialsError | sdk.CredentialRetrievalError):
-        return _unavailable(operation, "CredentialsUnavailable", type(error).__name__)
+        return ServiceUnavailableError(
+            f"{operation}: no AWS credentials ({type(error).__name__}).",
+            operation=operation,
+            code=NO_CREDENTIALS,
+            hint="Neither the connection (aws_conn_id) nor the SDK's default chain has any. Set them there, or name a "
+            "profile; on a worker, check that its instance or task role can be read.",
+        )
     if isinstance(error, sdk.HTTPClientError | sdk.EndpointConnectionError | sdk.ConnectionError):
         return _unavailable(operation, "", type(error).__name__)
     if isinstance(error, sdk.BotoCoreError):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_distill.errors import ConfigurationError
-from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures
+from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures, unasked
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
     from airflow_distill.workload.config import Workload
 
-_SIGNS = {"ok": "ok", "failed": "FAILED", "warning": "warning", "skipped": "-"}
+_SIGNS = {"ok": "ok", "failed": "FAILED", "warning": "warning", "unknown": "UNKNOWN", "skipped": "-"}
+_BAD = ("failed", "warning", "unknown")
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +145,7 @@ def connect(args: argparse.Namespace) -> AwsGateways:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the checks and print one line each; returns 1 when one failed."""
+    """Run the checks and print one line each; returns 1 when one failed, 2 when one could not be asked."""
     from airflow_distill.aws.doctor import doctor
 
     spec = preflight_of(complete(args))
@@ -153,20 +154,22 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([result.to_json() for result in results], indent=2))
     else:
         print("\n".join(lines(results, quiet=args.quiet)))
-    return 1 if failures(results) else 0
+    if failures(results):
+        return 1
+    return 2 if unasked(results) else 0
 
 
 def lines(results: Iterable[CheckResult], *, quiet: bool = False) -> list[str]:
     """Return the report: a line for each check, the fix below what is not in order, and a sum."""
     results = list(results)
-    shown = [r for r in results if not quiet or r.status in ("failed", "warning")]
+    shown = [r for r in results if not quiet or r.status in _BAD]
     out: list[str] = []
     for result in shown:
         out.append(f"{_SIGNS[result.status]:<8} {result.name:<20} {result.message}")
-        if result.fix and result.status in ("failed", "warning"):
+        if result.fix and result.status in _BAD:
             out.append(f"{'':<8} {'':<20} -> {result.fix}")
     counts = ", ".join(
         f"{sum(r.status == status for r in results)} {status}"
-        for status in ("ok", "warning", "failed", "skipped")
+        for status in ("ok", "warning", "failed", "unknown", "skipped")
     )
     return [*out, f"{len(results)} checks: {counts}"]

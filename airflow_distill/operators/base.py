@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
-from airflow_distill.compat import NEVER_EXPIRE, RetryDecision, RetryPolicy, ask_task_state
-from airflow_distill.errors import DistillError, ServiceConflictError, ServiceQuotaError
+from airflow_distill.compat import NEVER_EXPIRE, ask_task_state
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.observe import Lineage, count
+from airflow_distill.operators.task import DistillRetryPolicy, DistillTask, airflow_errors
 from airflow_distill.remote.hosts import aimed_at
 from airflow_distill.remote.identity import run_tag
 from airflow_distill.remote.polling import (
@@ -37,48 +35,23 @@ from airflow_distill.remote.records import JobSnapshot, Kind
 from airflow_distill.remote.submit import Memo, Submission, Wish, find_adopt_or_submit
 from airflow_distill.triggers.base import FINAL_STATES, RemoteWorkTrigger, deadline_text
 
+OnDeadline = Literal["leave", "stop"]
+"""What becomes of remote work whose time is over: it goes on, or it is stopped."""
 
-@contextmanager
-def airflow_errors() -> Iterator[None]:
-    """Turn our errors into Airflow's: what no retry can mend fails the task at once.
-
-    :raises AirflowFailException: the error is not retryable.
-    """
-    try:
-        yield
-    except DistillError as error:
-        if error.retryable or isinstance(error, ServiceQuotaError | ServiceConflictError):
-            raise
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
-
-
-class DistillRetryPolicy(RetryPolicy):
-    """Retries by what the error says: hopeless at once, quotas and conflicts slowly, the rest as the task says.
-
-    :param slow: the pause before asking again after a quota or conflict.
-    """
-
-    def __init__(self, slow: timedelta = timedelta(minutes=15)) -> None:
-        self.slow = slow
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
-    ) -> RetryDecision:
-        if isinstance(exception, ServiceQuotaError | ServiceConflictError):
-            return RetryDecision.retry(self.slow)
-        if isinstance(exception, DistillError) and not exception.retryable:
-            return RetryDecision.fail()
-        return RetryDecision.default()
+__all__ = [
+    "DistillOperator",
+    "DistillRetryPolicy",
+    "OnDeadline",
+    "WaitingOperator",
+    "airflow_errors",
+    "read_memo",
+    "run_key",
+    "wall_clock",
+    "write_memo",
+]
 
 
-def with_retry_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments with our retry settings where neither the author nor `default_args` says otherwise."""
-    given = kwargs.get("default_args") or {}
-    ours = {"retries": 3, "retry_delay": timedelta(minutes=1), "retry_policy": DistillRetryPolicy()}
-    return {**{name: value for name, value in ours.items() if name not in given}, **kwargs}
-
-
-class DistillOperator(Lineage, AwsBaseOperator[BedrockDistillHook]):
+class DistillOperator(Lineage, DistillTask, AwsBaseOperator[BedrockDistillHook]):
     """Base of the package's operators.
 
     :param aws_conn_id: the Airflow connection for AWS (templated).
@@ -90,17 +63,15 @@ class DistillOperator(Lineage, AwsBaseOperator[BedrockDistillHook]):
     aws_hook_class = BedrockDistillHook
     template_fields: Sequence[str] = aws_template_fields()
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**with_retry_defaults(kwargs))
-
     @property
     def gateways(self) -> AwsGateways:
         """The gateways of this task's connection."""
         return self.hook.gateways
 
     def execute(self, context: Any) -> Any:
-        """Run the operator's own work with errors translated."""
+        """Run the operator's own work with arguments read and errors translated."""
         with airflow_errors():
+            self.settle()
             receipt = self.work(context)
         count(receipt)
         return receipt
@@ -217,7 +188,7 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
         deferrable: bool = True,
         waiter_delay: float = 60.0,
         wait_timeout: timedelta | None = timedelta(days=8),
-        on_deadline: str = "leave",
+        on_deadline: OnDeadline = "leave",
         cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -308,9 +279,9 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
             arn=snapshot.arn,
             deadline=deadline_text(deadline),
             on_deadline=self.on_deadline,
-            poll_interval=float(self.waiter_delay),
+            poll_interval=self.waiter_delay,
             created_at=snapshot.created_at,
-            cancel_on_kill=bool(self.cancel_on_kill),
+            cancel_on_kill=self.cancel_on_kill,
             expect_model_arn=expect_model_arn,
             carry=dict(carry),
             **connection_arguments(self),
@@ -326,7 +297,7 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
             policy=WaitPolicy(deadline=deadline),
             now=wall_clock,
             sleep=self.pause,
-            period=float(self.waiter_delay),
+            period=self.waiter_delay,
             jitter=random,
             progress=self.log.info,
         )

@@ -26,6 +26,7 @@ from airflow_distill.operators.evaluation import (
     read_checked,
     require,
 )
+from airflow_distill.operators.task import DistillTask
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _manifest_in_force(store: ObjectStore, evaluation: Mapping[str, Any], datase
     return load_manifest(store, {"manifest_uri": uri})
 
 
-class ApprovePromotionOperator(ApprovalOperator):
+class ApprovePromotionOperator(DistillTask, ApprovalOperator):
     """Asks a person before a promotion, when the rule says so; returns a `decision` receipt that may be promoted or not.
 
     The approver sees figures and digests, no prompts or answers. There is no default answer: no answer in time, a no, a
@@ -371,6 +372,7 @@ class ApprovePromotionOperator(ApprovalOperator):
     def execute(self, context: Any) -> Any:
         """Return the decision as it is when nobody must be asked; otherwise ask and wait."""
         with airflow_errors():
+            self.settle()
             gateways = self.gateways
             receipt = require(self.decision, "decision", "decision")
             store = store_for(gateways, receipt["decision_uri"])

@@ -381,6 +381,7 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
     template_fields: Sequence[str] = aws_template_fields(
         "workload", "root", "host", "waiter_delay", "host_wait_hours"
     )
+    may_be_missing = frozenset({"host"})
 
     def __init__(
         self, *, workload: str, root: str = "", host: Mapping[str, Any] | str | None = None, **kwargs: Any

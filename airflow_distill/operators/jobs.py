@@ -188,12 +188,12 @@ class BedrockDistillModelOperator(WaitingOperator):
         from airflow_distill.stages.jobs.request import require_valid
 
         spec = self.spec(context)
-        require_valid(spec, allow_unlisted_pair=bool(self.allow_unlisted_pair))
+        require_valid(spec, allow_unlisted_pair=self.allow_unlisted_pair)
         submission = self.buy_once(
             context,
             customization_wish(spec, self.gateways.bedrock),
-            max_generations=int(self.max_generations),
-            first_generation=int(self.first_generation),
+            max_generations=self.max_generations,
+            first_generation=self.first_generation,
         )
         carry = {
             "workload": spec.workload,
@@ -458,7 +458,7 @@ class BedrockCopyModelOperator(WaitingOperator):
 
         work = WORK[self.kind]
         wish = Wish(self.kind, name_of, lambda name: work.find(bedrock, name), create)
-        submission = self.buy_once(context, wish, max_generations=int(self.max_generations))
+        submission = self.buy_once(context, wish, max_generations=self.max_generations)
         return self.wait_for(context, submission.snapshot, {"source": source})
 
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:

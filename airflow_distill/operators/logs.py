@@ -100,9 +100,9 @@ class PlanHarvestOperator(_LogsOperator):
         logs: str,
         window_start: str = WEEK_START,
         window_end: str = WEEK_END,
-        shards: Any = DEFAULT_SHARDS,
-        least_bytes: Any = LEAST_SHARD_BYTES,
-        overlap_hours: Any = 3,
+        shards: int = DEFAULT_SHARDS,
+        least_bytes: int = LEAST_SHARD_BYTES,
+        overlap_hours: float = 3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -122,9 +122,9 @@ class PlanHarvestOperator(_LogsOperator):
         from airflow_distill.stages.logs.source import cut_shards, iter_log_objects
 
         window = Window.parse(self.window_start, self.window_end)
-        overlap = timedelta(hours=float(self.overlap_hours))
+        overlap = timedelta(hours=self.overlap_hours)
         objects = iter_log_objects(self.store_for(self.logs), self.logs, window, overlap)
-        plan = HarvestPlan(window, tuple(cut_shards(objects, int(self.shards), int(self.least_bytes))))
+        plan = HarvestPlan(window, tuple(cut_shards(objects, self.shards, self.least_bytes)))
         folder = window_folder(self.root, self.workload, window)
         uri = write_plan(self.store_for(self.root), folder, plan)
         self.log.info(
@@ -197,15 +197,15 @@ class HarvestLogsOperator(_LogsOperator):
         model: str,
         window_start: str = WEEK_START,
         window_end: str = WEEK_END,
-        metadata: Any = None,
-        operations: Any = (),
+        metadata: Mapping[str, Any] | None = None,
+        operations: Sequence[str] = (),
         identity: str = "",
         system_digest: str = "",
-        model_mapping: Any = None,
+        model_mapping: Mapping[str, str] | None = None,
         salt: str = "",
-        limit: Any = DEFAULT_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         answer_rule: str = "latest",
-        overlap_hours: Any = 3,
+        overlap_hours: float = 3,
         redact: bool = True,
         detectors: Sequence[str] = (),
         shard: Any = None,
@@ -263,10 +263,10 @@ class HarvestLogsOperator(_LogsOperator):
             self.logs,
             self.selection(window),
             salt=self.salt or self.workload,
-            limit=int(self.limit),
+            limit=self.limit,
             answer_rule=self.answer_rule,
             redact=redaction_of(self.redact, self.detectors),
-            overlap=timedelta(hours=float(self.overlap_hours)),
+            overlap=timedelta(hours=self.overlap_hours),
             now=wall_clock(),
             pause=time.sleep,
         )
@@ -282,11 +282,11 @@ class HarvestLogsOperator(_LogsOperator):
         task = ShardTask(
             self.selection(plan.window),
             self.salt or self.workload,
-            int(self.limit),
+            self.limit,
             self.answer_rule,
             redaction_of(self.redact, self.detectors),
         )
-        overlap = timedelta(hours=float(self.overlap_hours))
+        overlap = timedelta(hours=self.overlap_hours)
         patience = patience_for(plan.window, overlap, wall_clock(), time.sleep)
         surplus = None
         if shard.of > 1:

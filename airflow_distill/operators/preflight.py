@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_distill.errors import ConfigurationError
+from airflow_distill.errors import ConfigurationError, ServiceUnavailableError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 
 
 class BedrockDoctorOperator(DistillOperator):
-    """Ask the account, read-only, whether a distillation job would go through; fail when it would not.
+    """Ask the account, read-only, whether a distillation job would go through; fail for good when it would not.
 
-    Every check is one line of the task log, with its cure. Returns `{"kind": "doctor", "checks", "failed", "warnings"}`.
+    Where the service gives no answer (a throttle, an outage, expired credentials) it is asked again for two minutes; after
+    that the try fails and the task's retries ask once more. Every check is one line of the task log, with its cure.
+    Returns `{"kind": "doctor", "checks", "failed", "warnings"}`.
 
     :param workload: the workload's name (templated).
     :param root: `s3://bucket/prefix` of the loop (templated).
@@ -85,7 +87,7 @@ class BedrockDoctorOperator(DistillOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Run the checks."""
         from airflow_distill.aws.doctor import doctor
-        from airflow_distill.stages.jobs.preflight import Preflight, failures
+        from airflow_distill.stages.jobs.preflight import Preflight, failures, unasked
 
         spec = Preflight(
             workload=self.workload,
@@ -95,15 +97,15 @@ class BedrockDoctorOperator(DistillOperator):
             role_arn=self.role_arn,
             logs=self.logs,
             filters=self.filters,
-            logs_are_data=bool(self.logs_are_data),
-            use_prompt_response=bool(self.use_prompt_response),
+            logs_are_data=self.logs_are_data,
+            use_prompt_response=self.use_prompt_response,
             kms_key_id=self.kms_key_id,
             host_kind=self.host_kind,
             tags=dict(self.tags or {}),
         )
         results = doctor(spec, self.gateways, now=wall_clock())
         for result in results:
-            tell = self.log.warning if result.status in ("failed", "warning") else self.log.info
+            tell = self.log.warning if result.status in ("failed", "warning", "unknown") else self.log.info
             tell(
                 "%s %s: %s%s",
                 result.status,
@@ -115,6 +117,14 @@ class BedrockDoctorOperator(DistillOperator):
         if serious:
             told = "; ".join(f"{result.name}: {result.message}" for result in serious)
             raise ConfigurationError(f"doctor: {told}", hint=serious[0].fix)
+        silent = [result for result in unasked(results) if result.name not in self.ignore]
+        if silent:
+            told = "; ".join(f"{result.name} {result.message}" for result in silent)
+            raise ServiceUnavailableError(
+                f"doctor: {told}",
+                operation="doctor",
+                hint="Nothing is known to be wrong; a retry asks again. If it lasts, check network and credentials.",
+            )
         return {
             "kind": "doctor",
             "v": 1,
@@ -156,10 +166,10 @@ class PlanDistillationOperator(BedrockDistillModelOperator):
         plan = plan_job(
             self.spec(context),
             bedrock,
-            max_generations=int(self.max_generations),
-            first_generation=int(self.first_generation),
-            input_tokens=None if self.input_tokens is None else float(self.input_tokens),
-            output_tokens=None if self.output_tokens is None else float(self.output_tokens),
+            max_generations=self.max_generations,
+            first_generation=self.first_generation,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
             region=bedrock.region,
         )
         self.log.info("Would send CreateModelCustomizationJob: %s", plan.request)

@@ -45,6 +45,9 @@ class RenderReportOperator(DistillOperator):
     template_fields: Sequence[str] = aws_template_fields(
         "evaluation", "decision", "dataset", "scores", "hosts", "bill", "forecast", "answers", "run_key"
     )
+    may_be_missing = frozenset(
+        {"evaluation", "decision", "dataset", "scores", "hosts", "bill", "forecast", "answers"}
+    )
     ui_color = "#fdf6e3"
 
     def __init__(

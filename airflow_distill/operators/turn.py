@@ -86,7 +86,7 @@ class TakeTurnOperator(DistillOperator):
                 runner=asdict(me),
                 order=order,
                 deadline=deadline,
-                poll_interval=float(self.waiter_delay),
+                poll_interval=self.waiter_delay,
                 **connection_arguments(self),
             ),
             method_name="execute_complete",

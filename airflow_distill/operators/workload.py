@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowSkipException
@@ -104,7 +104,7 @@ class ReadPromptsOperator(DistillOperator):
         teacher: str,
         window_end: str = "{{ dag_run.run_after.strftime('%Y-%m-%dT%H:00:00Z') }}",
         salt: str = "",
-        limit: Any = DEFAULT_LIMIT,
+        limit: int = DEFAULT_LIMIT,
         redact: bool = True,
         detectors: Sequence[str] = (),
         **kwargs: Any,
@@ -137,7 +137,7 @@ class ReadPromptsOperator(DistillOperator):
         salt = self.salt or self.workload
         selection = Selection(model=base_model_id(self.teacher), window=window)
         redact = redaction_of(self.redact, self.detectors)
-        harvest = new_harvest(selection, salt, int(self.limit), redact=redact)
+        harvest = new_harvest(selection, salt, self.limit, redact=redact)
         fingerprints = Fingerprints(salt)
         for number, line in enumerate(_lines_of(self.store_for(self.prompts), self.prompts), 1):
             harvest.lines += 1
@@ -251,19 +251,19 @@ class CheckBudgetOperator(DistillOperator):
         workload: str,
         root: str,
         dataset: Any,
-        usd_per_run: Any,
-        usd_per_month: Any = None,
-        buy: str = "worth_it",
-        epochs: Any = 3,
+        usd_per_run: float,
+        usd_per_month: float | None = None,
+        buy: Literal["worth_it", "never"] = "worth_it",
+        epochs: int = 3,
         teacher_called: bool = True,
         untuned_asked: bool = True,
         host_kind: str = "custom-model-deployment",
-        candidate_hours: Any = 3,
-        hourly_price: Any = None,
+        candidate_hours: float = 3,
+        hourly_price: float | None = None,
         student_prices: Mapping[str, float] | None = None,
         prices: str | None = None,
-        input_tokens_per_day: Any = None,
-        output_tokens_per_day: Any = None,
+        input_tokens_per_day: float | None = None,
+        output_tokens_per_day: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -317,11 +317,6 @@ class CheckBudgetOperator(DistillOperator):
         }
         context["ti"].xcom_push(key="costs", value=self._costs(table, most, plan, region))
         self.log.info("Estimate: %s, this month before: %.2f USD", _money(most.total_usd), others)
-        if self.buy not in ("worth_it", "never"):
-            raise ConfigurationError(
-                f"jobs: buy is {self.buy!r} for {self.workload}; nothing was bought.",
-                hint="Say worth_it or never.",
-            )
         if self.buy == "never":
             context["ti"].xcom_push(key="return_value", value=receipt)
             raise AirflowSkipException(f"jobs: {self.workload} was told to buy nothing in this run")
@@ -341,13 +336,13 @@ class CheckBudgetOperator(DistillOperator):
             heldout_records=int(dataset["heldout_records"]),
             input_tokens=tokens_in,
             output_tokens=tokens_out,
-            teacher_called=bool(self.teacher_called),
-            epochs=int(self.epochs),
+            teacher_called=self.teacher_called,
+            epochs=self.epochs,
             pairs=MOST_PAIRS if self.teacher_called else train,
             asked=("untuned", "student", "incumbent") if self.untuned_asked else ("student", "incumbent"),
             host_kind=self.host_kind,
-            hourly_usd=None if self.hourly_price in (None, "") else float(self.hourly_price),
-            candidate_hours=None if on_demand else float(self.candidate_hours),
+            hourly_usd=self.hourly_price,
+            candidate_hours=None if on_demand else self.candidate_hours,
         )
 
     def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any]:
@@ -357,7 +352,7 @@ class CheckBudgetOperator(DistillOperator):
 
         if not self.input_tokens_per_day or not self.output_tokens_per_day:
             return Costs(run_usd=most.total_usd, host_kind=plan.host_kind, priced_at=table.date).to_json()
-        tokens_in, tokens_out = float(self.input_tokens_per_day), float(self.output_tokens_per_day)
+        tokens_in, tokens_out = self.input_tokens_per_day, self.output_tokens_per_day
         traffic = Traffic(tokens_in + tokens_out, tokens_in / (tokens_in + tokens_out))
         ways = serving(table, plan.teacher, plan.student, traffic, region=region, hourly_usd=plan.hourly_usd)
         return costs(most, ways, traffic, plan.host_kind, table).to_json()
@@ -368,13 +363,13 @@ class CheckBudgetOperator(DistillOperator):
                 f"jobs: {self.workload} has no price for {', '.join(most.unknown)}; nothing was bought.",
                 hint="Look the prices up and give them under budget.student_prices, or a whole table under budget.prices.",
             )
-        if most.total_usd > float(self.usd_per_run):
+        if most.total_usd > self.usd_per_run:
             raise BudgetError(
                 f"jobs: a run of {self.workload} may cost {_money(most.total_usd)}, the cap is "
-                f"{_money(float(self.usd_per_run))}; nothing was bought.",
+                f"{_money(self.usd_per_run)}; nothing was bought.",
                 hint="Lower dataset.size, or raise budget.usd_per_run.",
             )
-        cap = None if self.usd_per_month in (None, "") else float(self.usd_per_month)
+        cap = self.usd_per_month
         stands, others = spend.claim(dataset_id, most.total_usd, cap)
         if not stands:
             raise BudgetError(
@@ -568,7 +563,7 @@ class ReportProblemsOperator(DistillOperator):
     """
 
     def __init__(self, *, problems: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "retries": 0})
+        super().__init__(**kwargs)
         self.problems = problems
 
     def work(self, context: Any) -> None:

@@ -18,7 +18,8 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
-from airflow_distill.operators.base import StopsWhenKilled, airflow_errors, wall_clock, with_retry_defaults
+from airflow_distill.operators.base import OnDeadline, StopsWhenKilled, wall_clock
+from airflow_distill.operators.task import DistillTask, airflow_errors
 from airflow_distill.remote.hosts import aimed_at
 from airflow_distill.remote.polling import (
     Look,
@@ -36,7 +37,7 @@ from airflow_distill.remote.records import JobSnapshot, Kind
 from airflow_distill.triggers.base import RemoteWorkTrigger, deadline_text
 
 
-class RemoteWorkSensor(StopsWhenKilled, AwsBaseSensor[BedrockDistillHook]):
+class RemoteWorkSensor(StopsWhenKilled, DistillTask, AwsBaseSensor[BedrockDistillHook]):
     """Base of sensors for remote work. Subclasses give `kind`, `trigger_class`, `identifier` and `receipt`.
 
     :param deferrable: wait in the triggerer, which frees the worker slot (templated).
@@ -60,11 +61,11 @@ class RemoteWorkSensor(StopsWhenKilled, AwsBaseSensor[BedrockDistillHook]):
         deferrable: bool = True,
         waiter_delay: float = 60.0,
         wait_timeout: timedelta | None = timedelta(days=8),
-        on_deadline: str = "leave",
+        on_deadline: OnDeadline = "leave",
         cancel_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**with_retry_defaults(kwargs))
+        super().__init__(**kwargs)
         self.deferrable = deferrable
         self.waiter_delay = waiter_delay
         self.wait_timeout = wait_timeout
@@ -104,6 +105,8 @@ class RemoteWorkSensor(StopsWhenKilled, AwsBaseSensor[BedrockDistillHook]):
 
     def execute(self, context: Any) -> Any:
         """Look once; defer while the work runs, or poke as every sensor does."""
+        with airflow_errors():
+            self.settle()
         if not self.deferrable:
             return super().execute(context)
         with airflow_errors():
@@ -129,9 +132,9 @@ class RemoteWorkSensor(StopsWhenKilled, AwsBaseSensor[BedrockDistillHook]):
                 arn=arn,
                 deadline=deadline_text(deadline_after(created_at, self.wait_timeout, wall_clock())),
                 on_deadline=self.on_deadline,
-                poll_interval=float(self.waiter_delay),
+                poll_interval=self.waiter_delay,
                 created_at=created_at,
-                cancel_on_kill=bool(self.cancel_on_kill),
+                cancel_on_kill=self.cancel_on_kill,
                 expect_model_arn=self.expected_model(),
                 carry=self.carry(),
                 **connection_arguments(self),

@@ -18,8 +18,9 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.errors import DistillError, StateError
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
-from airflow_distill.operators.base import airflow_errors, wall_clock, with_retry_defaults
+from airflow_distill.operators.base import wall_clock
 from airflow_distill.operators.logs import metadata_filter
+from airflow_distill.operators.task import DistillTask, airflow_errors
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 from airflow_distill.triggers.logs import LogsGrownTrigger
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.logs.fresh import Fresh
 
 
-class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
+class FreshLogsSensor(DistillTask, AwsBaseSensor[BedrockDistillHook]):
     """Waits until the logs since a moment hold so many distinct usable prompts; returns what it counted.
 
     The receipt is `{"kind": "fresh-logs", "v": 1, "since", "until", "usable", "lines", "objects", "bytes"}`.
@@ -67,20 +68,20 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
         logs: str,
         model: str,
         since: str,
-        at_least: Any = 1000,
-        metadata: Any = None,
-        operations: Any = (),
+        at_least: int = 1000,
+        metadata: Mapping[str, Any] | None = None,
+        operations: Sequence[str] = (),
         identity: str = "",
         system_digest: str = "",
-        model_mapping: Any = None,
+        model_mapping: Mapping[str, str] | None = None,
         deferrable: bool = True,
-        poll_interval: Any = 900.0,
+        poll_interval: float = 900.0,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("mode", "reschedule")
         kwargs.setdefault("poke_interval", 900.0)
         kwargs.setdefault("timeout", timedelta(days=14).total_seconds())
-        super().__init__(**with_retry_defaults(kwargs))
+        super().__init__(**kwargs)
         self.logs = logs
         self.model = model
         self.since = since
@@ -119,9 +120,7 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
             system_digest=self.system_digest,
             mapping=dict(self.model_mapping or {}),
         )
-        fresh = count_fresh(
-            self.store(), self.logs, selection, str(self.since), self.now(), int(self.at_least)
-        )
+        fresh = count_fresh(self.store(), self.logs, selection, str(self.since), self.now(), self.at_least)
         self.log.info(
             "%s of %s usable prompts in %s lines of %s log objects since %s",
             fresh.usable,
@@ -134,6 +133,8 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
 
     def execute(self, context: Any) -> Any:
         """Count; defer while there are too few, or poke as every sensor does."""
+        with airflow_errors():
+            self.settle()
         if not self.deferrable:
             return super().execute(context)
         deadline = self.now() + timedelta(seconds=float(self.timeout))
@@ -164,7 +165,7 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
         return PokeReturnValue(is_done=self._is_enough(fresh), xcom_value=fresh.to_json())
 
     def _is_enough(self, fresh: Fresh) -> bool:
-        return fresh.usable >= int(self.at_least)
+        return fresh.usable >= self.at_least
 
     def _count_or_defer(self, deadline: str | None) -> dict[str, Any]:
         from airflow_distill.stages.logs.fresh import bytes_worth_reading
@@ -177,9 +178,9 @@ class FreshLogsSensor(AwsBaseSensor[BedrockDistillHook]):
             trigger=LogsGrownTrigger(
                 logs=self.logs,
                 since=str(self.since),
-                enough_bytes=bytes_worth_reading(fresh, int(self.at_least)),
+                enough_bytes=bytes_worth_reading(fresh, self.at_least),
                 deadline=deadline,
-                poll_interval=float(self.poll_interval),
+                poll_interval=self.poll_interval,
                 **connection_arguments(self),
             ),
             method_name="execute_complete",

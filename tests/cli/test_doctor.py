@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_distill.aws.doctor import doctor
-from airflow_distill.aws.gateways import gateways_from_session
+from airflow_distill.aws.gateways import AwsGateways, gateways_from_session
 from airflow_distill.cli.main import main
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import support_tickets
-from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures
+from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures, unasked
 
 TEACHER, STUDENT = "amazon.nova-pro-v1:0", "amazon.nova-lite-v1:0:300k"
 ROOT, ROLE = "s3://distill-sandbox/loop", "arn:aws:iam::123456789012:role/distill-sandbox"
@@ -271,3 +271,97 @@ def test_plan_works_offline_and_refuses_what_the_service_would(tmp_path, capsys)
     assert "unknown (generation 1)" in capsys.readouterr().out
     assert main([*words, "--student", "amazon.nova-lite-v1:0"]) == 1
     assert "refused" in capsys.readouterr().out
+
+
+NO_ANSWER = [
+    ("throttle", "ListCustomModels", "may-list-models"),
+    ("unavailable", "GetFoundationModel", "student-lifecycle"),
+    ("drop", "ListModelCustomizationJobs", "may-list-jobs"),
+    ("slow-down", "s3:ListObjectsV2", "bucket"),
+    ("expired-credentials", "GetModelCustomizationJob", "may-read-jobs"),
+]
+
+
+def visit(sandbox: Sandbox, slept: list[float], patience: float = 120.0) -> dict[str, CheckResult]:
+    """Examine with pauses that are noted down and not slept; a fault ends once they add up to 20 seconds."""
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if sum(slept) >= 20:
+            sandbox.faults.clear()
+
+    spec = Preflight(
+        workload="support",
+        root=ROOT,
+        teacher=TEACHER,
+        student=STUDENT,
+        role_arn=ROLE,
+        logs=LOGS,
+        logs_are_data=True,
+    )
+    gateways = AwsGateways(sandbox.client)
+    return {result.name: result for result in doctor(spec, gateways, patience=patience, sleep=sleep)}
+
+
+@pytest.mark.parametrize(("kind", "operation", "check"), NO_ANSWER, ids=[each[0] for each in NO_ANSWER])
+def test_twenty_seconds_without_an_answer_cost_twenty_seconds(account, kind, operation, check):
+    account.faults.add(kind, operation=operation)
+    slept: list[float] = []
+    results = visit(account, slept)
+    assert results[check].status == "ok"
+    assert {result.status for result in results.values()} <= {"ok", "warning"}
+    assert 20 <= sum(slept) <= 40
+
+
+@pytest.mark.parametrize(("kind", "operation", "check"), NO_ANSWER, ids=[each[0] for each in NO_ANSWER])
+def test_what_gives_no_answer_for_two_minutes_is_unknown_and_not_refused(account, kind, operation, check):
+    account.faults.add(kind, operation=operation)
+    slept: list[float] = []
+    results = visit(account, slept, patience=15)
+    assert results[check].status == "unknown"
+    assert "could not be asked" in results[check].message
+    assert failed(results) == []
+    assert sum(slept) == 15
+    assert slept == sorted(slept[:-1]) + slept[-1:]
+
+
+def test_an_account_that_never_answers_takes_two_minutes_and_no_longer(account):
+    account.faults.add("unavailable")
+    slept: list[float] = []
+    spec = Preflight(workload="support", root=ROOT, teacher=TEACHER, student=STUDENT, role_arn=ROLE)
+    gateways = AwsGateways(account.client)
+    results = doctor(spec, gateways, sleep=slept.append)
+    assert sum(slept) == 120
+    assert not failures(results)
+    assert unasked(results)
+
+
+def test_a_denial_is_an_answer_and_is_asked_for_once(account):
+    account.faults.add("access-denied", operation="ListCustomModels")
+    slept: list[float] = []
+    results = visit(account, slept)
+    assert failed(results) == ["may-list-models"]
+    assert slept == []
+
+
+def test_the_command_tells_could_not_be_asked_apart_from_no(account, monkeypatch, capsys):
+    monkeypatch.setattr("airflow_distill.aws.doctor._PAUSES", (0.0,))
+    arguments = ["doctor", "--teacher", TEACHER, "--student", STUDENT, "--role", ROLE, "--root", ROOT]
+    arguments += ["--region", "us-east-1", "--endpoint-url", account.endpoint_url]
+    account.faults.add("throttle", operation="ListCustomModels")
+    assert main(arguments) == 2
+    assert "UNKNOWN  may-list-models" in capsys.readouterr().out
+    account.faults.clear()
+    assert main([*arguments[:2], "amazon.nova-premier-v1:0", *arguments[3:]]) == 1
+
+
+def test_without_credentials_the_doctor_says_so_at_once(account, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    slept: list[float] = []
+    spec = Preflight(workload="support", root=ROOT, teacher=TEACHER, student=STUDENT, role_arn=ROLE)
+    gateways = gateways_from_session(region_name="us-east-1", endpoint_url=account.endpoint_url)
+    results = {result.name: result for result in doctor(spec, gateways, sleep=slept.append)}
+    assert slept == []
+    assert "no AWS credentials" in results["identity"].message
+    assert "aws_conn_id" in results["identity"].fix

@@ -1,13 +1,14 @@
 """Plain values of settings that may arrive as text, because templates render to text: numbers, and a yes or no.
 
-Apart from `settings`, which loads the records, so that operators can read their arguments without loading those.
+Apart from `settings`, which loads the records, so that operators can read their arguments without loading those. The
+reading itself is that of every argument: `stages.arguments`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.arguments import as_flag, as_number, as_whole, is_nothing
 
 
 def number(value: Any, name: str) -> float | None:
@@ -15,26 +16,14 @@ def number(value: Any, name: str) -> float | None:
 
     :raises ConfigurationError: the value is not a number.
     """
-    if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(
-            f"deployment: {name} is {value!r}, not a number.", hint=f"State {name} as a number."
-        ) from None
+    return None if is_nothing(value) else as_number(value, name)
 
 
 def whole(value: Any, name: str) -> int | None:
     """Read a whole number, or None for nothing."""
-    read = number(value, name)
-    if read is not None and read != int(read):
-        raise ConfigurationError(
-            f"deployment: {name} is {value!r}, not a whole number.", hint=f"Round {name}."
-        )
-    return None if read is None else int(read)
+    return None if is_nothing(value) else as_whole(value, name)
 
 
-def flag(value: Any) -> bool:
-    """Read a yes or no; only plain words of yes are yes."""
-    return value.strip().lower() in {"true", "yes", "1"} if isinstance(value, str) else bool(value)
+def flag(value: Any, name: str = "the flag") -> bool:
+    """Read a yes or no; nothing is no."""
+    return not is_nothing(value) and as_flag(value, name)

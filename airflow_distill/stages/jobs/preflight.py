@@ -13,13 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Status = Literal["ok", "failed", "warning", "skipped"]
+Status = Literal["ok", "failed", "warning", "skipped", "unknown"]
 Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One precondition: its name, how it stands, what was seen, and the command or statement that mends it."""
+    """One precondition: its name, how it stands, what was seen, and the command or statement that mends it.
+
+    `failed` is the account's own no. `unknown` means that it could not be asked, so that asking again may help.
+    """
 
     name: str
     status: Status
@@ -58,6 +61,11 @@ class Preflight:
 def failures(results: Iterable[CheckResult]) -> list[CheckResult]:
     """Return the checks that must be mended before paying."""
     return [result for result in results if result.status == "failed"]
+
+
+def unasked(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that the service gave no answer to; they say neither yes nor no."""
+    return [result for result in results if result.status == "unknown"]
 
 
 def _many(value: Any) -> list[Any]:
