@@ -18,6 +18,7 @@
     |   +-- JobStoppedError
     |   +-- JobTimeoutError               our deadline passed; the job may still run and cost
     +-- StateError                      the record of an earlier attempt cannot be read; never read as "none"
+    +-- DiskFullError                   a local disk is full; retryable
     +-- EvaluationError                 answers or scores are missing, so no comparison is honest
     +-- BudgetError                     the next paid step would cross the cap, or its price is unknown
     +-- DeploymentError                 a step of a deployment plan cannot be carried out
@@ -32,6 +33,9 @@ This module imports nothing of ours and neither Airflow nor the AWS SDK, so that
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -193,6 +197,23 @@ class StateError(DistillError):
     """The record of an earlier attempt cannot be read. It is never taken for "none"; retry when it can."""
 
     retryable = True
+
+
+class DiskFullError(DistillError):
+    """A local disk is full; free space or set TMPDIR to a larger disk. A retry may run on another worker."""
+
+    retryable = True
+
+    @classmethod
+    def from_os(cls, error: OSError) -> DiskFullError | None:
+        """Return our error for the system's word that a disk is full or a quota on it used up; None for any other."""
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return None
+        place = os.path.dirname(str(error.filename)) if error.filename else tempfile.gettempdir()
+        return cls(
+            f"the disk under {place} is full ({os.strerror(error.errno)}).",
+            hint="Free space there, or set TMPDIR to a larger disk; nothing was half written to the bucket.",
+        )
 
 
 class EvaluationError(DistillError):

@@ -60,6 +60,7 @@ def test_only_errors_that_can_heal_are_retryable() -> None:
         "ServiceUnavailableError",
         "JobFailedError",
         "StateError",
+        "DiskFullError",
         "EvaluationError",
         "ReleaseConflictError",
     }

@@ -17,6 +17,7 @@ from botocore import exceptions as sdk
 
 from airflow_distill.errors import (
     ConfigurationError,
+    DiskFullError,
     DistillError,
     ServiceAccessError,
     ServiceConflictError,
@@ -58,6 +59,7 @@ _BY_CODE: dict[str, type[ServiceError]] = {
     "ServiceUnavailableException": ServiceUnavailableError,
     "ServiceUnavailable": ServiceUnavailableError,
     "RequestTimeout": ServiceUnavailableError,
+    "OperationAborted": ServiceUnavailableError,
     "ModelTimeoutException": ServiceUnavailableError,
     "ModelErrorException": ServiceUnavailableError,
     "ModelStreamErrorException": ServiceUnavailableError,
@@ -113,7 +115,7 @@ def translate(error: Exception, operation: str) -> DistillError:
     if isinstance(error, sdk.BotoCoreError):
         return ConfigurationError(f"{operation}: {error}", hint="Check the connection's Region and settings.")
     if isinstance(error, OSError):
-        return _unavailable(operation, "", type(error).__name__)
+        return DiskFullError.from_os(error) or _unavailable(operation, "", type(error).__name__)
     return ServiceError(f"{operation}: unexpected {type(error).__name__} from the SDK.", operation=operation)
 
 

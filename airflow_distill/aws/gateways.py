@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from airflow_distill.aws.bedrock import BedrockGateway
+from airflow_distill.aws.endpoints import endpoints_in_force, refuse_mixture
 from airflow_distill.aws.identity import IdentityGateway
 from airflow_distill.aws.parameters import ParameterGateway
 from airflow_distill.aws.runtime import RuntimeGateway
@@ -73,7 +74,9 @@ def gateways_from_session(
     """Build gateways from the SDK's own credential chain; what the command line uses.
 
     :param endpoint_url: one URL for all services, such as the sandbox's.
+    :raises ConfigurationError: the environment sends some services to this machine and some to AWS.
     """
+    refuse_mixture(endpoints_in_force(lambda service: endpoint_url, profile_name=profile_name))
     session = boto3.Session(region_name=region_name, profile_name=profile_name)
     config = Config(retries={"mode": "standard", "max_attempts": 4})
 

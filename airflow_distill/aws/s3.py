@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -33,6 +35,18 @@ def split_uri(uri: str) -> tuple[str, str]:
     if match is None:
         raise ConfigurationError(f"s3: {uri!r} is not an S3 URI.", hint="Write it as s3://bucket/key.")
     return match.group(1), match.group(2) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload in parts that has not ended: a worker is at it, or was killed over it.
+
+    :param begun_at: ISO 8601 UTC, as the service says.
+    """
+
+    uri: str
+    upload_id: str
+    begun_at: str
 
 
 class S3Store(Gateway):
@@ -88,6 +102,29 @@ class S3Store(Gateway):
                 raise ObjectExistsError(uri) from error
             raise
 
+    def iter_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads in parts that were begun under a prefix and never ended; their parts are billed as storage."""
+        bucket, key = split_uri(prefix)
+        parameters: dict[str, Any] = {"Bucket": bucket, "Prefix": key}
+        while True:
+            page = self.call("list_multipart_uploads", **parameters)
+            for item in page.get("Uploads", ()):
+                begun = item["Initiated"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                yield UnfinishedUpload(f"s3://{bucket}/{item['Key']}", str(item["UploadId"]), begun)
+            if not page.get("IsTruncated"):
+                return
+            parameters["KeyMarker"] = page["NextKeyMarker"]
+            parameters["UploadIdMarker"] = page["NextUploadIdMarker"]
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """Remove the parts of an upload; one that has ended meanwhile is not an error."""
+        bucket, key = split_uri(upload.uri)
+        try:
+            self.call("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload.upload_id)
+        except ServiceError as error:
+            if error.code != "NoSuchUpload":
+                raise
+
     def _put(self, parameters: dict[str, Any]) -> None:
         """Put an object; a conditional write that met a concurrent one has not happened and is tried again.
 
@@ -104,6 +141,7 @@ class S3Store(Gateway):
         self.call("put_object", **parameters)
 
     def upload(self, uri: str, path: Path) -> None:
+        """Write an object from a file; large ones in parts, which the SDK removes again when the upload fails."""
         bucket, key = split_uri(uri)
         try:
             self.client.upload_file(str(path), bucket, key)

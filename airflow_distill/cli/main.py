@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from airflow_distill import __version__
-from airflow_distill.errors import DistillError
+from airflow_distill.errors import DiskFullError, DistillError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("airflow_distill.cli.demo", "run the whole loop on a local Airflow and a local Bedrock"),
@@ -85,6 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except BrokenPipeError:
+        return 2
+    except OSError as error:
+        full = DiskFullError.from_os(error)
+        if full is None:
+            raise
+        print(f"airflow-distill: {type(full).__name__}: {full}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("airflow-distill: interrupted", file=sys.stderr)

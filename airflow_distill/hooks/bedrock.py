@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
+from airflow_distill.aws.endpoints import ASSUME_ROLE, SERVICES, endpoints_in_force, refuse_mixture, told
 from airflow_distill.aws.gateways import AwsGateways
 
 
@@ -54,7 +55,13 @@ class BedrockDistillHook(AwsBaseHook):
 
     @cached_property
     def gateways(self) -> AwsGateways:
-        """The gateways of this connection, each built when first used."""
+        """The gateways of this connection, each built when first used.
+
+        :raises ConfigurationError: some services would be asked on this machine and some at AWS.
+        """
+        endpoints = self.endpoints()
+        refuse_mixture(endpoints)
+        self.log.info("AWS endpoints: %s", told(endpoints))
         session = self.get_session()
 
         def build(service: str) -> Any:
@@ -66,3 +73,15 @@ class BedrockDistillHook(AwsBaseHook):
             )
 
         return AwsGateways(build)
+
+    def endpoints(self) -> dict[str, str]:
+        """Return where the calls of each service go, the assuming of the connection's role included."""
+        config = self.conn_config
+        services = (*SERVICES, ASSUME_ROLE) if config.role_arn else SERVICES
+
+        def given(service: str) -> str | None:
+            if service == ASSUME_ROLE:
+                return config.get_service_endpoint_url("sts", sts_connection_assume=True)
+            return config.get_service_endpoint_url(service)
+
+        return endpoints_in_force(given, services, profile_name=config.profile_name)

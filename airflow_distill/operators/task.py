@@ -22,7 +22,13 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from airflow.sdk.exceptions import AirflowFailException, XComNotFound
 
 from airflow_distill.compat import RetryDecision, RetryPolicy
-from airflow_distill.errors import ConfigurationError, DistillError, ServiceConflictError, ServiceQuotaError
+from airflow_distill.errors import (
+    ConfigurationError,
+    DiskFullError,
+    DistillError,
+    ServiceConflictError,
+    ServiceQuotaError,
+)
 from airflow_distill.stages.arguments import READERS, as_choice, is_nothing, plain
 
 _MARKS = ("{{", "{%", "{#")
@@ -33,6 +39,7 @@ def airflow_errors() -> Iterator[None]:
     """Turn our errors into Airflow's: what no retry can mend fails the task at once.
 
     :raises AirflowFailException: the error is not retryable.
+    :raises DiskFullError: the system says that a local disk is full.
     """
     try:
         yield
@@ -40,6 +47,11 @@ def airflow_errors() -> Iterator[None]:
         if error.retryable or isinstance(error, ServiceQuotaError | ServiceConflictError):
             raise
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        full = DiskFullError.from_os(error)
+        if full is None:
+            raise
+        raise full from error
 
 
 class DistillRetryPolicy(RetryPolicy):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_distill.errors import JobFailedError, JobTimeoutError, StateError
@@ -366,7 +367,7 @@ def own_arguments(cls: type) -> set[str]:
         if base.__module__.startswith("airflow_distill.") and "__init__" in vars(base):
             parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
             names |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-    return names
+    return names - set(inspect.signature(BaseOperator.__init__).parameters)
 
 
 @pytest.mark.parametrize("cls", OPERATORS)

@@ -265,6 +265,7 @@ def test_every_module_and_link_is_told_to_airflow():
             "connection",
             "observe",
             "poller",
+            "task",
             "threads",
         }
         assert present == set(names), room
