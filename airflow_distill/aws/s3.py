@@ -10,6 +10,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from boto3.exceptions import S3UploadFailedError
+
 from airflow_distill.aws.calls import Gateway
 from airflow_distill.aws.failure import translate
 from airflow_distill.errors import (
@@ -145,6 +147,9 @@ class S3Store(Gateway):
         bucket, key = split_uri(uri)
         try:
             self.client.upload_file(str(path), bucket, key)
+        except S3UploadFailedError as error:  # a wrapping that hides whether asking again can help
+            cause = error.__context__ if isinstance(error.__context__, Exception) else error
+            raise translate(cause, "PutObject") from error
         except Exception as error:
             raise translate(error, "PutObject") from error
 
