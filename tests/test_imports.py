@@ -30,6 +30,7 @@ for package in (airflow_distill.operators, airflow_distill.sensors):
         importlib.import_module(module.name)
 """
 LIGHT_STAGES = {
+    "airflow_distill.stages.arguments",
     "airflow_distill.stages",
     "airflow_distill.stages.deployment",
     "airflow_distill.stages.deployment.times",
