@@ -101,7 +101,34 @@ def _register_build(commands: Any) -> None:
     build.add_argument(
         "--balance-by", default="", metavar="BY", help="even out by `answer` or `metadata:KEY`"
     )
-    build.add_argument("--keep-near-duplicates", action="store_true", help="drop exact copies only")
+    build.add_argument(
+        "--near-duplicates",
+        type=_near,
+        default="careful",
+        metavar="HOW",
+        help="careful (default): near copies are dropped unless a number, a sign, a negation or a name tells them apart; "
+        "0.3 to 1: the share of words from which they are; none: only exact copies are",
+    )
+    build.add_argument("--keep-near-duplicates", action="store_true", help="short for --near-duplicates none")
+    build.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="RULE",
+        help="drop rules to switch off, such as refusal or truncated",
+    )
+    build.add_argument(
+        "--thinking",
+        choices=("remove", "drop", "keep"),
+        default="remove",
+        help="<thinking> written into answers: take it out (default), drop the record, or keep it",
+    )
+    build.add_argument(
+        "--drop-reserved-words",
+        action="store_true",
+        help="drop prompts with words that the student's family reserves, such as User:",
+    )
     build.add_argument("--no-redact", action="store_true", help="keep secrets and personal identifiers")
     build.add_argument("--remember", action="store_true", help="keep a ledger in DIR/fingerprints")
     build.add_argument("--workload", default="local", metavar="NAME", help="name in the manifest (local)")
@@ -138,6 +165,15 @@ def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError("must be from 0 up to, not including, 1")
+    return value
+
+
+def _near(text: str) -> str | float | None:
+    if text in ("careful", "none"):
+        return text if text == "careful" else None
+    value = float(text)
+    if not 0.3 <= value <= 1:
+        raise argparse.ArgumentTypeError("is careful, none, or a number from 0.3 to 1")
     return value
 
 
@@ -322,7 +358,10 @@ def _build(args: argparse.Namespace) -> int:
         with_answers=args.with_answers,
         redact=not args.no_redact,
         balance_by=args.balance_by,
-        near_duplicates=None if args.keep_near_duplicates else CurateSettings(salt="").near_duplicates,
+        near_duplicates=None if args.keep_near_duplicates else args.near_duplicates,
+        keep=tuple(args.keep),
+        thinking=args.thinking,
+        reserved_words="drop" if args.drop_reserved_words else "keep",
     )
     harvest = _harvest(args, logs_store, window)
     built = build_dataset(
@@ -394,6 +433,8 @@ def _metadata_filter(pairs: list[str]) -> Any:
 
 
 def _show_build(outcome: Mapping[str, Any]) -> None:
+    from airflow_distill.stages.dataset.checks import CODES
+
     print(f"dataset {outcome['dataset_id']} in {outcome['out']}")
     rows = [("log lines read", "", f"{outcome['lines']:,}")]
     rows += [("  skipped", reason, f"{count:,}") for reason, count in outcome["skipped"].items() if count]
@@ -404,6 +445,9 @@ def _show_build(outcome: Mapping[str, Any]) -> None:
     print_table(("", "reason", "count"), rows)
     if outcome["redacted"]:
         print("redacted: " + ", ".join(f"{count:,} {kind}" for kind, count in outcome["redacted"].items()))
+    for code, count in outcome["counts"].items():
+        if CODES[code].severity == "warning":
+            print(f"warning: {code} in {count:,} records. {CODES[code].message} {CODES[code].fix}")
     if outcome["valid"]:
         print("next: upload train.jsonl and hand its URI to the job; keep heldout.jsonl for the evaluation")
         return

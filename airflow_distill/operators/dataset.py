@@ -48,7 +48,7 @@ class CurateDatasetOperator(_DatasetOperator):
     :param salt: fixes which prompts are held out; never change it. The workload's name when left out (templated).
     :param settings: more of `CurateSettings` as a dict: `limit`, `heldout`, `with_answers`, `redact`, `detectors`,
         `drop_refusals`, `max_characters`, `near_duplicates`, `contamination`, `balance_by`, `balance_ratio`,
-        `golden_share` (templated).
+        `golden_share`, `keep`, `thinking`, `reserved_words` (templated).
     :param golden: URI of a file of examples that people answered; empty for none (templated).
     :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
     :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
@@ -340,8 +340,9 @@ def settings_of(values: Mapping[str, Any] | None, salt: str) -> CurateSettings:
     from airflow_distill.stages.dataset.curate import CurateSettings
 
     known = dict(values or {})
-    if "detectors" in known:
-        known["detectors"] = tuple(known["detectors"])
+    for name in ("detectors", "keep"):
+        if name in known:
+            known[name] = tuple(known[name])
     try:
         return CurateSettings(**{"salt": salt, **known})
     except TypeError as error:

@@ -219,6 +219,19 @@ class Logs(Settings):
     )
 
 
+KeptRule = Literal[
+    "truncated",
+    "guardrail",
+    "refusal",
+    "multi_turn",
+    "unsendable",
+    "too_long",
+    "line_too_long",
+    "exact_duplicate",
+    "near_duplicate",
+]
+
+
 class Dataset(Settings):
     """What of the logs becomes training data, and what is kept for judging."""
 
@@ -245,8 +258,24 @@ class Dataset(Settings):
         description="functions of your own that find more to redact, as `package.module:function`; the harvest and "
         "the curation use the same",
     )
-    near_duplicates: float = Field(
-        default=0.8, ge=0.3, le=1, strict=True, description="prompts at least so similar count as one"
+    near_duplicates: Literal["careful", "none"] | Annotated[float, Field(ge=0.3, le=1, strict=True)] = Field(
+        default="careful",
+        description="careful: prompts that share 80 % of their words count as one, unless a number, a sign, a negation "
+        "or a name tells them apart; a number: the share from which they do, whatever differs; none: all stay",
+    )
+    keep: tuple[KeptRule, ...] = Field(
+        default=(), description="drop rules to switch off, such as `refusal` or `truncated`"
+    )
+    drop_refusals: bool = Field(
+        default=True, description="false: refusals and messages of guardrails are answers like others"
+    )
+    thinking: Literal["remove", "drop", "keep"] = Field(
+        default="remove",
+        description="`<thinking>` that was written into answers: taken out, or a reason to drop the record, or kept",
+    )
+    reserved_words: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="prompts with words that the student's family reserves, such as `User:`: told and kept, or dropped",
     )
     balance_by: str | None = Field(
         default=None,

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from airflow_distill.errors import StateError
 from airflow_distill.stages.dataset.card import dataset_card
 from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
-from airflow_distill.stages.dataset.fingerprints import Candidates
 from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files, stored_ledger
 from airflow_distill.stages.dataset.manifest import FOLDER, Package, Source, ledger_files, package
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
@@ -138,13 +137,11 @@ def _judge(
     live = read_manifest(store, question.live_manifest_uri) if question.live_manifest_uri else None
     new = None
     if live is not None:
-        fingerprints = list(curated.fingerprints(train))
-        candidates = Candidates(fingerprints, settings.near_duplicates or 1.0, curated.template)
-        known: set[int] = set()
         files = 0
+        known: set[int] = set()
         for file in iter_dataset_files(store, place, live.dataset_id):
             files += 1
-            known |= candidates.touched(file.fingerprints, file.template)
+            known |= curated.touched(train, settings.near_threshold or 1.0, [file])
         new = len(train) - len(known) if files else None
     return judge_worth(
         question.policy,

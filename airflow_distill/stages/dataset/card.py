@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_distill.stages.dataset.checks import CODES
 from airflow_distill.stages.dataset.drop import EXPLAINED, DropReason
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest
 from airflow_distill.stages.dataset.worth import Worth
@@ -61,10 +62,33 @@ def dataset_card(manifest: DatasetManifest, worth: Worth, *, accepted: bool) -> 
             "## Redacted",
             _table(("kind", "count"), [(k, f"{n:,}") for k, n in profile["redacted"].items()]),
         ]
+    parts += [*_drop_parts(profile)]
+    if profile.get("checks"):
+        parts += [
+            "## What the check says",
+            _table(
+                ("code", "count", "meaning"),
+                [(code, f"{n:,}", CODES[code].message) for code, n in profile["checks"].items()],
+            ),
+        ]
     if "drift" in worth.figures:
         parts += ["## Against the live model's dataset", _table(("", ""), [*_difference_rows(worth.figures)])]
     parts += ["## Settings", _table(("", ""), [(k, str(v)) for k, v in sorted(manifest.settings.items())])]
     return "\n\n".join(parts) + "\n"
+
+
+def _drop_parts(profile: Mapping[str, Any]) -> Iterable[str]:
+    """What was dropped, by digests: enough to look a prompt up in the logs, too little to read it here."""
+    if profile.get("thinking_removed"):
+        yield "## Thinking"
+        yield f"Thinking was taken out of the answers of {profile['thinking_removed']:,} records."
+    if profile.get("dropped_digests"):
+        yield "## The first that each rule dropped"
+        rows = [(reason, " ".join(ids)) for reason, ids in profile["dropped_digests"].items()]
+        yield _table(("rule", "digests of prompts"), rows)
+    if profile.get("near_pairs"):
+        yield "## Near copies, a sample"
+        yield _table(("kept", "dropped"), [(kept, dropped) for kept, dropped in profile["near_pairs"]])
 
 
 def _file_rows(manifest: DatasetManifest) -> Iterable[tuple[str, str]]:

@@ -22,14 +22,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from airflow_distill.stages.dataset.families import ANY_FAMILY, StudentFamily
-from airflow_distill.stages.dataset.jsonl import SCHEMA_VERSION
+from airflow_distill.stages.dataset.jsonl import MOST_LINE, SCHEMA_VERSION
 from airflow_distill.stages.dataset.reading import Block, Trouble, iter_blocks
 from airflow_distill.stages.dataset.records import Finding
+from airflow_distill.stages.dataset.tokens import estimate_tokens
 
 LEAST_RECORDS = 100
 MOST_RECORDS = 15_000
 MOST_BYTES = 1 << 30
 FIRST_FINDINGS = 100
+_SURELY = 4
 
 
 # codes: what is wrong and what to do
@@ -119,6 +121,16 @@ CODES: Mapping[str, Code] = {
     ),
     "text_too_long": Code(
         "The record surely exceeds the student's context.", "Shorten it or remove the record."
+    ),
+    "line_above_quota": Code(
+        "The line is longer than 16 KB, the quota of distillation jobs.",
+        "Shorten it or remove the record; what a job does with it is not documented.",
+        "warning",
+    ),
+    "reserved_word": Code(
+        "A text holds a word that the student's family reserves, such as User: or Bot:.",
+        "Reword it, or build with reserved_words: drop; in fine-tuning such words fail the job.",
+        "warning",
     ),
     "control_token": Code(
         "A text holds a control token of a chat template.", "Strip it; the service adds its own.", "warning"
@@ -220,10 +232,25 @@ def check_characters(record: Mapping[str, Any], family: StudentFamily) -> Iterat
 
 
 def check_length(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
-    """The record can fit the student."""
-    size = sum(len(text) for _, text in _texts(record))
-    if size > family.max_characters:
-        yield "text_too_long", f"{size} characters for a context of {family.context_tokens} tokens"
+    """The record can fit the student, even if the estimate of its tokens is far too high."""
+    texts = [text for _, text in _texts(record)]
+    surely = _SURELY * family.context_tokens
+    if sum(map(len, texts)) > surely:
+        tokens = sum(map(estimate_tokens, texts))
+        if tokens > surely:
+            yield "text_too_long", f"about {tokens} tokens for a context of {family.context_tokens}"
+
+
+def check_reserved_words(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
+    """No words that the student's family reserves; those that are control tokens too are told as such."""
+    words = _told_apart(family)
+    for place, text in _texts(record) if words else ():
+        if any(word in text for word in words):
+            yield "reserved_word", place
+
+
+def _told_apart(family: StudentFamily) -> tuple[str, ...]:
+    return tuple(word for word in family.reserved_words if word not in family.control_tokens)
 
 
 def check_control_tokens(record: Mapping[str, Any], family: StudentFamily) -> Iterator[tuple[str, str]]:
@@ -244,6 +271,7 @@ RULES: tuple[RecordRule, ...] = (
     check_characters,
     check_length,
     check_control_tokens,
+    check_reserved_words,
 )
 """The rules of a record, in the order their findings come."""
 
@@ -318,6 +346,8 @@ def check_line(line: bytes, number: int, family: StudentFamily = ANY_FAMILY) -> 
     if b"\0" in line:
         yield finding("nul_byte", number)
         return
+    if len(line) > MOST_LINE:
+        yield finding("line_above_quota", number, f"{len(line)} bytes")
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -394,7 +424,7 @@ class _QuickLook:
 
     def __init__(self, family: StudentFamily) -> None:
         self._multi_turn = family.multi_turn
-        self._max_characters = family.max_characters
+        self._reserved = _told_apart(family)
         self._tokens = _searches(family.control_tokens)
 
     def are_clean(self, lines: list[bytes], data: bytes) -> bool:
@@ -402,9 +432,7 @@ class _QuickLook:
 
         :param data: the same lines as one piece.
         """
-        if b"\r" in data or (
-            len(data) > self._max_characters and max(map(len, lines)) > self._max_characters
-        ):
+        if b"\r" in data or (len(data) > MOST_LINE and max(map(len, lines)) > MOST_LINE):
             return False
         try:
             records = list(map(_decode, lines))
@@ -432,7 +460,7 @@ class _QuickLook:
         texts = [block.text for block in blocks]
         types = [block.type for block in blocks if block.type is not UNSET]
         whole = "".join(texts)
-        if "\0" in whole or any(map(str.isspace, texts)):
+        if "\0" in whole or any(map(str.isspace, texts)) or any(word in whole for word in self._reserved):
             return False
         quotes = (
             6 * len(records) + 6 * messages + 2 * (len(blocks) - messages) + 4 * len(blocks) + 4 * len(types)

@@ -1,6 +1,7 @@
 """Interactions become a dataset: the one place where the steps of curation are chained and counted.
 
-    drop -> redact -> exact, then near duplicates -> balance -> contamination -> split -> limit -> golden share
+    drop -> redact -> drop what cannot be sent -> exact, then near duplicates
+    -> balance -> contamination -> split -> limit -> golden share
 
 Takes interactions in a stable order (the harvest's), golden examples and the contamination ledger; hands on
 `Curated`. Every step marks rows with a reason and none removes them in silence, so rows in = train + held-out +
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -28,20 +29,41 @@ from airflow_distill.stages.dataset.dedupe import (
     are_near_exactly,
     find_copies,
     find_template,
-    folded_words,
     similarity,
     text_of,
 )
-from airflow_distill.stages.dataset.drop import DropReason, drop_reason, drop_rules
+from airflow_distill.stages.dataset.drop import (
+    KEEPABLE,
+    DropReason,
+    drop_reason,
+    drop_rules,
+    sending_rules,
+    without_thinking,
+)
 from airflow_distill.stages.dataset.families import family_of
-from airflow_distill.stages.dataset.fingerprints import Candidates, Fingerprint, LedgerFile
+from airflow_distill.stages.dataset.fingerprints import (
+    FOLDINGS,
+    Candidates,
+    Fingerprint,
+    LedgerFile,
+    exact_key,
+)
+from airflow_distill.stages.dataset.fingerprints import VERSION as FOLDING
+from airflow_distill.stages.dataset.meaning import ask_the_same
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.dataset.redact import Detector, load_detectors, redact
-from airflow_distill.stages.dataset.split import is_heldout, prompt_key, shared_openings, side_key
+from airflow_distill.stages.dataset.split import is_heldout, shared_openings, side_key
+from airflow_distill.stages.dataset.words import exact_form
 from airflow_distill.stages.digest import digest
-from airflow_distill.stages.logs.records import Interaction
+from airflow_distill.stages.logs.records import Interaction, Turn
 
-VERSION = 2
+CAREFUL = "careful"
+CAREFUL_THRESHOLD = 0.8
+CHOICES = {"thinking": ("remove", "drop", "keep"), "reserved_words": ("keep", "drop")}
+SAMPLE = 10
+"""Digests shown of near pairs, and of what each rule dropped."""
+
+VERSION = 3
 """Raised whenever the same input may give another dataset; part of every dataset id."""
 
 
@@ -49,9 +71,12 @@ VERSION = 2
 class CurateSettings:
     """How a dataset is made. All of it is part of the dataset's id.
 
-    `limit` counts both sides together. `near_duplicates` is the similarity from which prompts are copies (None:
-    keep copies); `contamination` the one from which prompts may not sit on both sides. `balance_by` is empty,
-    `answer` or `metadata:KEY`.
+    `limit` counts both sides together. `near_duplicates` is the similarity from which prompts are copies; `careful` is
+    0.8, and leaves alone what differs in a number, a sign, a negation or a name; None keeps copies. `contamination` is the
+    similarity from which prompts may not sit on both sides. `balance_by` is empty, `answer` or `metadata:KEY`. `keep` names
+    drop rules to switch off (`drop.KEEPABLE`); `drop_refusals=False` is another word for `refusal` and `guardrail` among
+    them. `thinking` that was written into answers is taken out (`remove`), drops the record (`drop`) or stays (`keep`).
+    `reserved_words` of the student's family are only told (`keep`), or drop the record (`drop`).
     """
 
     salt: str
@@ -62,19 +87,31 @@ class CurateSettings:
     detectors: tuple[str, ...] = ()
     drop_refusals: bool = True
     max_characters: int | None = None
-    near_duplicates: float | None = 0.8
+    near_duplicates: float | str | None = CAREFUL
     contamination: float = 0.6
     balance_by: str = ""
     balance_ratio: float = 3.0
     golden_share: float = 0.1
+    keep: tuple[str, ...] = ()
+    thinking: str = "remove"
+    reserved_words: str = "keep"
 
     def __post_init__(self) -> None:
+        threshold = self.near_threshold
         problems = [
             (self.limit < 1, "limit must be at least 1"),
             (not 0 <= self.heldout < 1, "heldout is a share from 0 up to, not including, 1"),
             (
-                self.near_duplicates is not None and not 0.3 <= self.near_duplicates <= 1,
-                "near_duplicates lies in 0.3..1",
+                threshold is not None and not 0.3 <= threshold <= 1,
+                "near_duplicates is careful, none or lies in 0.3..1",
+            ),
+            (
+                not set(self.keep) <= {reason.value for reason in KEEPABLE},
+                f"keep takes {', '.join(sorted(KEEPABLE))}",
+            ),
+            *(
+                (getattr(self, name) not in choices, f"{name} is {' or '.join(choices)}")
+                for name, choices in CHOICES.items()
             ),
             (not 0.3 <= self.contamination <= 1, "contamination lies in 0.3..1"),
             (self.balance_ratio < 1, "balance_ratio is at least 1"),
@@ -86,9 +123,26 @@ class CurateSettings:
         if self.balance_by:
             stratum_by(self.balance_by)
 
+    @property
+    def near_threshold(self) -> float | None:
+        """The similarity from which prompts are copies; None when copies are kept. A word that is none is out of range."""
+        if self.near_duplicates == CAREFUL:
+            return CAREFUL_THRESHOLD
+        return -1.0 if isinstance(self.near_duplicates, str) else self.near_duplicates
+
+    @property
+    def kept_rules(self) -> frozenset[str]:
+        """The drop rules that are switched off."""
+        refusing = () if self.drop_refusals else (DropReason.REFUSAL.value, DropReason.GUARDRAIL.value)
+        return frozenset((*self.keep, *refusing))
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain data, the salt as a digest."""
-        out = asdict(self) | {"detectors": list(self.detectors), "version": VERSION}
+        out = asdict(self) | {
+            "detectors": list(self.detectors),
+            "keep": sorted(self.keep),
+            "version": VERSION,
+        }
         out["salt"] = digest(self.salt, 16)
         return out
 
@@ -118,8 +172,23 @@ class Curated:
 
     rows: list[Row]
     redacted: Counter[str] = field(default_factory=Counter)
-    template: frozenset[int] = frozenset()
     shared: frozenset[str] = frozenset()
+    near_pairs: list[tuple[Row, Row]] = field(default_factory=list)
+    thinking_removed: int = 0
+    _sketches: dict[int, _Sketches] = field(default_factory=dict)
+
+    @property
+    def template(self) -> frozenset[int]:
+        """The hashes of boilerplate, which sketches leave out."""
+        return self.sketches().template
+
+    def sketches(self, folding: int = FOLDING) -> _Sketches:
+        """The sketches for fingerprints of a version; their template is that of the rows still there at first."""
+        found = self._sketches.get(folding)
+        if found is None:
+            texts = [text_of(row.example) for row in self.rows if row.reason is None]
+            found = self._sketches[folding] = _Sketches(texts, folding)
+        return found
 
     @property
     def kept(self) -> int:
@@ -142,11 +211,40 @@ class Curated:
         counts = Counter(row.reason.value for row in self.rows if row.reason is not None)
         return dict(sorted(counts.items()))
 
-    def fingerprints(self, examples: Iterable[Example]) -> Iterator[Fingerprint]:
-        """Yield the fingerprints of examples, comparable with those of other datasets."""
-        sketcher = Sketcher(self.template)
+    @property
+    def dropped_digests(self) -> dict[str, list[str]]:
+        """The digests of the first prompts that each rule dropped."""
+        out: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.reason is not None and len(found := out.setdefault(row.reason.value, [])) < SAMPLE:
+                found.append(row.example.id)
+        return dict(sorted(out.items()))
+
+    @property
+    def near_pair_digests(self) -> list[tuple[str, str]]:
+        """The digests of an evenly spread sample of near copies: the prompt that stayed, the one that was dropped."""
+        step = max(1, -(-len(self.near_pairs) // SAMPLE))
+        return [(kept.example.id, dropped.example.id) for kept, dropped in self.near_pairs[::step]]
+
+    def fingerprints(self, examples: Iterable[Example], folding: int = FOLDING) -> Iterator[Fingerprint]:
+        """Yield the fingerprints of examples, comparable with those of other datasets of the same version."""
+        sketches = self.sketches(folding)
         for example in examples:
-            yield Fingerprint(_exact_key(example), sketcher.sketch(text_of(example)))
+            yield Fingerprint(FOLDINGS[folding].key_of(example), sketches.of(example))
+
+    def touched(self, examples: Sequence[Example], threshold: float, files: Iterable[LedgerFile]) -> set[int]:
+        """Return the positions of the examples that equal or are near to a fingerprint of any of the files."""
+        candidates: dict[int, Candidates] = {}
+        hit: set[int] = set()
+        for file in files:
+            if file.version not in candidates:
+                candidates[file.version] = Candidates(
+                    list(self.fingerprints(examples, file.version)),
+                    threshold,
+                    self.sketches(file.version).template,
+                )
+            hit |= candidates[file.version].touched(file.fingerprints, file.template)
+        return hit
 
 
 def curate(
@@ -162,25 +260,35 @@ def curate(
     Golden examples come first, so of two equal prompts the one that people answered stays.
     """
     out = Curated(rows=[])
-    rules = drop_rules(
-        family_of(student), max_characters=settings.max_characters, drop_refusals=settings.drop_refusals
+    off = settings.kept_rules
+    rules = drop_rules(family_of(student), keep=off, thinking=settings.thinking)
+    sending = sending_rules(
+        family_of(student),
+        keep=off,
+        with_answers=settings.with_answers,
+        max_characters=settings.max_characters,
+        reserved_words=settings.reserved_words,
     )
     detectors = _detectors(settings)
     for row, interaction in _incoming(interactions, golden):
+        if settings.thinking == "remove" and interaction is not None:
+            out.thinking_removed += _remove_thinking(row)
         row.reason = drop_reason(rules, row.example, interaction)
         if row.reason is None and detectors:
             row.example, found = redact(row.example, detectors)
             out.redacted.update(found)
             out.redacted.update(dict(interaction.redacted) if interaction else {})
+        row.reason = row.reason or drop_reason(sending, row.example, interaction)
         out.rows.append(row)
-    _drop_exact_duplicates(_alive(out.rows))
-    sketches = _Sketches(out)
-    if settings.near_duplicates is not None:
-        _drop_near_duplicates(_alive(out.rows), sketches, settings.near_duplicates)
+    if DropReason.EXACT_DUPLICATE not in off:
+        _drop_exact_duplicates(_alive(out.rows))
+    out.sketches()
+    if settings.near_threshold is not None and DropReason.NEAR_DUPLICATE not in off:
+        _drop_near_duplicates(out, settings)
     _set_sides(out, settings)
     if settings.balance_by:
         _balance(_alive(out.rows), settings)
-    _drop_contaminated(_alive(out.rows), sketches, settings.contamination, ledger or Ledger())
+    _drop_contaminated(out, settings.contamination, ledger or Ledger())
     _drop_over_limit(_alive(out.rows), settings.limit)
     _limit_golden(_alive(out.rows), settings.golden_share)
     return out
@@ -193,6 +301,20 @@ def _incoming(
         yield Row("golden", line, example), None
     for line, interaction in enumerate(interactions, 1):
         yield Row("sample", line, example_of(interaction)), interaction
+
+
+def _remove_thinking(row: Row) -> bool:
+    """Take the thinking out of a row's answers, those of earlier turns too; says whether there was any."""
+    before = row.example
+    turns = tuple(
+        Turn(turn.role, without_thinking(turn.text)) if turn.role == "assistant" else turn
+        for turn in before.turns
+    )
+    answer = before.answer and without_thinking(before.answer)
+    if (turns, answer) == (before.turns, before.answer):
+        return False
+    row.example = replace(before, turns=turns, answer=answer)
+    return True
 
 
 def example_of(interaction: Interaction) -> Example:
@@ -219,46 +341,36 @@ def _alive(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.reason is None]
 
 
-def _exact_key(example: Example) -> bytes:
-    """Equal for prompts that differ in dress only, whatever their system prompt."""
-    return bytes.fromhex(prompt_key(example)[:32])
-
-
 def _drop_exact_duplicates(rows: Sequence[Row]) -> None:
     seen: set[tuple[bytes, str]] = set()
     for row in rows:
-        key = (_exact_key(row.example), " ".join(folded_words(row.example.system or "")))
+        key = (exact_key(row.example), exact_form(row.example.system or ""))
         if key in seen:
             row.reason = DropReason.EXACT_DUPLICATE
         seen.add(key)
 
 
 class _Sketches:
-    """The sketches of rows, each made once, with the template of these rows left out."""
+    """The sketches of examples, each made once, with the template of some texts left out."""
 
-    def __init__(self, out: Curated) -> None:
-        texts = [text_of(row.example) for row in out.rows if row.reason is None]
-        out.template = find_template(texts)
-        self._sketcher = Sketcher(out.template)
-        self._plain = Sketcher()
+    def __init__(self, texts: Sequence[str], folding: int) -> None:
+        words_of = FOLDINGS[folding].words_of
+        self.template = find_template(texts, words_of=words_of)
+        self._sketcher = Sketcher(self.template, words_of)
+        self._plain = Sketcher(words_of=words_of)
         self._systems: dict[str, Sketch] = {}
-        self._rows: dict[int, Sketch] = {}
-        self.template = out.template
+        self._examples: dict[tuple[Turn, ...], Sketch] = {}
 
-    def of(self, row: Row) -> Sketch:
-        """The sketch of a row's prompt."""
-        found = self._rows.get(id(row))
+    def of(self, example: Example) -> Sketch:
+        """The sketch of an example's prompt."""
+        found = self._examples.get(example.turns)
         if found is None:
-            found = self._rows[id(row)] = self._sketcher.sketch(text_of(row.example))
+            found = self._examples[example.turns] = self._sketcher.sketch(text_of(example))
         return found
-
-    def fingerprint(self, row: Row) -> Fingerprint:
-        """The fingerprint of a row."""
-        return Fingerprint(_exact_key(row.example), self.of(row))
 
     def are_copies(self, one: Row, other: Row, threshold: float) -> bool:
         """Whether two near sketches are near texts: a look at the whole texts where sketches are only estimates."""
-        if self.of(one).is_whole and self.of(other).is_whole:
+        if self.of(one.example).is_whole and self.of(other.example).is_whole:
             return True
         left, right = (self._sketcher.hashes(text_of(row.example)) for row in (one, other))
         return are_near_exactly(left, right, threshold)
@@ -276,18 +388,28 @@ class _Sketches:
         return found
 
 
-def _drop_near_duplicates(rows: Sequence[Row], sketches: _Sketches, threshold: float) -> None:
+def _drop_near_duplicates(out: Curated, settings: CurateSettings) -> None:
+    sketches = out.sketches()
+    rows = _alive(out.rows)
+    threshold = settings.near_threshold or 1.0
+    careful = settings.near_duplicates == CAREFUL
     copies = find_copies(
-        [sketches.of(row) for row in rows],
+        [sketches.of(row.example) for row in rows],
         threshold,
         also=lambda one, other: (
             sketches.same_system(rows[one], rows[other], threshold)
             and sketches.are_copies(rows[one], rows[other], threshold)
+            and (not careful or _ask_the_same(rows[one].example, rows[other].example))
         ),
     )
     for row, original in zip(rows, copies, strict=True):
         if original is not None:
             row.reason = DropReason.NEAR_DUPLICATE
+            out.near_pairs.append((rows[original], row))
+
+
+def _ask_the_same(one: Example, other: Example) -> bool:
+    return ask_the_same(text_of(one), text_of(other)) and ask_the_same(one.system or "", other.system or "")
 
 
 def _set_sides(out: Curated, settings: CurateSettings) -> None:
@@ -304,24 +426,22 @@ def _balance(rows: Sequence[Row], settings: CurateSettings) -> None:
         train[position].reason = DropReason.BALANCE
 
 
-def _drop_contaminated(rows: Sequence[Row], sketches: _Sketches, threshold: float, ledger: Ledger) -> None:
+def _drop_contaminated(out: Curated, threshold: float, ledger: Ledger) -> None:
+    rows = _alive(out.rows)
     heldout = [row for row in rows if row.heldout]
-    for row in _touched(heldout, sketches, threshold, ledger.train()):
+    for row in _touched(out, heldout, threshold, ledger.train()):
         row.reason = DropReason.TAUGHT_BEFORE
     train = [row for row in rows if not row.heldout]
-    judges = [sketches.fingerprint(row) for row in _alive(heldout)]
-    here = LedgerFile("", "heldout", sketches.template, iter(judges))
-    for row in _touched(train, sketches, threshold, chain([here], ledger.heldout())):
+    judges = out.fingerprints(row.example for row in _alive(heldout))
+    here = LedgerFile("", "heldout", out.template, judges)
+    for row in _touched(out, train, threshold, chain([here], ledger.heldout())):
         row.reason = DropReason.CONTAMINATED
 
 
 def _touched(
-    rows: Sequence[Row], sketches: _Sketches, threshold: float, files: Iterable[LedgerFile]
+    out: Curated, rows: Sequence[Row], threshold: float, files: Iterable[LedgerFile]
 ) -> Iterator[Row]:
-    candidates = Candidates([sketches.fingerprint(row) for row in rows], threshold, sketches.template)
-    hit: set[int] = set()
-    for file in files:
-        hit |= candidates.touched(file.fingerprints, file.template)
+    hit = out.touched([row.example for row in rows], threshold, files)
     return (rows[position] for position in sorted(hit))
 
 

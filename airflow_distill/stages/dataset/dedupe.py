@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -28,6 +27,7 @@ from hashlib import blake2b
 from itertools import pairwise
 
 from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.words import folded_words
 
 SKETCH_SIZE = 256
 TOP = 1 << 32
@@ -40,27 +40,12 @@ TEMPLATE_CROWD = 40
 TEMPLATE_THRESHOLD = 0.5
 TEMPLATE_ROUNDS = 6
 
-# Scripts without spaces between words are read character by character.
-_UNSPACED = "぀-ヿ㐀-䶿一-鿿豈-﫿฀-๿ກ-໿က-႟ក-៿"
-_WORDS = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
-
 # A piece ends in white space: no word and no normal form reaches across, so what is before and after folds alone.
 _PIECE = re.compile(r".{200}[^ \n]{,100}[ \n]", re.DOTALL)
 PIECES = 4_000
 
 # The hash of the word that comes before a piece of text; nothing at the beginning.
 _Before = tuple[int, ...]
-
-
-def folded_words(text: str) -> list[str]:
-    """Return the words of a text with case, punctuation, width and spacing folded away.
-
-    >>> folded_words("Where IS my card?!")
-    ['where', 'is', 'my', 'card']
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return _WORDS.findall(text.casefold())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +69,16 @@ class Sketcher:
 
     Texts of one template begin alike. So the beginnings met before are remembered, in pieces of some 200 characters,
     and of a text that begins with known pieces only the rest is read.
+
+    :param template: hashes to leave out.
+    :param words_of: how a text becomes words; `bare_words` for sketches to compare with old ledger files.
     """
 
-    def __init__(self, template: Set[int] = frozenset()) -> None:
+    def __init__(
+        self, template: Set[int] = frozenset(), words_of: Callable[[str], list[str]] = folded_words
+    ) -> None:
         self.template = frozenset(template)
+        self._words_of = words_of
         self._words: dict[str, int] = {}
         self._pieces: dict[tuple[_Before, str], tuple[set[int], _Before] | None] = {}
 
@@ -124,7 +115,7 @@ class Sketcher:
     def _read(self, before: _Before, text: str) -> tuple[set[int], _Before]:
         """Return the hashes of a text that follows a word, and the word that it ends with."""
         known = self._words
-        words = folded_words(text)
+        words = self._words_of(text)
         try:
             single = [known[word] for word in words]
         except KeyError:
@@ -319,10 +310,15 @@ def find_copies(
     return out
 
 
-def find_template(texts: Sequence[str], threshold: float = TEMPLATE_THRESHOLD) -> frozenset[int]:
+def find_template(
+    texts: Sequence[str],
+    threshold: float = TEMPLATE_THRESHOLD,
+    words_of: Callable[[str], list[str]] = folded_words,
+) -> frozenset[int]:
     """Return the hashes of boilerplate: what crowds of look-alike texts have in common.
 
     :param texts: in a stable order; an evenly spread sample of them is looked at.
+    :param words_of: how a text becomes words.
 
     A crowd is at least 40 texts and 1 % of the sample that are near copies of one text. Real copies come in twos
     and tens; crowds come from programs.
@@ -332,7 +328,7 @@ def find_template(texts: Sequence[str], threshold: float = TEMPLATE_THRESHOLD) -
     least = max(TEMPLATE_CROWD, len(sample) // 100)
     template: set[int] = set()
     for _ in range(TEMPLATE_ROUNDS):
-        sketcher = Sketcher(template)
+        sketcher = Sketcher(template, words_of)
         copies = find_copies([sketcher.sketch(text) for text in sample], threshold, most_different=math.inf)
         crowds = [first for first, size in Counter(copies).items() if first is not None and size >= least]
         if not crowds:

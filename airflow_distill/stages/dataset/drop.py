@@ -1,17 +1,21 @@
 """Which interactions teach nothing: one function per reason, each saying whether an example is to be dropped.
 
-Takes examples and the settings, hands on a reason or None. Reasons are part of the public record: receipts,
+Takes examples and the settings, hands on a reason or None. Rules on what was said come before redaction, rules on what is
+sent after it. Reasons are part of the public record: receipts,
 manifests and reports count by them. Standard library only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 
 from airflow_distill.stages.dataset.families import StudentFamily
+from airflow_distill.stages.dataset.jsonl import MOST_LINE, bedrock_record, encode_line
 from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.refusals import is_refusal
+from airflow_distill.stages.dataset.tokens import estimate_tokens
 from airflow_distill.stages.logs.records import Interaction
 
 
@@ -21,9 +25,14 @@ class DropReason(StrEnum):
     EMPTY = "empty"
     BAD_ROLES = "bad_roles"
     TRUNCATED = "truncated"
+    GUARDRAIL = "guardrail"
     REFUSAL = "refusal"
+    THINKING = "thinking"
     MULTI_TURN = "multi_turn"
+    UNSENDABLE = "unsendable"
     TOO_LONG = "too_long"
+    LINE_TOO_LONG = "line_too_long"
+    RESERVED_WORD = "reserved_word"
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     BALANCE = "balance"
@@ -43,24 +52,44 @@ EXPLAINED: dict[DropReason, tuple[str, str]] = {
         "The teacher ran into its limit of tokens; half an answer teaches half.",
         "Raise the application's maximum of tokens.",
     ),
+    DropReason.GUARDRAIL: (
+        "A guardrail stepped in, so the answer is its message, not the teacher's.",
+        "Add guardrail to keep if its message is what the student is to say.",
+    ),
     DropReason.REFUSAL: (
-        "The teacher or a guardrail declined to answer.",
+        "The teacher declined to answer.",
         "Set drop_refusals to false if declining is the task.",
+    ),
+    DropReason.THINKING: (
+        "The answer holds the teacher's thinking.",
+        "Set thinking to remove, to teach what is written around it.",
     ),
     DropReason.MULTI_TURN: (
         "The student's family accepts one user turn only.",
         "Choose a Nova student to teach conversations.",
     ),
+    DropReason.UNSENDABLE: (
+        "A text holds a NUL or half a character, or the system prompt is blank: the service refuses such a record.",
+        "Look at how the application makes its prompts; text taken from PDF files may hold NULs.",
+    ),
     DropReason.TOO_LONG: (
-        "Prompt and answer do not fit the student.",
-        "Choose a student with a longer context.",
+        "Prompt and answer are longer than the context that the student is fine-tuned with.",
+        "Choose a student with a longer context, or shorten the prompts.",
+    ),
+    DropReason.LINE_TOO_LONG: (
+        "The record's line is longer than 16 KB, which a distillation job does not take.",
+        "Shorten the prompts; the quota cannot be raised.",
+    ),
+    DropReason.RESERVED_WORD: (
+        "A text holds a word that the student's family reserves, such as User: or [EOS].",
+        "Set reserved_words to keep, to teach it all the same.",
     ),
     DropReason.EXACT_DUPLICATE: (
-        "An earlier example has the same prompt, apart from case, punctuation and spacing.",
+        "An earlier example has the same prompt, apart from case, spacing and Unicode form.",
         "Nothing to do.",
     ),
     DropReason.NEAR_DUPLICATE: (
-        "An earlier example has nearly the same prompt.",
+        "An earlier example has nearly the same prompt, with the same numbers, signs, negations and names.",
         "Raise near_duplicates, or set it to none, to keep more of them.",
     ),
     DropReason.BALANCE: (
@@ -87,32 +116,32 @@ EXPLAINED: dict[DropReason, tuple[str, str]] = {
 """What each reason means and what, if anything, to do about it."""
 
 
-TRUNCATED_WORDS = frozenset({"max_tokens", "length", "model_context_window_exceeded", "max_token_limit"})
-REFUSED_WORDS = frozenset(
-    {"refusal", "content_filtered", "guardrail_intervened", "content_filter", "malformed_model_output"}
+KEEPABLE = frozenset(
+    {
+        DropReason.TRUNCATED,
+        DropReason.GUARDRAIL,
+        DropReason.REFUSAL,
+        DropReason.MULTI_TURN,
+        DropReason.UNSENDABLE,
+        DropReason.TOO_LONG,
+        DropReason.LINE_TOO_LONG,
+        DropReason.EXACT_DUPLICATE,
+        DropReason.NEAR_DUPLICATE,
+    }
 )
+"""Rules that `keep` switches off. Others have a setting of their own, or hold what the loop promises: that there is an
+answer to teach, and that nothing judges what it taught."""
 
-_SORRY = (
-    r"(?:(?:i['’]?m|i am|we['’]?re|we are)\s+(?:(?:very|so|really|truly|terribly)\s+)?(?:sorry|afraid)\b"
-    r"|(?:i\s+)?apologi[sz]e\b|my apologies\b|sorry\b|unfortunately\b)"
+TRUNCATED_WORDS = frozenset({"max_tokens", "length", "model_context_window_exceeded", "max_token_limit"})
+GUARDRAIL_WORDS = ("guardrail", "intervened")
+REFUSED_WORDS = frozenset({"refusal", "content_filtered", "content_filter", "malformed_model_output"})
+
+# What reads as nothing although `str.strip` leaves it: marks of width zero, as exports of web pages have them.
+_BLANK = "\u200b\u200c\u200d\u2060\ufeff\xad"
+_THINKING = re.compile(
+    r"(?:^|(?<=[.!?:。！？] )|(?<=[.!?:。！？>]))[ \t]*<(thinking|think)>", re.IGNORECASE | re.MULTILINE
 )
-_CANNOT = (
-    r"(?:(?:i|we)\s+(?:can(?:no|['’])t|cannot|could not|am (?:not able|unable) to|will not|won['’]t)"
-    r"|i['’]m (?:not able|unable) to)"
-)
-_HELP = (
-    r"(?:help|assist|answer|provide|comply|fulfil+|complete|generate|create|discuss|engage|do that|respond|share"
-    r"|support|write|continue|participate|offer|give|process|take part)\b"
-)
-_DECLINE = (
-    r"(?:i\s+(?:must|have to|respectfully)\s+(?:decline|refuse)|i\s+decline|i\s+(?:do not|don['’]t) feel comfortable"
-    r"|(?:it|that|this) (?:would be|is|['’]s) (?:inappropriate|unethical|against my))"
-)
-_REFUSAL = re.compile(
-    rf"(?i)^\W*{_SORRY}?[\s,.:;-]*(?:but\s+)?(?:that\s+)?(?:as an ai(?: language model| assistant)?,?\s+)?"
-    rf"(?:{_CANNOT}\s+(?:(?:be able to|in good conscience|\w+ly)\s+){{0,2}}{_HELP}|{_DECLINE})"
-)
-REFUSAL_LENGTH = 600
+_THOUGHT = {name: re.compile(f"</{name}>", re.IGNORECASE) for name in ("thinking", "think")}
 
 
 def is_truncated(interaction: Interaction) -> bool:
@@ -120,19 +149,40 @@ def is_truncated(interaction: Interaction) -> bool:
     return interaction.stop_reason.lower() in TRUNCATED_WORDS
 
 
-def is_refusal(answer: str, stop_reason: str = "") -> bool:
-    """Say whether an answer declines to answer.
+def is_stopped_by_guardrail(interaction: Interaction) -> bool:
+    """Say whether a guardrail stepped in, so that the answer is its canned message."""
+    word = interaction.stop_reason.lower()
+    return any(part in word for part in GUARDRAIL_WORDS)
 
-    >>> is_refusal("I'm sorry, but I can't help with that.")
-    True
-    >>> is_refusal("Sorry, the card was lost in the post; order a new one under Cards.")
-    False
+
+def is_refused(interaction: Interaction) -> bool:
+    """Say whether the teacher declined, by its stop reason or by how its answer begins."""
+    return interaction.stop_reason.lower() in REFUSED_WORDS or is_refusal(interaction.answer)
+
+
+def has_thinking(text: str) -> bool:
+    """Say whether a text holds thinking that was written into it, as Nova models write theirs."""
+    return without_thinking(text) != text
+
+
+def without_thinking(text: str) -> str:
+    """Return a text without its `<thinking>...</thinking>`; of one that never ends, nothing that follows is left.
+
+    Only what begins a line or a sentence is thinking; a tag in the middle of one is what the text is about, and stays.
+
+    >>> without_thinking("<thinking>Is it late?</thinking> It is late.")
+    'It is late.'
     """
-    if stop_reason.lower() in REFUSED_WORDS:
-        return True
-    if len(answer) > REFUSAL_LENGTH:
-        return False
-    return _REFUSAL.match(answer.lstrip()) is not None
+    if "<" not in text or "<think" not in text.lower():
+        return text
+    kept = []
+    at = 0
+    for found in _THINKING.finditer(text):
+        if found.start() >= at:
+            kept.append(text[at : found.start()])
+            end = _THOUGHT[found[1].lower()].search(text, found.end())
+            at = end.end() if end else len(text)
+    return "".join([*kept, text[at:]]).strip() if kept else text
 
 
 def has_bad_roles(example: Example) -> bool:
@@ -143,46 +193,122 @@ def has_bad_roles(example: Example) -> bool:
 
 
 def is_empty(example: Example, *, answer_needed: bool) -> bool:
-    """Say whether a turn, or an answer that is needed, is only white space."""
-    if any(not turn.text.strip() for turn in example.turns):
+    """Say whether a turn, or an answer that is needed, holds nothing to read."""
+    if any(_is_blank(turn.text) for turn in example.turns):
         return True
-    return answer_needed and not (example.answer or "").strip()
+    return answer_needed and _is_blank(example.answer or "")
+
+
+def _is_blank(text: str) -> bool:
+    return not text.strip() or (not text.isascii() and not text.translate(_NO_BLANKS).strip())
+
+
+_NO_BLANKS = dict.fromkeys(map(ord, _BLANK))
+
+
+def is_unsendable(example: Example) -> bool:
+    """Say whether the service would refuse the record for one of its texts: NUL, half a surrogate pair, blank system."""
+    if example.system is not None and example.system != "" and _is_blank(example.system):
+        return True
+    return any("\0" in text or _is_half(text) for text in _texts_of(example))
+
+
+def _is_half(text: str) -> bool:
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _texts_of(example: Example) -> Iterator[str]:
+    yield example.system or ""
+    yield from (turn.text for turn in example.turns)
+    yield example.answer or ""
 
 
 def is_too_long(example: Example, family: StudentFamily, limit: int | None) -> bool:
-    """Say whether prompt and answer together surely exceed the student's context, or a stated number of
-    characters."""
-    size = (
-        len(example.system or "") + sum(len(turn.text) for turn in example.turns) + len(example.answer or "")
-    )
-    return size > min(family.max_characters, limit or family.max_characters)
+    """Say whether prompt and answer exceed the context that the student is fine-tuned with, or a stated number of
+    characters.
+
+    Tokens are those that the log counted; where it has none, or counts cached input apart and so only a small part, they
+    are estimated by script.
+    """
+    size = sum(map(len, _texts_of(example)))
+    if limit is not None and size > limit:
+        return True
+    if size <= family.context_tokens:
+        return False
+    estimate = sum(map(estimate_tokens, _texts_of(example)))
+    counted = (example.input_tokens or 0) + (example.output_tokens or 0)
+    return (counted if counted > estimate / 4 else estimate) > family.context_tokens
+
+
+def has_long_line(example: Example, *, with_answers: bool) -> bool:
+    """Say whether the line of a record is longer than a distillation job takes."""
+    if 6 * sum(map(len, _texts_of(example))) + 64 * len(example.turns) + 256 < MOST_LINE:
+        return False
+    record = bedrock_record(example, with_answer=with_answers or example.golden)
+    return len(encode_line(record)) - 1 > MOST_LINE
+
+
+def has_reserved_word(example: Example, family: StudentFamily) -> bool:
+    """Say whether a text holds a word that the student's family reserves for the service."""
+    return any(word in text for text in _texts_of(example) for word in family.reserved_words)
 
 
 Rule = tuple[DropReason, Callable[[Example, Interaction | None], bool]]
 
 
 def drop_rules(
-    family: StudentFamily, *, max_characters: int | None = None, drop_refusals: bool = True
+    family: StudentFamily, *, keep: Collection[str] = (), thinking: str = "remove"
 ) -> tuple[Rule, ...]:
-    """Return the rules in the order they are asked; the first that applies names the reason."""
-    rules: list[Rule] = [
+    """Return the rules for what was said, in the order they are asked; the first that applies names the reason.
+
+    :param keep: names of rules that are switched off.
+    :param thinking: `drop`: an answer that holds thinking is dropped.
+    """
+    rules: tuple[Rule, ...] = (
         (DropReason.BAD_ROLES, lambda example, _: has_bad_roles(example)),
         (DropReason.EMPTY, lambda example, source: is_empty(example, answer_needed=source is not None)),
         (DropReason.TRUNCATED, lambda _, source: source is not None and is_truncated(source)),
-    ]
-    if drop_refusals:
-        rules.append(
-            (
-                DropReason.REFUSAL,
-                lambda example, source: (
-                    source is not None and is_refusal(example.answer or "", source.stop_reason)
-                ),
-            )
-        )
-    if not family.multi_turn:
-        rules.append((DropReason.MULTI_TURN, lambda example, _: len(example.turns) > 1))
-    rules.append((DropReason.TOO_LONG, lambda example, _: is_too_long(example, family, max_characters)))
-    return tuple(rules)
+        (DropReason.GUARDRAIL, lambda _, source: source is not None and is_stopped_by_guardrail(source)),
+        (DropReason.REFUSAL, lambda _, source: source is not None and is_refused(source)),
+        (
+            DropReason.THINKING,
+            lambda _, source: source is not None and thinking == "drop" and has_thinking(source.answer),
+        ),
+        (DropReason.MULTI_TURN, lambda example, _: not family.multi_turn and len(example.turns) > 1),
+    )
+    return tuple(rule for rule in rules if rule[0] not in keep)
+
+
+def sending_rules(
+    family: StudentFamily,
+    *,
+    keep: Collection[str] = (),
+    with_answers: bool = False,
+    max_characters: int | None = None,
+    reserved_words: str = "keep",
+) -> tuple[Rule, ...]:
+    """Return the rules for what is sent, so asked after redaction: what the service or the student would not take.
+
+    :param with_answers: logged answers are sent as golden labels.
+    :param max_characters: most characters of a record, of prompt and answer together.
+    :param reserved_words: `drop`: records with a word that the family reserves are dropped.
+    """
+    rules: tuple[Rule, ...] = (
+        (DropReason.UNSENDABLE, lambda example, _: is_unsendable(example)),
+        (DropReason.TOO_LONG, lambda example, _: is_too_long(example, family, max_characters)),
+        (DropReason.LINE_TOO_LONG, lambda example, _: has_long_line(example, with_answers=with_answers)),
+        (
+            DropReason.RESERVED_WORD,
+            lambda example, _: reserved_words == "drop" and has_reserved_word(example, family),
+        ),
+    )
+    return tuple(rule for rule in rules if rule[0] not in keep)
 
 
 def drop_reason(rules: tuple[Rule, ...], example: Example, source: Interaction | None) -> DropReason | None:

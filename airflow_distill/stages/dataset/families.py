@@ -7,33 +7,32 @@ the jobs stage, so families are told apart by the provider's prefix alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _PROFILE = re.compile(r"^(?:us|eu|apac|global|us-gov|jp|au|ca)\.(?=[a-z0-9-]+\.)")
 _CONTEXT = re.compile(r":(\d+)k$")
 
-CHARACTERS_PER_TOKEN = 4
-"""A cautious average for English text; only warnings and generous limits are built on it."""
+CONTEXT_TOKENS = 32_000
+SHORTER_CONTEXTS = (("meta.llama3-1-70b", 16_000), ("meta.llama3-3-70b", 16_000))
+"""Context that students are fine-tuned with, in tokens. Source: Amazon Bedrock endpoints and quotas: 32,000 for Nova v1
+and Llama 3.1 8B, 16,000 for Llama 3.1 70B; taken for the others too, which state none."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudentFamily:
     """The rules of one provider's students.
 
-    `context_tokens` is the window a record must fit into; the service publishes no limit per record, so it is the
-    model's own. `control_tokens` are strings of the chat template, which must not appear in text: the service adds
-    them.
+    `context_tokens` is the context of fine-tuning, which a record must fit into. `control_tokens` are strings of the chat
+    template, which must not appear in text: the service adds them. `reserved_words` fail a fine-tuning job wherever they
+    stand, by the user guide ("Preparing data for fine-tuning Understanding models"); whether they fail a distillation job
+    is not documented.
     """
 
     name: str
     multi_turn: bool
     context_tokens: int
     control_tokens: tuple[str, ...]
-
-    @property
-    def max_characters(self) -> int:
-        """How many characters surely do not fit: the context at a generous average."""
-        return self.context_tokens * CHARACTERS_PER_TOKEN
+    reserved_words: tuple[str, ...] = ()
 
 
 _LLAMA_TOKENS = (
@@ -50,17 +49,18 @@ _LLAMA_TOKENS = (
     "<</SYS>>",
 )
 _NOVA_TOKENS = ("[EOS]", "<image>", "<video>", "<unk>")
+_NOVA_WORDS = ("System:", "User:", "Assistant:", "Bot:", "Thought:", "[EOS]", "<image>", "<video>")
 _ANTHROPIC_TOKENS = ("\n\nHuman:", "\n\nAssistant:", "\nHuman:", "\nAssistant:")
 _ANY_TOKENS = (*_LLAMA_TOKENS, *_ANTHROPIC_TOKENS, "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 FAMILIES: dict[str, StudentFamily] = {
-    "amazon": StudentFamily("amazon", True, 300_000, (*_NOVA_TOKENS, *_ANY_TOKENS)),
-    "meta": StudentFamily("meta", False, 128_000, _ANY_TOKENS),
-    "anthropic": StudentFamily("anthropic", False, 200_000, _ANY_TOKENS),
+    "amazon": StudentFamily("amazon", True, CONTEXT_TOKENS, (*_NOVA_TOKENS, *_ANY_TOKENS), _NOVA_WORDS),
+    "meta": StudentFamily("meta", False, CONTEXT_TOKENS, _ANY_TOKENS),
+    "anthropic": StudentFamily("anthropic", False, CONTEXT_TOKENS, _ANY_TOKENS),
 }
 """Provider prefix -> rules."""
 
-ANY_FAMILY = StudentFamily("any", True, 300_000, (*_NOVA_TOKENS, *_ANY_TOKENS))
+ANY_FAMILY = StudentFamily("any", True, CONTEXT_TOKENS, (*_NOVA_TOKENS, *_ANY_TOKENS))
 """Rules when no student is named: what at least one family accepts."""
 
 
@@ -79,15 +79,15 @@ def provider_of(model: str) -> str:
 def family_of(model: str | None) -> StudentFamily:
     """Return the rules for a student; for no or an unknown student those that any family would accept.
 
-    A context suffix such as `:128k` narrows the context.
+    A context suffix such as `:8k` can only narrow the context of fine-tuning.
     """
     if not model:
         return ANY_FAMILY
     family = FAMILIES.get(provider_of(model), ANY_FAMILY)
-    context = _CONTEXT.search(model)
-    if context is None:
-        return family
-    return StudentFamily(family.name, family.multi_turn, int(context.group(1)) * 1000, family.control_tokens)
+    suffix = _CONTEXT.search(model)
+    contexts = [family.context_tokens, *([int(suffix[1]) * 1000] if suffix else [])]
+    contexts += [tokens for name, tokens in SHORTER_CONTEXTS if base_name(model).startswith(name)]
+    return replace(family, context_tokens=min(contexts))
 
 
 def is_known(model: str) -> bool:

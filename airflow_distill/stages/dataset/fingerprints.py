@@ -4,8 +4,10 @@ A fingerprint is the exact key of a prompt and its sketch, without any text. One
 side of one dataset (`fingerprints/heldout/<dataset id>.bin`, `fingerprints/train/<dataset id>.bin`). Files are read
 as streams, so years of them fit through little memory: the new candidates are indexed, the ledger passes by.
 
-Layout, little endian: `ADFP1`, a 4-byte header length, the header as JSON (`template` is a count), the template's
-hashes, then for each prompt a 16-byte key, the sketch's size (u16), its horizon (u64) and its values (u32 each).
+Layout, little endian: `ADFP2`, a 4-byte header length, the header as JSON (`template` is a count), the template's
+hashes, then for each prompt a 16-byte key, the sketch's size (u16), its horizon (u64) and its values (u32 each). Files of
+version 1 (`ADFP1`) have the same layout; their keys and hashes are of bare words (`words.bare_words`), and who compares
+with them makes fingerprints of that kind.
 """
 
 from __future__ import annotations
@@ -14,17 +16,45 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from airflow_distill.errors import StateError
 from airflow_distill.stages.dataset.dedupe import TOP, NearIndex, Sketch, hash_frequency
-from airflow_distill.stages.digest import canonical_json
+from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.split import prompt_key
+from airflow_distill.stages.dataset.words import bare_words, exact_form, folded_words
+from airflow_distill.stages.digest import canonical_json, sha256_hex
 
-MAGIC = b"ADFP1"
+MAGIC = b"ADFP2"
+VERSIONS = {b"ADFP1": 1, MAGIC: 2}
+VERSION = 2
 _ENTRY = struct.Struct("<16sHQ")
 _MIXED_TEMPLATES = 0.8
+
+
+def exact_key(example: Example) -> bytes:
+    """Return 16 bytes that are equal for prompts that ask the same words, whatever their system prompt.
+
+    Unicode form, case and white space do not count; see `words.exact_form`.
+    """
+    turns = "\0".join(f"{turn.role}:{exact_form(turn.text)}" for turn in example.turns)
+    return bytes.fromhex(sha256_hex(turns.encode("utf-8", "surrogatepass"))[:32])
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """How the fingerprints of one version are made of an example."""
+
+    words_of: Callable[[str], list[str]]
+    key_of: Callable[[Example], bytes]
+
+
+FOLDINGS = {
+    1: Folding(bare_words, lambda example: bytes.fromhex(prompt_key(example)[:32])),
+    VERSION: Folding(folded_words, exact_key),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +69,7 @@ def encode_fingerprints(
     dataset_id: str, side: str, template: Set[int], fingerprints: Iterable[Fingerprint]
 ) -> bytes:
     """Return the bytes of one ledger file; equal input gives equal bytes, so writing it twice changes nothing."""
-    header = canonical_json({"v": 1, "dataset_id": dataset_id, "side": side, "template": len(template)})
+    header = canonical_json({"v": VERSION, "dataset_id": dataset_id, "side": side, "template": len(template)})
     parts = [MAGIC, struct.pack("<I", len(header)), header, _pack(array("I", sorted(template)))]
     for item in fingerprints:
         parts.append(_ENTRY.pack(item.key, len(item.sketch.values), item.sketch.horizon))
@@ -49,12 +79,16 @@ def encode_fingerprints(
 
 @dataclass(frozen=True, slots=True)
 class LedgerFile:
-    """An opened ledger file: its header, its template and the fingerprints still to be read."""
+    """An opened ledger file: its header, its template and the fingerprints still to be read.
+
+    `version` says how its fingerprints were made; only equal versions compare.
+    """
 
     dataset_id: str
     side: str
     template: frozenset[int]
     fingerprints: Iterator[Fingerprint]
+    version: int = VERSION
 
 
 def open_fingerprints(stream: BinaryIO, name: str = "") -> LedgerFile:
@@ -63,7 +97,8 @@ def open_fingerprints(stream: BinaryIO, name: str = "") -> LedgerFile:
     :param name: what to call the file in an error.
     :raises StateError: the file is damaged; it is never taken for an empty one.
     """
-    if _exactly(stream, len(MAGIC), name) != MAGIC:
+    version = VERSIONS.get(_exactly(stream, len(MAGIC), name))
+    if version is None:
         raise StateError(f"dataset: {name or 'a ledger file'} is not a file of fingerprints.", hint=_HINT)
     (length,) = struct.unpack("<I", _exactly(stream, 4, name))
     try:
@@ -75,7 +110,7 @@ def open_fingerprints(stream: BinaryIO, name: str = "") -> LedgerFile:
             f"dataset: the header of {name or 'a ledger file'} is damaged.", hint=_HINT
         ) from error
     template = frozenset(_unpack(_exactly(stream, 4 * count, name)))
-    return LedgerFile(dataset_id, side, template, _iter_entries(stream, name))
+    return LedgerFile(dataset_id, side, template, _iter_entries(stream, name), version)
 
 
 _HINT = (

@@ -16,6 +16,10 @@ from airflow_distill.stages.logs.records import Turn
 
 SCHEMA_VERSION = "bedrock-conversation-2024"
 
+MOST_LINE = 16 * 1024
+"""Bytes of a line, without its end, that a distillation job takes. Source: Amazon Bedrock endpoints and quotas, "maximum
+line length for distillation customization jobs", 16 KB, not adjustable; what becomes of a longer line is not documented."""
+
 
 def bedrock_record(example: Example, *, with_answer: bool) -> dict[str, Any]:
     """Return the training record of an example: prompt only, or with its answer as the assistant's turn.

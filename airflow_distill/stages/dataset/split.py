@@ -1,7 +1,8 @@
 """Train or held-out: a pure function of a conversation's opening and the workload's salt, never of the run.
 
-The key of an example is its first user turn, folded (case, punctuation and spacing do not count). So the turns of
-one conversation, one document sent under several system prompts, and copies that differ in dress share a side in
+The key of an example is its first user turn, folded coarsely (case, punctuation and spacing do not count, nor do signs
+and the vowel signs of some scripts: that two prompts share a side does no harm, that one changes it would). So the turns
+of one conversation, one document sent under several system prompts, and copies that differ in dress share a side in
 every run, with no state at all. Copies that differ in words are the business of `dedupe` and `fingerprints`.
 
 An opening shared by much of the traffic (a greeting, a worked example sent as the first turn) does not tell
@@ -13,8 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Set
 
-from airflow_distill.stages.dataset.dedupe import folded_words
 from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.words import bare_words
 from airflow_distill.stages.digest import keyed_hash, sha256_hex
 
 _SPACE = 2**64
@@ -64,5 +65,5 @@ def side_counts(sides: Iterable[bool]) -> tuple[int, int]:
 
 
 def _text_key(text: str) -> str:
-    words = folded_words(text)
+    words = bare_words(text)
     return sha256_hex((" ".join(words) if words else text).encode("utf-8", "surrogatepass"))[:32]

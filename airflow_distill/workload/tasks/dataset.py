@@ -15,8 +15,11 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "heldout": dataset.heldout,
         "with_answers": dataset.source == "curated-with-answers",
         "redact": dataset.redact,
-        "near_duplicates": dataset.near_duplicates,
-        **given(detectors=list(dataset.detectors), balance_by=dataset.balance_by),
+        "near_duplicates": None if dataset.near_duplicates == "none" else dataset.near_duplicates,
+        "drop_refusals": dataset.drop_refusals,
+        "thinking": dataset.thinking,
+        "reserved_words": dataset.reserved_words,
+        **given(detectors=list(dataset.detectors), balance_by=dataset.balance_by, keep=list(dataset.keep)),
     }
     live = TaskSpec(
         "find_live",

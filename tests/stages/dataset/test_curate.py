@@ -108,7 +108,7 @@ def test_the_same_words_under_another_system_prompt_are_another_task() -> None:
     text = "A long document about cards and payments, sent three times over"
     rows = [
         interaction(text, system=s)
-        for s in ("Summarise the text.", "Translate it into German!", "summarise the TEXT")
+        for s in ("Summarise the text.", "Translate it into German!", "summarise the  TEXT.")
     ]
     out = run([*rows, *traffic(20)])
     assert [row.reason for row in out.rows[:3]] == [None, None, "exact_duplicate"]

@@ -18,11 +18,11 @@ from airflow_distill.stages.dataset.dedupe import (
     are_near_exactly,
     find_copies,
     find_template,
-    folded_words,
     is_near,
     similarity,
     smallest,
 )
+from airflow_distill.stages.dataset.words import folded_words
 from tests.texts import passages, questions
 
 WORDS = [f"{a}{b}" for a in ("card", "money", "bank", "app", "pay", "lost") for b in ("", "s", "ing", "er")]

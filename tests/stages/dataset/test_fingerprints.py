@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_distill.errors import StateError
+from airflow_distill.stages.dataset.curate import Curated, Row
 from airflow_distill.stages.dataset.dedupe import Sketcher, similarity
 from airflow_distill.stages.dataset.fingerprints import (
     Candidates,
@@ -18,6 +19,9 @@ from airflow_distill.stages.dataset.fingerprints import (
     open_fingerprints,
     without,
 )
+from airflow_distill.stages.dataset.records import Example, Turn
+from airflow_distill.stages.dataset.split import prompt_key
+from airflow_distill.stages.dataset.words import bare_words
 
 
 def fingerprint(text: str, sketcher: Sketcher | None = None) -> Fingerprint:
@@ -50,6 +54,21 @@ def test_a_cut_file_is_an_error(cut: int) -> None:
     sizes = [len(encode_fingerprints("id", "heldout", {1, 2}, [fingerprint(f"where is card number {n}") for n in range(k)]))
              for k in range(21)]  # fmt: skip
     assert sizes[whole] == len(part), "only a cut between two entries cannot be seen"
+
+
+def test_a_file_of_the_first_version_still_keeps_its_prompts_apart() -> None:
+    """Its keys and hashes are of bare words; a prompt that judged then is not taught now, in any script."""
+    judged = [Example((Turn("user", text),)) for text in ("Is C++ -5 older than C?", "मेरा नया कार्ड कहाँ है?")]
+    bare = Sketcher(words_of=bare_words)
+    old = [Fingerprint(bytes.fromhex(prompt_key(e)[:32]), bare.sketch(e.turns[0].text)) for e in judged]
+    data = encode_fingerprints("old", "heldout", set(), old).replace(b"ADFP2", b"ADFP1", 1)
+    file = open_fingerprints(io.BytesIO(data))
+    assert file.version == 1
+    candidates = [*judged, Example((Turn("user", "How do I close my account today?"),))]
+    curated = Curated([Row("sample", n, example) for n, example in enumerate(candidates)])
+    assert curated.touched(candidates, 0.6, [file]) == {0, 1}
+    plain = Candidates(list(curated.fingerprints(candidates)), 0.9)
+    assert plain.touched(old) == set(), "without the old folding nothing would be recognised"
 
 
 def test_another_file_is_an_error() -> None:
