@@ -49,12 +49,12 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any], float]
     return process, json.loads(ready.read_text()), time.perf_counter() - began
 
 
-def ask(admin_url: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def ask(ready: dict[str, Any], path: str, body: dict[str, Any] | None = None) -> Any:
     """The admin interface."""
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(
-        urllib.request.Request(f"{admin_url}/{path}", data=data), timeout=60
-    ) as answer:
+    headers = {"Content-Type": "application/json", "X-Sandbox-Token": ready["token"]}
+    request = urllib.request.Request(f"{ready['admin_url']}/{path}", data=data, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -122,9 +122,9 @@ def main() -> int:
                 (f"Converse with logging, {args.clients} clients", args.clients, _CONVERSE),
             ):
                 seconds = args.seconds if clients > 1 else min(args.seconds, 5.0)
-                before = ask(ready["admin_url"], "flush", {})["delivered"]
+                before = ask(ready, "flush", {})["delivered"]
                 calls, errors, latencies = load(ready["port"], clients, seconds, call)
-                delivered = ask(ready["admin_url"], "flush", {})["delivered"] - before
+                delivered = ask(ready, "flush", {})["delivered"] - before
                 lost = calls - errors - delivered if call is _CONVERSE else 0
                 failed = failed or bool(errors or lost)
                 print(

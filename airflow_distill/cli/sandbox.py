@@ -1,12 +1,14 @@
 """`airflow-distill sandbox`: start the local Bedrock, and steer one that runs.
 
 `start` serves in the foreground until it is told to end. All other words talk to the admin interface of a running
-sandbox over HTTP, so they import nothing but the standard library.
+sandbox over HTTP, so they import nothing but the standard library. They need its token: from the environment, from the
+ready file they are given, or from the file that `start` leaves for its user (`token_file`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from types import FrameType
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8787
 _URL_VARIABLE = "AIRFLOW_DISTILL_SANDBOX_URL"
+_TOKEN_VARIABLE = "AIRFLOW_DISTILL_SANDBOX_TOKEN"
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +39,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--port", type=int, default=DEFAULT_PORT, help="0 picks a free one (default: %(default)s)"
     )
     start.add_argument(
-        "--ready-file", type=Path, help="written when requests are answered; JSON with the URL"
+        "--ready-file", type=Path, help="written when requests are answered; JSON with URL and token"
     )
     start.add_argument("--state", type=Path, help="folder that keeps everything over a restart")
     start.add_argument(
@@ -91,6 +95,11 @@ def _talking(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         default=os.environ.get(_URL_VARIABLE, f"http://127.0.0.1:{DEFAULT_PORT}"),
         help=f"of the running sandbox (default: ${_URL_VARIABLE} or %(default)s)",
     )
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        help=f"ready file of the running sandbox, for its token (default: ${_TOKEN_VARIABLE}, or what start left)",
+    )
     return parser
 
 
@@ -102,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
         return _steer(args)
     except urllib.error.HTTPError as error:
         print(f"airflow-distill: {_error_text(error)}", file=sys.stderr)
+    except (_NoTokenError, ValueError) as error:
+        print(f"airflow-distill: {error}", file=sys.stderr)
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         print(f"airflow-distill: no sandbox answers at {args.url} ({reason})", file=sys.stderr)
@@ -142,16 +153,29 @@ def _start(args: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    own = token_file(sandbox.endpoint_url)
     with sandbox:
-        if args.ready_file is not None:
-            _write_ready_file(args.ready_file, sandbox)
+        for path in filter(None, (args.ready_file, own)):
+            _write_ready_file(path, sandbox, must=path is args.ready_file)
         if not args.quiet:
             _introduce(sandbox)
         while not ended.wait(1.0):
             pass
-    if args.ready_file is not None:
-        args.ready_file.unlink(missing_ok=True)
+    for path in filter(None, (args.ready_file, own)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return 0
+
+
+def token_file(url: str) -> Path | None:
+    """Return where `start` leaves the token of the sandbox at a URL for other commands of its user."""
+    port = urllib.parse.urlsplit(url).port
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        folder = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
+    return folder / "airflow-distill" / f"sandbox-{port}.json"
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -165,30 +189,39 @@ def _option(value: str) -> Any:
     return {"true": True, "false": False}.get(value.lower(), value)
 
 
-def _write_ready_file(path: Path, sandbox: Sandbox) -> None:
-    """Whole or not at all: whoever sees the file can read it."""
+def _write_ready_file(path: Path, sandbox: Sandbox, *, must: bool) -> None:
+    """Whole or not at all, and for its user alone: it holds the token.
+
+    :param must: whether a folder that cannot be written is an error.
+    """
     body = json.dumps(
         {
             "endpoint_url": sandbox.endpoint_url,
             "port": sandbox.port,
             "pid": os.getpid(),
             "admin_url": sandbox.admin_url,
+            "token": sandbox.admin_token,
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        file.write(body + "\n")
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w") as file:
+            file.write(body + "\n")
+        os.replace(temporary, path)
+    except OSError:
+        if must:
+            raise
 
 
 def _introduce(sandbox: Sandbox) -> None:
     print(f"Local Bedrock, S3, IAM, STS, SSM and KMS: {sandbox.endpoint_url}")
-    print(f"Admin interface: {sandbox.admin_url}/status")
+    print(f"Admin interface: {sandbox.admin_url}/status (airflow-distill sandbox status)")
     print("\nFor a shell (boto3, AWS CLI, Airflow), paste:\n")
     for name, value in sandbox.environment().items():
         print(f"export {name}='{value}'")
     print(f"export {_URL_VARIABLE}='{sandbox.endpoint_url}'")
+    print(f"export {_TOKEN_VARIABLE}='{sandbox.admin_token}'")
     print("\nEnd with Ctrl-C.", flush=True)
 
 
@@ -197,7 +230,7 @@ def _introduce(sandbox: Sandbox) -> None:
 
 def _steer(args: argparse.Namespace) -> int:
     if args.word == "meter":
-        bill = _ask(args.url, "GET", "meter")
+        bill = _ask(args, "GET", "meter")
         if args.json:
             _show(bill)
         else:
@@ -209,14 +242,14 @@ def _steer(args: argparse.Namespace) -> int:
         moves = {
             name: value for name, value in (("advance", args.advance), ("set", args.set)) if value is not None
         }
-        _show(_ask(args.url, "POST", "clock", moves) if moves else _ask(args.url, "GET", "clock"))
+        _show(_ask(args, "POST", "clock", moves) if moves else _ask(args, "GET", "clock"))
     elif args.word == "pace":
         body = {"pace": args.pace} | ({"kind": args.kind} if args.kind else {})
-        _show(_ask(args.url, "POST", "pace", body))
+        _show(_ask(args, "POST", "pace", body))
     elif args.word == "status":
-        _show(_ask(args.url, "GET", "status"))
+        _show(_ask(args, "GET", "status"))
     else:
-        _show(_ask(args.url, "POST", args.word, {}))
+        _show(_ask(args, "POST", args.word, {}))
     return 0
 
 
@@ -225,19 +258,36 @@ def _faults(args: argparse.Namespace) -> int:
         names = ("kind", "operation", "match", "count", "skip", "rate", "seconds", "after", "until", "message",
                  "code", "seed")  # fmt: skip
         body = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-        _show(_ask(args.url, "POST", "faults", body))
+        _show(_ask(args, "POST", "faults", body))
     elif args.act == "clear":
-        _show(_ask(args.url, "DELETE", "faults", {"id": args.id} if args.id else {}))
+        _show(_ask(args, "DELETE", "faults", {"id": args.id} if args.id else {}))
     else:
-        _show(_ask(args.url, "GET", "faults"))
+        _show(_ask(args, "GET", "faults"))
     return 0
 
 
-def _ask(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+class _NoTokenError(Exception):
+    """No token for the sandbox could be found."""
+
+
+def _token(args: argparse.Namespace) -> str:
+    given = os.environ.get(_TOKEN_VARIABLE)
+    if given and args.ready_file is None:
+        return given
+    path = args.ready_file or token_file(args.url)
+    if path is None or not path.is_file():
+        # Nobody may answer there at all, which is the better thing to say.
+        with urllib.request.urlopen(f"{args.url.rstrip('/')}/_sandbox/health", timeout=10):
+            pass
+        raise _NoTokenError(f"no token for {args.url}; set {_TOKEN_VARIABLE} or give --ready-file")
+    return str(json.loads(path.read_text())["token"])
+
+
+def _ask(args: argparse.Namespace, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     request = urllib.request.Request(
-        f"{url.rstrip('/')}/_sandbox/{path}",
+        f"{args.url.rstrip('/')}/_sandbox/{path}",
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", "X-Sandbox-Token": _token(args)},
         method=method,
     )
     with urllib.request.urlopen(request, timeout=60) as answer:

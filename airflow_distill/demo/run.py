@@ -34,6 +34,7 @@ from airflow_distill.errors import ConfigurationError, DistillError
 
 DAG_ID = "distill_from_invocation_logs"
 WORKLOAD = "support_tickets"
+READY_FILE = "sandbox.json"
 TEACHER = "amazon.nova-pro-v1:0"
 STUDENT = "amazon.nova-micro-v1:0:128k"
 TASKS_IN_ORDER_LIMIT = 1200.0
@@ -174,7 +175,7 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
         state = _watch(demo, airflow, run_id)
     receipts = _receipts(airflow, run_id)
     verdict = (receipts.get("decision") or {}).get("verdict")
-    meter = httpx.get(f"{endpoint_url}/_sandbox/meter", timeout=10).json()
+    meter = _steer(demo, "GET", "meter")
     gateways = AwsGateways(lambda service: application.client(service, endpoint_url))
     facts = closing_facts(receipts, meter, load_scorecard(receipts, gateways.objects))
     if verdict == "promote":
@@ -211,10 +212,10 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
     airflow_ready = _while_starting(airflow)
     calls = plan_calls(traffic, WORKLOAD)
     demo.say(f"an application asks the teacher {TEACHER}: {len(calls):,} calls from {traffic.source}")
-    _plan_refusals(endpoint_url, len(calls))
+    _plan_refusals(demo, len(calls))
     played = application.play(endpoint_url, TEACHER, calls)
-    httpx.delete(f"{endpoint_url}/_sandbox/faults", timeout=10).raise_for_status()
-    httpx.post(f"{endpoint_url}/_sandbox/flush", timeout=30).raise_for_status()
+    _steer(demo, "DELETE", "faults")
+    _steer(demo, "POST", "flush")
     demo.say(
         f"the application made {played.calls:,} calls, {played.refused:,} were refused; Bedrock logged them to S3"
     )
@@ -244,7 +245,7 @@ def _start_sandbox(demo: Demonstration, traffic: Traffic) -> str:
         for pair in (*traffic.pairs, *traffic.others):
             row = {"prompt": pair.prompt, "completion": pair.completion, "system": pair.system or ""}
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-    ready_file = demo.home / "sandbox.json"
+    ready_file = demo.home / READY_FILE
     command = [sys.executable, "-m", "airflow_distill.cli.main", "sandbox", "start"]
     command += ["--port", str(demo.args.sandbox_port), "--ready-file", str(ready_file)]
     command += ["--traffic", str(answers), "--pace", "seconds:6"]
@@ -254,15 +255,23 @@ def _start_sandbox(demo: Demonstration, traffic: Traffic) -> str:
     wait_until("The sandbox", ready_file.is_file, demo.processes, timeout=60, pause=0.1)
     endpoint_url = str(json.loads(ready_file.read_text())["endpoint_url"])
     job_pace = {"pace": "seconds:25", "kind": "customization-job"}
-    httpx.post(f"{endpoint_url}/_sandbox/pace", json=job_pace, timeout=10).raise_for_status()
+    _steer(demo, "POST", "pace", job_pace)
     demo.say(f"the sandbox (Bedrock, S3, IAM, STS, SSM) answers at {endpoint_url}")
     return endpoint_url
 
 
-def _plan_refusals(endpoint_url: str, calls: int) -> None:
+def _steer(demo: Demonstration, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Ask the admin interface of the demonstration's sandbox, with the token of its ready file."""
+    ready = json.loads((demo.home / READY_FILE).read_text())
+    headers = {"X-Sandbox-Token": str(ready["token"])}
+    answer = httpx.request(method, f"{ready['admin_url']}/{path}", json=body, headers=headers, timeout=30)
+    return answer.raise_for_status().json()
+
+
+def _plan_refusals(demo: Demonstration, calls: int) -> None:
     """Let the teacher throttle one call in a hundred, as a busy account sees it; the log reader has to cope."""
     fault = {"operation": "Converse", "kind": "throttle", "rate": 0.01, "seed": calls}
-    httpx.post(f"{endpoint_url}/_sandbox/faults", json=fault, timeout=10).raise_for_status()
+    _steer(demo, "POST", "faults", fault)
 
 
 def _run_parameters(demo: Demonstration, traffic: Traffic) -> dict[str, Any]:

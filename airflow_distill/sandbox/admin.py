@@ -1,6 +1,7 @@
 """The admin interface under `/_sandbox`: everything a test or a demonstration does to the sandbox itself, as JSON.
 
-Served on the same port, unsigned, on 127.0.0.1 only. The command line talks to it too.
+Served on the same port, on 127.0.0.1 only, to whoever knows the token of the ready file (`guard`). It opens no file of the
+local disk: whoever steers sends what the sandbox shall know. The command line talks to it too.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.sandbox.dispatch import ADMIN_PREFIX, admin_body, admin_reply
+from airflow_distill.sandbox.dispatch import admin_body, admin_reply
 from airflow_distill.sandbox.failures import SandboxUsageError, ServiceError
+from airflow_distill.sandbox.guard import ADMIN_PREFIX
 from airflow_distill.sandbox.protocol import WireReply, WireRequest
 
 if TYPE_CHECKING:
@@ -112,8 +114,12 @@ class Admin:
         return {"removed": True}
 
     def _teacher(self, body: dict[str, Any]) -> dict[str, Any]:
-        traffic = body.get("path", body.get("pairs"))
-        return {"known_prompts": self._sandbox.teach(traffic)}
+        if set(body) - {"pairs"}:
+            raise SandboxUsageError("give 'pairs': a list of objects with prompt and completion, or null")
+        pairs = body.get("pairs")
+        if pairs is not None and not isinstance(pairs, list):
+            raise SandboxUsageError("'pairs' is a list of objects with prompt and completion, or null")
+        return {"known_prompts": self._sandbox.teach(pairs)}
 
     def _pace(self, body: dict[str, Any]) -> dict[str, Any]:
         self._sandbox.world.set_pace(str(body["pace"]), body.get("kind"))

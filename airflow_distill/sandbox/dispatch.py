@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote
 from airflow_distill.sandbox import moto_door
 from airflow_distill.sandbox.failures import SandboxUsageError, ServiceError, unsupported
 from airflow_distill.sandbox.faults import Fault
+from airflow_distill.sandbox.guard import ADMIN_PREFIX, is_steering, refuse_foreign, refuse_stranger
 from airflow_distill.sandbox.http_server import Connection, HangUp
 from airflow_distill.sandbox.operations import HANDLERS
 from airflow_distill.sandbox.operations.call_records import log_failure
@@ -35,8 +36,6 @@ from airflow_distill.sandbox.protocol import (
 from airflow_distill.sandbox.store import ACCOUNT
 from airflow_distill.sandbox.world import Call, StillWorking, World
 
-ADMIN_PREFIX = "/_sandbox"
-
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _WORK_SECONDS = 300.0
@@ -47,14 +46,23 @@ Admin = Callable[[WireRequest], WireReply]
 class Dispatcher:
     """Answers every request of the port."""
 
-    def __init__(self, world: World, admin: Admin) -> None:
+    def __init__(self, world: World, admin: Admin, token: str) -> None:
         self.world = world
         self.wire = Wire()
         self._admin = admin
+        self._token = token
 
     def respond(self, request: WireRequest, connection: Connection) -> WireReply:
+        try:
+            refuse_foreign(request)
+            if is_steering(request.raw_path):
+                refuse_stranger(request, self._token)
+        except ServiceError as error:
+            return admin_reply({"error": error.message}, error.status)
         if request.raw_path == ADMIN_PREFIX or request.raw_path.startswith(ADMIN_PREFIX + "/"):
             return self._admin(request)
+        if is_steering(request.raw_path):
+            return self._ask_moto(connection.environ())
         scope = signing_scope(request)
         if scope is None:
             found = self.wire.match(request.method, request.raw_path)
@@ -312,7 +320,7 @@ def admin_body(request: WireRequest) -> dict[str, Any]:
         return {}
     try:
         loaded = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SandboxUsageError("the body is not JSON") from None
     if not isinstance(loaded, dict):
         raise SandboxUsageError("the body must be a JSON object")

@@ -7,6 +7,7 @@ which is what faults need. (werkzeug's own server closes the connection after ev
 from __future__ import annotations
 
 import io
+import re
 import socket
 import sys
 import threading
@@ -22,6 +23,8 @@ from airflow_distill.sandbox.protocol import WireReply, WireRequest
 
 _IDLE_SECONDS = 300
 _BODY_LIMIT = 1 << 31
+_LENGTH = re.compile(r"[0-9]{1,10}")
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
 
 class HangUp(Exception):
@@ -93,28 +96,45 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply)
 
     def _read_body(self) -> bytes | None:
-        if "chunked" in (self.headers.get("Transfer-Encoding") or "").lower():
+        if "Transfer-Encoding" in self.headers:
+            coded = (self.headers.get("Transfer-Encoding") or "").strip().lower() == "chunked"
+            if not coded or "Content-Length" in self.headers:
+                return None
             return self._read_chunks()
-        length = self.headers.get("Content-Length")
-        if length is None:
+        lengths = self.headers.get_all("Content-Length") or []
+        if not lengths:
             return b""
-        if not length.isdigit() or int(length) > _BODY_LIMIT:
+        if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0].strip()) or int(lengths[0]) > _BODY_LIMIT:
             return None
-        return self.rfile.read(int(length))
+        return self._read_exactly(int(lengths[0]))
+
+    def _read_exactly(self, length: int) -> bytes:
+        """Read in pieces, so that a length that was only claimed takes no memory."""
+        parts: list[bytes] = []
+        while length > 0:
+            part = self.rfile.read(min(length, 1 << 20))
+            if not part:
+                raise HangUp
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
 
     def _read_chunks(self) -> bytes | None:
         parts: list[bytes] = []
+        total = 0
         while True:
             line = self.rfile.readline(1024).split(b";")[0].strip()
-            try:
-                size = int(line, 16)
-            except ValueError:
+            if not _CHUNK_SIZE.fullmatch(line):
+                return None
+            size = int(line, 16)
+            total += size
+            if total > _BODY_LIMIT:
                 return None
             if size == 0:
                 while self.rfile.readline(65_536).strip():
                     pass
                 return b"".join(parts)
-            parts.append(self.rfile.read(size))
+            parts.append(self._read_exactly(size))
             self.rfile.readline(16)
 
     def _send(self, reply: WireReply) -> None:

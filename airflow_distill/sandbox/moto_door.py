@@ -40,7 +40,9 @@ def application() -> Any:
     """moto's WSGI application that serves every service."""
 
     def load() -> Any:
-        module = import_module("moto.moto_server.werkzeug_app")
+        module: Any = import_module("moto.moto_server.werkzeug_app")
+        # moto would let every web page read every answer.
+        module.DISABLE_GLOBAL_CORS = True
 
         def create(service: Any) -> Any:
             with _lock:

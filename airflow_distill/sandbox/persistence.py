@@ -1,13 +1,18 @@
 """Keeping a sandbox over a restart: its resources, bill and students, and what lies in S3, IAM and SSM beside it.
 
-Files are written whole and renamed, so a kill leaves the last good state. They are pickles of this very version and
-meant for this machine only; never load a state folder that came from somebody else. KMS keys and SSM tags are not kept.
+Files are written whole and renamed, so a kill leaves the last good state. They are pickles of this very version, because
+moto's backends and fitted students are objects of other packages that have no other form. A pickle can run code when it is
+read, so the folder must be trusted, and three things stand between it and somebody else's file: folder and files are made
+for their user alone, a folder or file that others own or may write is refused, and only classes of the packages that we
+save are ever made, no function is called. KMS keys and SSM tags are not kept.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import stat
 import tempfile
 import threading
 import time
@@ -93,20 +98,64 @@ class StateFolder:
         path = self._folder / name
         if not path.exists():
             return None
+        for place in (self._folder, path):
+            _refuse_others(place)
         try:
-            saved: dict[str, Any] = pickle.loads(path.read_bytes())
-        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            saved: dict[str, Any] = _Unpickler(io.BytesIO(path.read_bytes())).load()
+        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError) as error:
             raise SandboxUsageError(f"cannot read {path}: {error}; remove it to start afresh") from None
         if saved.get("version") != _VERSION:
             raise SandboxUsageError(f"{path} was written by another version; remove it to start afresh")
         return saved
 
     def _write(self, name: str, body: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, path = tempfile.mkstemp(dir=self._folder, prefix=f".{name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(body)
         os.replace(path, self._folder / name)
+
+
+_CLASSES_OF = frozenset({"airflow_distill", "moto", "sklearn", "scipy", "numpy", "collections", "datetime"})
+_BUILTINS = frozenset({"set", "frozenset", "bytearray", "complex", "object", "slice", "range"})
+_REBUILDERS = frozenset(
+    {
+        ("copyreg", "_reconstructor"),
+        ("re", "_compile"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("sklearn.tree._tree", "__pyx_unpickle_Tree"),
+    }
+)
+"""Functions that rebuild what the packages above store, and that call nothing of a stranger's choice."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes instances of classes that we save, and calls nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _REBUILDERS:
+            return super().find_class(module, name)
+        if module == "builtins" and name in _BUILTINS:
+            return super().find_class(module, name)
+        if module.partition(".")[0] in _CLASSES_OF:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__.partition(".")[0] in _CLASSES_OF:
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is not something that a sandbox saves")
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse what another user owns or may write: reading it would run what they wrote."""
+    status = path.stat()
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SandboxUsageError(
+            f"{path} belongs to or may be written by others; a state folder must be yours alone (chmod go-w)"
+        )
 
 
 def _neighbours() -> bytes:

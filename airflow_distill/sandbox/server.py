@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 import threading
 import traceback
@@ -43,8 +44,9 @@ class Sandbox:
     """A running local Bedrock.
 
     `pace` is `instant`, `reads:N` or `seconds:S`; `traffic` a file or pairs the teacher shall know; `state` a folder
-    that keeps everything over a restart. `warm_up` imports in the background what first requests would wait for; only for a
-    process of the sandbox's own, because two threads that import at the same time can meet half-made modules.
+    that keeps everything over a restart, its user's own and nobody else's. `admin_token` is what steering over HTTP needs.
+    `warm_up` imports in the background what first requests would wait for; only for a process of the sandbox's own, because
+    two threads that import at the same time can meet half-made modules.
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class Sandbox:
         self._quotas, self._options = dict(quotas or {}), dict(options or {})
         self._apply_settings()
         self._folder = None if state is None else StateFolder(Path(state), self.world)
-        self._dispatcher = Dispatcher(self.world, Admin(self).respond)
+        self.admin_token = secrets.token_urlsafe(24)
+        self._dispatcher = Dispatcher(self.world, Admin(self).respond, self.admin_token)
         self._http = HttpServer(self._dispatcher.respond, port)
         self._ending = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="sandbox-tick", daemon=True)

@@ -218,7 +218,10 @@ class Process:
         self.ready = folder / "ready.json"
         words = ["sandbox", "start", "--port", "0", "--ready-file", str(self.ready)]
         command = [sys.executable, "-m", "airflow_distill.cli.main", *words]
-        self.process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "XDG_STATE_HOME": str(folder / "home")}
+        self.process = subprocess.Popen(
+            [*command, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        )
         while not self.ready.exists():
             assert self.process.poll() is None, "the sandbox ended at once"
             time.sleep(0.02)
@@ -308,12 +311,13 @@ def test_state_survives_a_restart_and_a_kill(start: Callable[..., Process], tmp_
 
 
 def test_the_command_line_steers_a_running_sandbox(
-    bedrock_sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+    bedrock_sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def word(*arguments: str) -> Any:
         assert main(["sandbox", *arguments]) == 0
         return json.loads(capsys.readouterr().out)
 
+    monkeypatch.setenv("AIRFLOW_DISTILL_SANDBOX_TOKEN", bedrock_sandbox.admin_token)
     url = ("--url", bedrock_sandbox.endpoint_url)
     assert word("status", *url)["endpoint_url"] == bedrock_sandbox.endpoint_url
     made = word("faults", *url, "add", "throttle", "--operation", "Get*", "--count", "3")
