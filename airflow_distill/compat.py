@@ -14,6 +14,7 @@ __all__ = [
     "RetryAction",
     "RetryDecision",
     "RetryPolicy",
+    "ask_states_of",
     "ask_task_state",
     "ask_task_state_async",
     "is_run_active",
@@ -28,6 +29,19 @@ def ask_task_state(ti: Any) -> str | None:
     from airflow.sdk.execution_time import task_runner
 
     return _state_in(task_runner.SUPERVISOR_COMMS.send(_question(ti)), ti)
+
+
+def ask_states_of(ti: Any, task_ids: list[str]) -> set[str]:
+    """Return the states of other tasks of the same Dag run as Airflow's database has them now; for the worker."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetTaskStates
+
+    if not task_ids:
+        return set()
+    question = GetTaskStates(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
+    answer: Any = task_runner.SUPERVISOR_COMMS.send(question)
+    states = answer.task_states.get(ti.run_id, {})
+    return {str(getattr(state, "value", state)) for state in states.values() if state is not None}
 
 
 async def ask_task_state_async(ti: Any) -> str | None:

@@ -1,20 +1,99 @@
-"""A spec meets the service: what `remote.submit` needs to find and buy a customization job."""
+"""A spec meets the service: what `remote.submit` needs to find, check and buy a customization job."""
 
 from __future__ import annotations
 
-from airflow_distill.aws.bedrock import BedrockGateway
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_distill.aws.bedrock import BedrockGateway, Plain
 from airflow_distill.aws.remote_work import WORK
+from airflow_distill.errors import OwnershipError, ServiceNotFoundError
+from airflow_distill.remote.ownership import Owner
+from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
+from airflow_distill.stages.jobs.models import base_model_id
 from airflow_distill.stages.jobs.records import CustomizationSpec
 from airflow_distill.stages.jobs.request import build_request
 
+_ANSWERED = ("roleArn", "customizationType", "trainingDataConfig", "customizationConfig")
+"""Members of the request that Get returns, and that decide what the model is: a job that differs in one is not ours."""
+
 
 def customization_wish(spec: CustomizationSpec, bedrock: BedrockGateway) -> Wish:
-    """Return the wish for a spec: its names, how to look one up and how to buy a generation."""
+    """Return the wish for a spec: its names, how to look one up, whom it belongs to and how to buy a generation."""
     work = WORK["customization-job"]
     return Wish(
         kind="customization-job",
         name_of=spec.job_name,
         find=lambda name: work.find(bedrock, name),
         create=lambda generation: bedrock.create_customization_job(build_request(spec, generation)),
+        older_name_of=spec.older_job_name if spec.root else None,
+        inspect=lambda found: inspect_job(spec, bedrock, found),
+        spent=lambda found: _gone(bedrock, found),
     )
+
+
+def inspect_job(spec: CustomizationSpec, bedrock: BedrockGateway, found: JobSnapshot) -> None:
+    """Make sure that a job under our name is ours, and that what it makes is what the spec wants.
+
+    One that names no root and writes below ours was bought by an earlier version; it is tagged anew, and its model too. A
+    failed job is asked only whose it is: it may have failed for the very setting that has been mended since.
+
+    :raises OwnershipError: it belongs to somebody else, or was bought for something else.
+    """
+    owner, tags = Owner(spec.workload, spec.root), bedrock.tags(found.arn)
+    what = f"jobs: customization job {found.name} ({found.arn})"
+    job = bedrock.get_customization_job(found.arn)
+    claim = owner.claim(tags)
+    writes_to = str((job.get("outputDataConfig") or {}).get("s3Uri") or "")
+    if claim == "foreign" or (
+        claim == "unmarked" and not writes_to.startswith(spec.output_uri.rstrip("/") + "/")
+    ):
+        raise owner.refuse(what, tags)
+    if found.state not in ("failed", "stopped"):
+        unlike = [*_differences(spec, job)]
+        if unlike:
+            raise OwnershipError(
+                f"{what} has our name and was bought for something else: {'; '.join(unlike)}.",
+                hint="Set the setting back, or raise first_generation to buy anew on purpose.",
+            )
+    if claim == "unmarked":
+        bedrock.tag(found.arn, owner.tags)
+        model = str(found.details.get("output_model_arn") or "")
+        if model and not _gone(bedrock, found):
+            bedrock.tag(model, owner.tags)
+
+
+def _gone(bedrock: BedrockGateway, found: JobSnapshot) -> str:
+    """Say that the model of a completed job is not there any more; empty when it is, or when the job names none."""
+    model = str(found.details.get("output_model_arn") or "")
+    if not model:
+        return ""
+    try:
+        bedrock.get_custom_model(model)
+    except ServiceNotFoundError:
+        return f"its custom model {model} was deleted"
+    return ""
+
+
+def _differences(spec: CustomizationSpec, job: Plain) -> Iterator[str]:
+    """Yield in words what the job has otherwise than the spec; members that the service does not return are left out."""
+    base = str(job.get("baseModelArn") or "")
+    if base and base_model_id(base) != base_model_id(spec.student):
+        yield f"base model {base_model_id(base)} instead of {base_model_id(spec.student)}"
+    wanted = build_request(spec, 1)
+    for member in _ANSWERED:
+        if member in job:
+            yield from _unlike(member, wanted.get(member), job[member])
+
+
+def _unlike(member: str, wanted: Any, found: Any) -> Iterator[str]:
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        for name, value in wanted.items():
+            if name in found:
+                yield from _unlike(f"{member}.{name}", value, found[name])
+        return
+    if member.endswith("teacherModelIdentifier"):
+        wanted, found = base_model_id(str(wanted)), base_model_id(str(found))
+    if wanted is not None and found != wanted:
+        yield f"{member} {found} instead of {wanted}"

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from airflow_distill.aws.account import find_host
 from airflow_distill.aws.gateways import AwsGateways
-from airflow_distill.aws.hosts import claim_host, create_host, delete_host
+from airflow_distill.aws.hosts import HostOrder, bill_of, claim_host, have_host, try_to_delete
 from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_pointer
 from airflow_distill.errors import (
     ConfigurationError,
@@ -34,6 +34,7 @@ from airflow_distill.remote.identity import (
     resource_tags,
 )
 from airflow_distill.remote.ownership import Owner
+from airflow_distill.remote.submit import no_fault
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
 from airflow_distill.stages.deployment.plan import describe
@@ -79,11 +80,15 @@ _PAUSES = (1.0, 4.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The plan goes on when this host has settled on this model."""
+    """The plan goes on when this host has settled on this model.
+
+    :param since: when it began to settle, ISO 8601; empty when unknown.
+    """
 
     host_kind: HostKind
     host_arn: str
     model_arn: str
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,8 @@ class Execution:
     :param clock: the time now, in UTC.
     :param sleep: used only for short pauses between repeated questions.
     :param progress: told one line a step.
+    :param patience: how long a host may settle before it counts as stuck and the way back begins.
+    :param fault: called at the named points of buying a host; tests kill the process there.
     """
 
     gateways: AwsGateways
@@ -125,6 +132,8 @@ class Execution:
     sleep: Callable[[float], None]
     score: Agreement = agreement
     progress: Callable[[str], None] = lambda line: None
+    patience: timedelta = timedelta(hours=3)
+    fault: Callable[[str], None] = no_fault
     _done: list[str] = field(default_factory=list)
 
     @property
@@ -242,27 +251,41 @@ class Execution:
 
     # Hosts.
 
-    def _create_host(self, step: CreateHost) -> Pause | None:
+    def _create_host(self, step: CreateHost) -> Pause | Against | None:
         spec = step.spec
         found = find_host(self.gateways.bedrock, spec.kind, spec.name)
-        replaced = ""
         if found is not None:
             self._must_be_ours(found)
-            if found.status == "Failed":
-                self._delete(found)
-                replaced = found.arn
-            elif found.state(step.model_arn) in {"ready", "settling"} and found.desired_arn == step.model_arn:
-                return None
-            else:
+            if not found.failed and found.desired_arn != step.model_arn:
                 return self._update_host(UpdateHost(spec.kind, found.arn, step.model_arn))
-        create_host(
-            self.gateways,
-            spec,
-            step.model_arn,
+            if found.failed and (why := self._needed(found)):
+                return Against((f"{found.kind} {found.name} is {found.told()}, and {why}",))
+        order = HostOrder(
+            spec=spec,
+            model_arn=step.model_arn,
+            owner=self._owner,
             tags=self._tags(temporary=step.temporary),
-            token_of={"release": self.release, "claim": self.entry.release.claim, "after": replaced},
+            token_of={
+                "release": self.release,
+                "claim": self.entry.release.claim,
+                "after": found.arn if found is not None and found.failed else "",
+            },
+            name_of=lambda generation: spec.name,
+            recorded=self._recorded,
+            keep=self._needed,
+            max_generations=2,
         )
+        have_host(self.gateways, order, now=self.clock, sleep=self.sleep, fault=self.fault)
         return None
+
+    def _needed(self, host: Host) -> str:
+        """Say why a host must not be deleted: the pointer or the ledger's live release names it; empty when it may be."""
+        pointer, live = self._pointer(), self.ledger.read().live()
+        if pointer is not None and pointer.host_arn == host.arn:
+            return f"the pointer names it (release {pointer.release})"
+        if live is not None and live.host_arn == host.arn:
+            return f"release {live.release} is live on it"
+        return ""
 
     def _update_host(self, step: UpdateHost) -> Pause | None:
         host = self._host(step.host_kind, step.host)
@@ -294,8 +317,14 @@ class Execution:
         state = host.state(step.model_arn)
         if state == "ready":
             return None
+        since = self._moving_since(host)
+        if state == "settling" and self.clock() - since >= self.patience:
+            hours = self.patience.total_seconds() / 3600
+            return Against(
+                (f"{host.kind} {host.name} is still {host.told()} after {hours:.3g} h; {self._bill(host)}",)
+            )
         if state == "settling":
-            return Waiting(host.kind, host.arn, step.model_arn)
+            return Waiting(host.kind, host.arn, step.model_arn, iso(since))
         if state == "failed":
             return Against((f"{host.kind} {host.name} could not take the model: {host.told()}",))
         raise _later(
@@ -303,21 +332,35 @@ class Execution:
             "Somebody changed the host by hand; a retry plans anew.",
         )
 
+    def _bill(self, host: Host) -> str:
+        return bill_of(host, hourly=self.plan.target.host.price_per_hour)
+
+    def _moving_since(self, host: Host) -> datetime:
+        """Return since when a host settles: the service's own last change, and not before this release was claimed."""
+        told = (host.created_at, host.changed_at, self.entry.release.claimed_at)
+        moments = [moment for moment in map(moment_of, told) if moment is not None]
+        return min(max(moments, default=self.clock()), self.clock())
+
     def _delete_host(self, step: DeleteHost) -> Pause | None:
         host = find_host(self.gateways.bedrock, step.host_kind, step.host)
         if host is None:
             return None
         self._must_be_ours(host)
-        pointer = self._pointer()
-        if pointer is not None and pointer.host_arn == host.arn:
-            raise DeploymentError(f"deployment: {host.arn} is what the pointer names; it is not deleted.")
-        if host.status in {"Creating", "Updating"} and host.kind == PROVISIONED:
-            return Waiting(host.kind, host.arn, host.desired_arn)
-        self._delete(host)
+        if why := self._needed(host):
+            self.progress(f"kept: {host.kind} {host.name}: {why}")
+            return None
+        why = try_to_delete(self.gateways, host)
+        if why and host.moving and self.clock() - self._moving_since(host) < self.patience:
+            return Waiting(host.kind, host.arn, host.desired_arn, iso(self._moving_since(host)))
+        if why:
+            # It is told to the reaper, which deletes it as soon as the service lets it.
+            self.gateways.bedrock.tag(
+                host.arn, {TAG_TEMPORARY: "true", TAG_EXPIRES_AT: compact_time(self.clock())}
+            )
+            self.progress(
+                f"not deleted: {host.kind} {host.name}: {why}; {self._bill(host)}; the reaper removes it"
+            )
         return None
-
-    def _delete(self, host: Host) -> None:
-        delete_host(self.gateways, host)
 
     def _retire(self, step: Retire) -> None:
         host = find_host(self.gateways.bedrock, step.host_kind, step.host)

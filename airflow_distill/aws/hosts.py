@@ -1,21 +1,27 @@
-"""Hosts made, swapped and deleted: the calls behind the steps of a plan and the host operators.
+"""Hosts bought, deleted and claimed: the calls behind the steps of a plan and the host operators.
 
-Looking is `aws/account.py`; what an answer means is `remote/hosts.py`; whose a host is, `remote/ownership.py`.
+Hosts are bought through `remote.submit`, as jobs are: looked up by name, adopted if they are ours, bought only when the
+service says that there is none. Looking is `aws/account.py`; what an answer means is `remote/hosts.py`; whose a host is,
+`remote/ownership.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from airflow_distill.aws.account import find_host
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.pointers import Recorded, nothing
-from airflow_distill.errors import DistillError, ServiceNotFoundError
-from airflow_distill.remote.hosts import PROVISIONED, Host
-from airflow_distill.remote.identity import TAG_ROOT, TAG_WORKLOAD, request_token, tag_list
+from airflow_distill.errors import ServiceConflictError, ServiceError, ServiceNotFoundError, StateError
+from airflow_distill.remote.hosts import PROVISIONED, Host, HostKind, host_of, snapshot_of
+from airflow_distill.remote.identity import request_token, tag_list
 from airflow_distill.remote.ownership import Owner
+from airflow_distill.remote.records import JobSnapshot
+from airflow_distill.remote.submit import Wish, find_adopt_or_submit, no_fault
 from airflow_distill.stages.deployment.records import HostSpec
 
 
@@ -33,6 +39,113 @@ def claim_host(bedrock: BedrockGateway, host: Host, owner: Owner, recorded: Reco
     raise owner.refuse(f"deployment: {host.kind} {host.name} ({host.arn})", host.tags)
 
 
+@dataclass(frozen=True, slots=True)
+class HostOrder:
+    """A host to be had once, for one model.
+
+    :param name_of: the name of a generation; the next one is taken after a host that failed.
+    :param tags: what the host is to carry.
+    :param token_of: what tells one purchase under a name from the next, such as release and claim.
+    :param keep: says why a failed host must not be deleted, such as a pointer that names it; empty when it may be.
+    :param max_generations: how many hosts may be tried.
+    """
+
+    spec: HostSpec
+    model_arn: str
+    owner: Owner
+    tags: Mapping[str, str]
+    token_of: Mapping[str, Any]
+    name_of: Callable[[int], str]
+    recorded: Recorded = nothing
+    keep: Callable[[Host], str] = lambda host: ""
+    max_generations: int = 1
+
+
+def have_host(
+    gateways: AwsGateways,
+    order: HostOrder,
+    *,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    fault: Callable[[str], None] = no_fault,
+) -> Host:
+    """Return the one host of an order, buying it only when there is none, and only once the service shows it.
+
+    :raises OwnershipError: the name belongs to somebody else.
+    :raises JobFailedError: every generation failed; those that nothing points at were deleted.
+    :raises StateError: the service accepted the purchase and never showed the host, or could not be asked.
+    """
+    submission = find_adopt_or_submit(
+        host_wish(gateways, order), now=now, sleep=sleep, max_generations=order.max_generations, fault=fault
+    )
+    return _with_tags(gateways.bedrock, submission.snapshot)
+
+
+def _with_tags(bedrock: BedrockGateway, found: JobSnapshot) -> Host:
+    """Return the host that was found, with the tags it carries."""
+    try:
+        return replace(host_of(found), tags=bedrock.tags(found.arn))
+    except ServiceNotFoundError as error:
+        raise StateError(
+            f"deployment: {found.kind} {found.name} was there and is gone.",
+            hint="Somebody deleted it; a retry looks again and buys it anew.",
+        ) from error
+
+
+def host_wish(gateways: AwsGateways, order: HostOrder) -> Wish:
+    """Return what `remote.submit` needs to find, check and buy a host."""
+    bedrock, kind = gateways.bedrock, order.spec.kind
+
+    def find(identifier: str) -> JobSnapshot | None:
+        host = find_host(bedrock, kind, identifier, tags=False)
+        return None if host is None else snapshot_of(host)
+
+    def inspect(found: JobSnapshot) -> None:
+        claim_host(bedrock, _with_tags(bedrock, found), order.owner, order.recorded)
+
+    def discard(found: JobSnapshot) -> None:
+        host = find_host(bedrock, kind, found.arn)
+        if host is not None and not order.keep(host):
+            delete_host(gateways, host)
+
+    def create(generation: int, after: str = "") -> str:
+        return _create(gateways, order, order.name_of(generation), after)
+
+    return Wish(
+        kind=kind,
+        name_of=order.name_of,
+        find=find,
+        create=create,
+        inspect=inspect,
+        discard=discard,
+        create_after=create,
+    )
+
+
+def _create(gateways: AwsGateways, order: HostOrder, name: str, after: str) -> str:
+    spec = order.spec
+    told = {**order.token_of, "model": order.model_arn, **({"after": after} if after else {})}
+    if spec.kind == PROVISIONED:
+        request: dict[str, Any] = {
+            "provisionedModelName": name,
+            "modelId": order.model_arn,
+            "modelUnits": spec.units,
+            "tags": tag_list(order.tags),
+            "clientRequestToken": request_token("CreateProvisionedModelThroughput", name, told),
+        }
+        if spec.commitment != "none":
+            request["commitmentDuration"] = spec.commitment
+        return gateways.bedrock.create_provisioned_throughput(request)
+    return gateways.bedrock.create_deployment(
+        {
+            "modelDeploymentName": name,
+            "modelArn": order.model_arn,
+            "tags": tag_list(order.tags),
+            "clientRequestToken": request_token("CreateCustomModelDeployment", name, told),
+        }
+    )
+
+
 def create_host(
     gateways: AwsGateways,
     spec: HostSpec,
@@ -41,58 +154,25 @@ def create_host(
     tags: Mapping[str, str],
     token_of: Mapping[str, Any],
 ) -> str:
-    """Buy a host and return its ARN. The caller has looked and found none of this name.
-
-    After an unknown outcome the name is looked up before anything is raised. A token that the service remembers from a
-    host that was deleted since would answer with a dead ARN; then the create is repeated with another token.
-    """
-    arn = ""
-    for attempt in ("first", "second"):
-        body = {**token_of, "model": model_arn, "attempt": attempt}
-        try:
-            arn = _create(gateways, spec, model_arn, tags, body)
-        except DistillError as error:
-            found = _look_again(gateways, spec, error)
-            if found is None or any(found.tags.get(key) != tags.get(key) for key in (TAG_WORKLOAD, TAG_ROOT)):
-                raise
-            return found.arn
-        if find_host(gateways.bedrock, spec.kind, arn, tags=False) is not None:
-            return arn
-    return arn
+    """Send one create call for a host and return its ARN. `have_host` is what looks first and buys once."""
+    order = HostOrder(spec, model_arn, Owner(""), tags, token_of, lambda generation: spec.name)
+    return _create(gateways, order, spec.name, "")
 
 
-def _look_again(gateways: AwsGateways, spec: HostSpec, error: DistillError) -> Host | None:
-    try:
-        return find_host(gateways.bedrock, spec.kind, spec.name)
-    except DistillError:
-        raise error from None
-
-
-def _create(
-    gateways: AwsGateways,
-    spec: HostSpec,
-    model_arn: str,
-    tags: Mapping[str, str],
-    token_of: Mapping[str, Any],
+def free_name(
+    bedrock: BedrockGateway, kind: HostKind, name_of: Callable[[int], str], live_arn: str = ""
 ) -> str:
-    if spec.kind == PROVISIONED:
-        request: dict[str, Any] = {
-            "provisionedModelName": spec.name,
-            "modelId": model_arn,
-            "modelUnits": spec.units,
-            "tags": tag_list(tags),
-            "clientRequestToken": request_token("CreateProvisionedModelThroughput", spec.name, token_of),
-        }
-        if spec.commitment != "none":
-            request["commitmentDuration"] = spec.commitment
-        return gateways.bedrock.create_provisioned_throughput(request)
-    return gateways.bedrock.create_deployment(
-        {
-            "modelDeploymentName": spec.name,
-            "modelArn": model_arn,
-            "tags": tag_list(tags),
-            "clientRequestToken": request_token("CreateCustomModelDeployment", spec.name, token_of),
-        }
+    """Return the first name that no failed host and not the live host has: neither is deleted or swapped to free it.
+
+    :param live_arn: the host that answers today.
+    """
+    for generation in range(1, 100):
+        found = find_host(bedrock, kind, name_of(generation), tags=False)
+        if found is None or (not found.failed and found.arn != live_arn):
+            return name_of(generation)
+    raise StateError(
+        f"deployment: 99 hosts named like {name_of(1)} have failed.",
+        hint="Delete them: `airflow-distill reap`.",
     )
 
 
@@ -105,3 +185,30 @@ def delete_host(gateways: AwsGateways, host: Host) -> None:
             gateways.bedrock.delete_deployment(host.arn)
     except ServiceNotFoundError:
         return
+
+
+def try_to_delete(gateways: AwsGateways, host: Host) -> str:
+    """Delete a host; returns why it stays, empty when it is gone. One in motion may not be deletable yet."""
+    if host.commitment != "none" and host.commitment_ends_at:
+        return f"it is committed until {host.commitment_ends_at}"
+    try:
+        delete_host(gateways, host)
+    except ServiceConflictError as error:
+        return f"the service refuses while it is {host.status} ({error.code})"
+    except ServiceError as error:
+        if not host.moving:
+            raise
+        return f"the service refuses while it is {host.status} ({error.code})"
+    return ""
+
+
+def bill_of(host: Host, hourly: float | None = None) -> str:
+    """Say what a host bills, for messages.
+
+    :param hourly: the price of all its units an hour, where the caller knows it.
+    """
+    if host.kind != PROVISIONED:
+        return "it bills nothing while nobody calls it"
+    return (
+        f"it bills {hourly:.2f} USD an hour until deleted" if hourly else "it bills by the hour until deleted"
+    )

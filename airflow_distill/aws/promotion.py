@@ -16,6 +16,7 @@ from typing import Any
 
 from airflow_distill.aws.account import base_of_arn, find_host, read_capability
 from airflow_distill.aws.gateways import AwsGateways, store_for
+from airflow_distill.aws.hosts import free_name
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError
 from airflow_distill.remote.identity import host_name
 from airflow_distill.stages.dataset.records import Example
@@ -341,18 +342,27 @@ def _choose(
             return _reviewed(keep_host(wish, capability, rates(base), now=now, host=host, paid=paid), now)
 
     def name_of(kind: HostKind) -> str:
-        return live_host_name(intent.workload, kind, base, wish, intent.root)
+        return free_name(
+            gateways.bedrock,
+            kind,
+            lambda generation: live_host_name(
+                intent.workload, kind, base, wish, intent.root, generation=generation
+            ),
+            live.host_arn if live else "",
+        )
 
     return _reviewed(choose_host(wish, capability, rates(base), now=now, name_of=name_of), now)
 
 
-def live_host_name(workload: str, kind: HostKind, base_model: str, wish: HostWish, root: str = "") -> str:
+def live_host_name(
+    workload: str, kind: HostKind, base_model: str, wish: HostWish, root: str = "", *, generation: int = 1
+) -> str:
     """Return the name of a workload's permanent host under a root.
 
     It changes with what cannot be changed in place: kind, base model, units and term.
     """
     size = f"{wish.units}:{wish.commitment}" if kind == PROVISIONED else ""
-    return host_name(workload, "live", f"{kind}:{base_model}:{size}", root=root)
+    return host_name(workload, "live", f"{kind}:{base_model}:{size}", generation, root=root)
 
 
 def _reviewed(choice: Choice, now: datetime) -> Choice:

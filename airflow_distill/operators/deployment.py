@@ -20,7 +20,13 @@ from airflow_distill.errors import (
 )
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
 from airflow_distill.operators.base import DistillOperator, run_key
-from airflow_distill.operators.hosts import HostWaitingOperator, HostWishOperator, receipt, settings_of
+from airflow_distill.operators.hosts import (
+    HostWaitingOperator,
+    HostWishOperator,
+    JudgesStuckHosts,
+    receipt,
+    settings_of,
+)
 from airflow_distill.stages.deployment.values import flag, number, whole
 
 if TYPE_CHECKING:
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.deployment.records import Live, Outcome
 
 
-class ReleaseOperator(HostWaitingOperator):
+class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
     """Base of promotion and rollback: carries a release out, deferring where the service or the bake period needs time.
 
     :param workload: the workload's name (templated).
@@ -75,13 +81,17 @@ class ReleaseOperator(HostWaitingOperator):
             clock=self.now,
             sleep=time.sleep,
             progress=self.log.info,
+            patience=self.patience,
         )
         while True:
             reached = execution.advance()
             if isinstance(reached, Waiting):
                 persist_arn_link(BedrockHostLink, context, self, reached.host_arn)
                 self.wait_for_host(
-                    reached.host_kind, reached.host_arn, reached.model_arn, entry.release.claimed_at
+                    reached.host_kind,
+                    reached.host_arn,
+                    reached.model_arn,
+                    reached.since or entry.release.claimed_at,
                 )
             elif isinstance(reached, Pausing):
                 self.pause_until(reached.until)

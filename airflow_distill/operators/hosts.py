@@ -11,22 +11,26 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+from airflow.sdk import TriggerRule
 
 from airflow_distill.aws.remote_work import WORK
+from airflow_distill.compat import ask_states_of
 from airflow_distill.errors import (
     ConfigurationError,
     DeploymentError,
+    JobTimeoutError,
     ServiceConflictError,
     ServiceError,
 )
 from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
 from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
-from airflow_distill.remote.hosts import aimed_at
+from airflow_distill.remote.hosts import KINDS, aimed_at, snapshot_of
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_RUN,
@@ -44,6 +48,7 @@ from airflow_distill.remote.polling import (
     outcome_error,
     wait_blocking,
 )
+from airflow_distill.remote.submit import APPEARS
 from airflow_distill.stages.deployment.times import iso, iso_or_none, moment_of
 from airflow_distill.stages.deployment.values import flag, number
 from airflow_distill.triggers.deployment import (
@@ -52,9 +57,11 @@ from airflow_distill.triggers.deployment import (
 )
 
 if TYPE_CHECKING:
-    from airflow_distill.stages.deployment.records import Host, HostKind, HostSpec, HostWish
+    from airflow_distill.stages.deployment.records import Host, HostKind, HostWish
 
 SHORT_PAUSE_SECONDS = 30.0
+HOST_GENERATIONS = 2
+"""How many hosts a candidate may try: the next one is made under another name after one that failed."""
 HOST_WAIT_HOURS = 3.0
 """How long a host may take to settle; provisioned throughput takes 20 to 30 minutes, a deployment about 8."""
 
@@ -86,6 +93,15 @@ class HostWaitingOperator(DistillOperator):
         """Return the present time."""
         return datetime.now(UTC)
 
+    @property
+    def patience(self) -> timedelta:
+        """How long a host may take to settle."""
+        return timedelta(hours=number(self.host_wait_hours, "host_wait_hours") or HOST_WAIT_HOURS)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep between looks at a host that the service does not show yet, or that settles."""
+        time.sleep(seconds)
+
     def wait_for_host(self, kind: HostKind, arn: str, model_arn: str, since: str) -> None:
         """Wait until a host serves a model; defers when allowed, else returns when it has settled.
 
@@ -94,8 +110,7 @@ class HostWaitingOperator(DistillOperator):
         from airflow_distill.stages.deployment.records import PROVISIONED
 
         period = number(self.waiter_delay, "waiter_delay") or 30.0
-        hours = number(self.host_wait_hours, "host_wait_hours") or HOST_WAIT_HOURS
-        deadline = deadline_after(since, timedelta(hours=hours), self.now())
+        deadline = deadline_after(since, self.patience, self.now())
         if self.deferrable:
             trigger = (
                 BedrockProvisionedThroughputReadyTrigger
@@ -116,11 +131,18 @@ class HostWaitingOperator(DistillOperator):
             lambda: aimed_at(WORK[kind].look(self.gateways.bedrock, arn), model_arn),
             policy=WaitPolicy(deadline=deadline),
             now=self.now,
-            sleep=time.sleep,
+            sleep=self.pause,
             period=period,
             progress=self.log.info,
         )
-        _raise_if_over(outcome, arn)
+        self.wait_ended(outcome, arn)
+
+    def wait_ended(self, outcome: WaitOutcome, arn: str) -> None:
+        """Raise when waiting any longer is pointless; a host that failed is judged by the work itself."""
+        if outcome.status in {"timeout", "denied", "missing", "refused", "unreadable"}:
+            error = outcome_error(outcome, f"host {arn}")
+            if error is not None:
+                raise error
 
     def pause_until(self, moment: datetime) -> None:
         """Let time pass; defers when allowed and worth it: giving a slot back and taking it again costs some seconds."""
@@ -137,16 +159,17 @@ class HostWaitingOperator(DistillOperator):
             if isinstance(event, Mapping):
                 snapshot = event.get("snapshot") or {}
                 kind = snapshot.get("kind", PROVISIONED)
-                _raise_if_over(WaitOutcome.from_event(event, kind), str(snapshot.get("arn", "the host")))
+                self.wait_ended(WaitOutcome.from_event(event, kind), str(snapshot.get("arn", "the host")))
             return self.work(context)
 
 
-def _raise_if_over(outcome: WaitOutcome, arn: str) -> None:
-    """Raise when waiting any longer is pointless; a host that failed is judged by the work itself."""
-    if outcome.status in {"timeout", "denied", "missing", "refused", "unreadable"}:
-        error = outcome_error(outcome, f"host {arn}")
-        if error is not None:
-            raise error
+class JudgesStuckHosts:
+    """A host that does not settle in time is an answer, not an error: the work itself says what follows."""
+
+    def wait_ended(self, outcome: WaitOutcome, arn: str) -> None:
+        """Leave a passed deadline to the work, which looks at the host once more; raise everything else."""
+        if outcome.status != "timeout" or outcome.snapshot is None:
+            super().wait_ended(outcome, arn)  # type: ignore[misc]
 
 
 class HostWishOperator(HostWaitingOperator):
@@ -224,13 +247,13 @@ class HostWishOperator(HostWaitingOperator):
         )
 
 
-class BedrockCreateHostOperator(HostWishOperator):
+class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
     """Give a custom model a host: provisioned throughput or a custom model deployment, whichever it can have.
 
     A temporary host (the default) is for evaluating a candidate; put `BedrockDeleteHostOperator` behind it as teardown.
     A temporary host has no traffic to speak of, so of two possible kinds the one that costs nothing while idle is taken.
     A retry finds the host of an earlier try by its name. A wish that cannot or may not be had is refused before
-    anything is paid.
+    anything is paid. A temporary host that failed is deleted, and its name is not taken again in this try.
 
     :param workload: the workload's name (templated).
     :param root: common root of the workload's objects; with the workload it says whose the host is (templated).
@@ -240,6 +263,8 @@ class BedrockCreateHostOperator(HostWishOperator):
     :param temporary: the host belongs to this run and may be removed after it (templated).
     :param resource_owner: value of the owner tag; the task's owner when left out (templated).
     :param wait_for_completion: return only when the host answers.
+    :param on_stuck: what becomes of a temporary host that is not ready after `host_wait_hours`: `delete` it, or `keep` it
+        and say what it bills (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
@@ -251,6 +276,7 @@ class BedrockCreateHostOperator(HostWishOperator):
         "lifetime_hours",
         "temporary",
         "resource_owner",
+        "on_stuck",
         "waiter_delay",
         "host_wait_hours",
     )
@@ -266,9 +292,11 @@ class BedrockCreateHostOperator(HostWishOperator):
         temporary: bool | str = True,
         resource_owner: str | None = None,
         wait_for_completion: bool = True,
+        on_stuck: str = "delete",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.on_stuck = on_stuck
         self.workload = workload
         self.root = root
         self.job = job
@@ -290,33 +318,75 @@ class BedrockCreateHostOperator(HostWishOperator):
             )
         hours = number(self.lifetime_hours, "lifetime_hours")
         wish = self.wish(self.ends_at or (iso(self.now() + timedelta(hours=hours)) if hours else None))
+        if self.on_stuck not in ("delete", "keep"):
+            raise ConfigurationError(
+                f"deployment: on_stuck is {self.on_stuck!r}.", hint="Use `delete` or `keep`."
+            )
         host = self._find_or_create(context, model_arn, wish, job)
         persist_arn_link(BedrockHostLink, context, self, host.arn)
-        state = host.state(model_arn)
-        if state == "settling" and self.wait_for_completion:
-            self.wait_for_host(host.kind, host.arn, model_arn, host.created_at or "")
-            host = find_host(self.gateways.bedrock, host.kind, host.arn) or host
-            state = host.state(model_arn)
-        if state in {"failed", "other-model"}:
+        if host.state(model_arn) == "settling" and self.wait_for_completion:
+            if not self._overdue(host):
+                self.wait_for_host(host.kind, host.arn, model_arn, host.created_at or "")
+                host = find_host(self.gateways.bedrock, host.kind, host.arn) or host
+            if host.state(model_arn) == "settling":
+                raise self._stuck(host, wish)
+        if host.state(model_arn) in {"failed", "other-model"}:
             raise DeploymentError(
-                f"deployment: {host.kind} {host.name} is {host.status} with {host.model_arn}: {host.reason}",
-                hint="It may still bill: the teardown or `airflow-distill reap` removes it.",
+                f"deployment: {host.kind} {host.name} serves {host.model_arn} and is {host.told()}; "
+                f"{self._put_away(host, wish)}.",
+                hint="Clear the task to try again; its name is taken anew.",
             )
         return self._receipt(host, wish)
 
+    def _overdue(self, host: Host) -> bool:
+        created = moment_of(host.created_at)
+        return created is not None and self.now() - created >= self.patience
+
+    def _stuck(self, host: Host, wish: HostWish) -> JobTimeoutError:
+        """Carry out what is to become of a host that does not get ready, and return the error that says so."""
+        hours = self.patience.total_seconds() / 3600
+        what = f"deployment: {host.kind} {host.name} is still {host.status} after {hours:.3g} h"
+        done = (
+            self._put_away(host, wish)
+            if self.on_stuck == "delete"
+            else f"it was kept: {self._bill(host, wish)}"
+        )
+        return JobTimeoutError(
+            f"{what}; {done}.",
+            snapshot=snapshot_of(host).to_json(),
+            hint="Look at the service's health page, or raise host_wait_hours; then clear the task.",
+        )
+
+    def _put_away(self, host: Host, wish: HostWish) -> str:
+        """Delete a temporary host that is of no use; returns in words what became of it."""
+        from airflow_distill.aws.hosts import try_to_delete
+
+        if host.tags.get(TAG_TEMPORARY) != "true":
+            return f"it was kept, because it is not temporary: {self._bill(host, wish)}"
+        why = try_to_delete(self.gateways, host)
+        if not why:
+            return "it was deleted"
+        return f"it could not be deleted ({why}): {self._bill(host, wish)}; `airflow-distill reap` removes it later"
+
+    def _bill(self, host: Host, wish: HostWish) -> str:
+        from airflow_distill.aws.hosts import bill_of
+
+        return bill_of(host, hourly=wish.hourly_price * (host.units or 1) if wish.hourly_price else None)
+
     def _find_or_create(self, context: Any, model_arn: str, wish: HostWish, job: Mapping[str, Any]) -> Host:
         from airflow_distill.aws.account import base_of_arn, find_host, read_capability
-        from airflow_distill.aws.hosts import claim_host, create_host
+        from airflow_distill.aws.hosts import HostOrder, claim_host, have_host
         from airflow_distill.aws.promotion import rates_from, read_prices
         from airflow_distill.stages.deployment.hosts import choose_host
 
         bedrock, run = self.gateways.bedrock, run_key(context)
-        for kind in ("provisioned-throughput", "custom-model-deployment"):
-            found = find_host(bedrock, kind, self._name(kind, model_arn, run, wish))
-            if found is not None:
-                claim_host(bedrock, found, Owner(self.workload, self.root))
-                self.log.info("Adopting %s %s (%s).", found.kind, found.arn, found.status)
-                return found
+        owner = Owner(self.workload, self.root)
+        for kind in KINDS:
+            for generation in range(1, HOST_GENERATIONS + 1):
+                found = find_host(bedrock, kind, self._name(kind, model_arn, run, wish, generation))
+                if found is not None and not found.failed:
+                    self.log.info("Adopting %s %s (%s).", found.kind, found.arn, found.status)
+                    return claim_host(bedrock, found, owner)
         model = bedrock.get_custom_model(model_arn)
         choice = choose_host(
             replace(wish, traffic=None) if flag(self.temporary) else wish,
@@ -337,16 +407,30 @@ class BedrockCreateHostOperator(HostWishOperator):
             root=self.root,
             extra=choice.spec.price_tags,
         )
-        arn = create_host(self.gateways, choice.spec, model_arn, tags=tags, token_of={"run": run})
-        return find_host(bedrock, choice.spec.kind, arn) or _just_created(choice.spec, arn, model_arn, tags)
+        order = HostOrder(
+            spec=choice.spec,
+            model_arn=model_arn,
+            owner=owner,
+            tags=tags,
+            token_of={"run": run},
+            name_of=lambda generation: self._name(choice.spec.kind, model_arn, run, wish, generation),
+            keep=lambda host: "" if host.tags.get(TAG_TEMPORARY) == "true" else "it is not temporary",
+            max_generations=HOST_GENERATIONS,
+        )
+        return have_host(self.gateways, order, now=self.now, sleep=self.pause, fault=self.fault)
 
-    def _name(self, kind: HostKind, model_arn: str, run: str, wish: HostWish) -> str:
+    def fault(self, point: str) -> None:
+        """Do nothing at a named point of buying a host; tests kill the process there."""
+
+    def _name(self, kind: HostKind, model_arn: str, run: str, wish: HostWish, generation: int = 1) -> str:
         from airflow_distill.aws.account import base_of_arn
         from airflow_distill.aws.promotion import live_host_name
 
         if flag(self.temporary):
-            return host_name(self.workload, "candidate", f"{model_arn}:{run}", root=self.root)
-        return live_host_name(self.workload, kind, base_of_arn(model_arn), wish, self.root)
+            return candidate_name(self.workload, model_arn, run, self.root, generation)
+        return live_host_name(
+            self.workload, kind, base_of_arn(model_arn), wish, self.root, generation=generation
+        )
 
     def _receipt(self, host: Host, wish: HostWish) -> dict[str, Any]:
         from airflow_distill.stages.deployment.records import PROVISIONED
@@ -367,35 +451,55 @@ class BedrockCreateHostOperator(HostWishOperator):
         }
 
 
+def candidate_name(workload: str, model_arn: str, run: str, root: str = "", generation: int = 1) -> str:
+    """Return the name of the temporary host that a run judges a model on."""
+    return host_name(workload, "candidate", f"{model_arn}:{run}", generation, root=root)
+
+
 class BedrockDeleteHostOperator(HostWaitingOperator):
     """Delete the temporary hosts of this Dag run; meant as teardown.
 
-    Hosts are found by their tags (workload, run, temporary), so it also removes what a killed task created before it could
-    say so. Nothing else is touched, and finding nothing is not an error.
+    Hosts are found by their tags (workload, root, run, temporary), and by name when `job` is given, so it also removes what
+    a killed task created before it could say so. Nothing else is touched, and finding nothing is not an error. As a
+    teardown it runs whatever state its setup ends in: Airflow's own rule would leave a failed setup's host billing.
 
     :param workload: the workload's name (templated).
     :param root: the root that the host was made with (templated).
     :param host: receipt of the host, if there is one; it is deleted only if its tags agree (templated).
+    :param job: receipt of the job whose model was hosted, to look the host up by name too (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "workload", "root", "host", "waiter_delay", "host_wait_hours"
+        "workload", "root", "host", "job", "waiter_delay", "host_wait_hours"
     )
     may_be_missing = frozenset({"host"})
 
     def __init__(
-        self, *, workload: str, root: str = "", host: Mapping[str, Any] | str | None = None, **kwargs: Any
+        self,
+        *,
+        workload: str,
+        root: str = "",
+        host: Mapping[str, Any] | str | None = None,
+        job: Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.workload = workload
         self.root = root
         self.host = host
+        self.job = job
+
+    def as_teardown(self, **settings: Any) -> Any:
+        """Make this the teardown of what creates the host; it also runs when that failed or never began."""
+        super().as_teardown(**settings)
+        self.trigger_rule = TriggerRule.ALL_DONE
+        return self
 
     def work(self, context: Any) -> dict[str, Any]:
         run = run_key(context)
         deleted: list[str] = []
         left: list[dict[str, Any]] = []
-        for host in self._ours(run):
+        for host in self._all_ours(context, run):
             reason = self._delete(host)
             if reason:
                 left.append(
@@ -406,11 +510,44 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
         self.log.info("Deleted %d temporary host(s) of %s; %d left.", len(deleted), run, len(left))
         return {"kind": "host_deleted", "v": 1, "workload": self.workload, "deleted": deleted, "left": left}
 
+    def _all_ours(self, context: Any, run: str) -> list[Host]:
+        """Return the run's hosts. A setup that broke off may have made one that the service does not show yet."""
+        found = self._ours(run)
+        if not found and not receipt(self.host, "host") and self._setup_failed(context):
+            self.log.info(
+                "The setup failed: looking for %.0f s for a host that is not shown yet.", sum(APPEARS)
+            )
+            for pause in APPEARS:
+                self.pause(pause)
+                found = self._ours(run)
+                if found:
+                    break
+        return found
+
+    def _setup_failed(self, context: Any) -> bool:
+        """Say whether a setup of this teardown ended as failed; unknown outside of Airflow's task runner."""
+        try:
+            setups = [task.task_id for task in self.upstream_list if task.is_setup]
+            return "failed" in ask_states_of(context["ti"], setups)
+        except Exception as error:
+            self.log.info("The state of the setup cannot be read (%s).", type(error).__name__)
+            return False
+
     def _ours(self, run: str) -> list[Host]:
         from airflow_distill.aws.account import find_host, iter_hosts
 
         bedrock = self.gateways.bedrock
         found = {host.arn: host for host in iter_hosts(bedrock, self.workload)}
+        model_arn = str(receipt(self.job, "job").get("custom_model_arn") or "")
+        names = [
+            candidate_name(self.workload, model_arn, run, self.root, generation)
+            for generation in range(1, HOST_GENERATIONS + 1)
+            if model_arn
+        ]
+        for kind, name in product(KINDS, names):
+            called = find_host(bedrock, kind, name)
+            if called is not None:
+                found[called.arn] = called
         said = receipt(self.host, "host")
         arn = str(said.get("host_arn") or "")
         if arn and arn not in found:
@@ -466,21 +603,3 @@ def settings_of(value: Any, default: Mapping[str, Any]) -> Mapping[str, Any] | N
     if value in ("off", "none", False):
         return None
     return receipt(value, "settings") or default
-
-
-def _just_created(spec: HostSpec, arn: str, model_arn: str, tags: Mapping[str, str]) -> Host:
-    """Return a host that the service accepted and does not show yet."""
-    from airflow_distill.aws.account import base_of_arn
-    from airflow_distill.stages.deployment.records import Host
-
-    return Host(
-        kind=spec.kind,
-        arn=arn,
-        name=spec.name,
-        model_arn=model_arn,
-        desired_arn=model_arn,
-        base_model=base_of_arn(model_arn),
-        status="Creating",
-        units=spec.units,
-        tags=dict(tags),
-    )

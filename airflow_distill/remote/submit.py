@@ -13,17 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_distill.errors import (
     ConfigurationError,
     DistillError,
+    OwnershipError,
     ServiceAccessError,
     StateError,
 )
 from airflow_distill.remote.failure import diagnose, job_error
-from airflow_distill.remote.polling import iso
+from airflow_distill.remote.polling import iso, parse_time
 from airflow_distill.remote.records import JobSnapshot, Kind
 
 FAULT_POINTS = (
@@ -42,6 +43,10 @@ _READS = (0.0, 1.0, 3.0, 8.0, 15.0)
 """Seconds before each attempt to read when the service does not answer."""
 _CREATES = (0.0, 2.0, 8.0)
 """Seconds before each attempt to create when the service did not answer and the name is still free."""
+APPEARS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 20.0, 25.0)
+"""Seconds before each look for what was just bought: reports tell of up to 60 s of NotFound after a create."""
+_JUST_ENDED = timedelta(minutes=10)
+"""A result that is missing so soon after its work ended may only not be shown yet."""
 _STOPPING_LOOKS = 24
 _STOPPING_PAUSE = 5.0
 
@@ -53,12 +58,23 @@ class Wish:
     :param name_of: the name for a generation; see `remote.identity`.
     :param find: looks a name up; None only when the service says there is none, any doubt is raised.
     :param create: buys a generation and returns its ARN.
+    :param older_name_of: the name that versions before 1.0 gave a generation; looked up when there is nothing under ours.
+    :param inspect: raises `OwnershipError` when what was found is not ours or was not bought for this wish.
+    :param spent: says why finished work is of no use any more, such as a model that was deleted; empty when it is.
+    :param discard: removes what failed before the next generation is bought; hosts that failed may bill.
+    :param create_after: buys a generation under another request token, after the ARN that the first token stands for has
+        been deleted. None for work that is never deleted.
     """
 
     kind: Kind
     name_of: Callable[[int], str]
     find: Callable[[str], JobSnapshot | None]
     create: Callable[[int], str]
+    older_name_of: Callable[[int], str] | None = None
+    inspect: Callable[[JobSnapshot], None] = lambda found: None
+    spent: Callable[[JobSnapshot], str] = lambda found: ""
+    discard: Callable[[JobSnapshot], None] = lambda found: None
+    create_after: Callable[[int, str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +128,17 @@ def find_adopt_or_submit(
     max_generations: int = 2,
     first_generation: int = 1,
     memo: Memo | None = None,
+    buy_when_spent: bool = False,
     fault: Callable[[str], None] = no_fault,
 ) -> Submission:
     """Return the one piece of work for this wish, buying it only when there is none.
 
     :param max_generations: how many may ever be bought; a further one is refused with the last failure.
     :param first_generation: where to begin counting; raise it to buy on purpose past a completed one.
+    :param buy_when_spent: buy the next generation when finished work is of no use any more (its model was deleted).
     :raises StateError: the service could not be asked whether the work exists; nothing more was bought.
+    :raises OwnershipError: what stands under the name belongs to somebody else, or was bought for something else.
+    :raises ConfigurationError: finished work is of no use any more, and `buy_when_spent` is off.
     :raises JobError: every allowed generation failed or was stopped.
     """
     if first_generation < 1 or max_generations < 1:
@@ -127,17 +147,67 @@ def find_adopt_or_submit(
     generation = _start(wish, memo, first_generation, last_allowed)
     while True:
         fault("before-find")
-        found = _settled(wish, wish.name_of(generation), sleep)
+        found = _found(wish, generation, sleep)
         fault("after-find")
         if found is None:
             _refuse_doubt(wish, memo, generation)
             return _buy(wish, generation, first_generation, now, sleep, fault)
-        if found.state not in ("failed", "stopped"):
+        wish.inspect(found)
+        ended_badly = found.state in ("failed", "stopped")
+        why = "" if ended_badly else _spent(wish, found, now, sleep)
+        if not ended_badly and not why:
             fault("before-return")
             return Submission(found, generation, True, generation - first_generation + 1)
+        if why and not buy_when_spent:
+            raise _of_no_use(found, why)
+        wish.discard(found)
         if generation >= last_allowed:
-            raise _used_up(found, max_generations)
+            raise _of_no_use(found, why, max_generations) if why else _used_up(found, max_generations)
         generation += 1
+
+
+def _found(wish: Wish, generation: int, sleep: Callable[[float], None]) -> JobSnapshot | None:
+    """Look a generation up by its name, then by the name that earlier versions gave it.
+
+    Under the older name only what is ours counts: another root's job has the same one.
+    """
+    found = _settled(wish, wish.name_of(generation), sleep)
+    if found is not None or wish.older_name_of is None:
+        return found
+    older = _settled(wish, wish.older_name_of(generation), sleep)
+    if older is None:
+        return None
+    try:
+        wish.inspect(older)
+    except OwnershipError:
+        return None
+    return older
+
+
+def _spent(
+    wish: Wish, found: JobSnapshot, now: Callable[[], datetime], sleep: Callable[[float], None]
+) -> str:
+    """Say why finished work is of no use any more; what has just ended is looked at again before that is believed."""
+    if found.state != "succeeded":
+        return ""
+    ended = parse_time(found.ended_at)
+    fresh = ended is not None and now() - ended < _JUST_ENDED
+    why = ""
+    for pause in APPEARS if fresh else APPEARS[:1]:
+        if pause:
+            sleep(pause)
+        why = wish.spent(found)
+        if not why:
+            return ""
+    return why
+
+
+def _of_no_use(found: JobSnapshot, why: str, allowed: int | None = None) -> ConfigurationError:
+    limit = f" All {allowed} allowed generations are used up; raise max_generations too." if allowed else ""
+    return ConfigurationError(
+        f"submit: {found.kind} {found.name} has ended as {found.status}, but {why}. Nothing was bought.",
+        hint=f"Set buy_when_spent to buy the next generation on purpose, or restore what was deleted.{limit}",
+    )
 
 
 def _start(wish: Wish, memo: Memo | None, first: int, last: int) -> int:
@@ -212,16 +282,55 @@ def _buy(
             fault("after-create-error")
             found = _look_again(wish, name, sleep, error)
             if found is not None:
+                wish.inspect(found)
                 fault("before-return")
                 return Submission(found, generation, True, generation - first + 1)
             if attempt == len(_CREATES) or not getattr(error, "retryable", False):
                 raise
             continue
         fault("after-create")
-        snapshot = _after_create(wish, name, arn, now)
+        if wish.create_after is None:
+            snapshot = _after_create(wish, name, arn, now)
+        else:
+            snapshot = _shown(wish, generation, arn, now, sleep)
         fault("before-return")
         return Submission(snapshot, generation, False, generation - first + 1)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _shown(
+    wish: Wish, generation: int, arn: str, now: Callable[[], datetime], sleep: Callable[[float], None]
+) -> JobSnapshot:
+    """Wait until the service shows what was bought.
+
+    A request token that was used up by something deleted since answers with a dead ARN, for ever. Only when the service has
+    shown nothing under name and ARN for longer than reads may lag is the purchase repeated, once, under another token. A
+    process that dies after that finds the host by its name.
+    """
+    assert wish.create_after is not None
+    name = wish.name_of(generation)
+    for attempt in (1, 2):
+        for pause in APPEARS:
+            if pause:
+                sleep(pause)
+            found = _read(wish, name, sleep) or _read(wish, arn, sleep)
+            if found is not None:
+                wish.inspect(found)
+                return found
+        if attempt == 1:
+            try:
+                arn = wish.create_after(generation, f"{arn} {iso(now())}")
+            except DistillError as error:
+                found = _look_again(wish, name, sleep, error)
+                if found is None:
+                    raise
+                wish.inspect(found)
+                return found
+    raise StateError(
+        f"submit: the service accepted {name} twice ({arn}) and has shown nothing under it for "
+        f"{sum(APPEARS):.0f} s: it was deleted, or it never came to be.",
+        hint="Nothing more is bought. Look for the name in the console; a retry looks again first.",
+    )
 
 
 def _look_again(

@@ -58,7 +58,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
     remove = TaskSpec(
         "delete_host",
         f"{OPERATORS}.hosts.BedrockDeleteHostOperator",
-        {**place_of(workload), "host": Output("host")},
+        {**place_of(workload), "host": Output("host"), "job": Output("job")},
         makes="host_deleted",
         after=("answers",),
         removes="host",
