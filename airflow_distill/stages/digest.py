@@ -31,28 +31,40 @@ def digest(value: Any, length: int = 64) -> str:
     return sha256_hex(canonical_json(value))[:length]
 
 
-MOST_MARKS = 30
-"""Longest run of combining marks that is kept, as the Stream-Safe Text Format of Unicode (UAX #15) has it: no
-language writes more on one letter, and putting longer runs in order takes time that grows with their square."""
-
-_LAST_MARK = 0x1E94A
+MOST_MARKS = 31
+"""Combining marks in a row that are put in order together; Unicode's stream-safe form (UAX #15) allows 30."""
 
 
-def normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """Return a Unicode normal form, in time linear in the text: runs of combining marks are cut to `MOST_MARKS`."""
+def normalized(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+    """Return a text in a Unicode normal form, in time that grows with the text and no faster.
+
+    Putting a run of combining marks in order takes the square of its length, so a run longer than any language has is
+    taken apart: its first 31 marks are put in order among themselves, then the next 31. Every 16th character is enough to
+    see that there is no such run.
+    """
     if text.isascii():
         return text
-    if b"\1\1" in bytes(map(bool, map(unicodedata.combining, text[:: MOST_MARKS // 2]))):
-        # Only a longer run holds two neighbours of that sample.
-        text = _long_runs().sub(lambda run: run[0][:MOST_MARKS], text)
-    return unicodedata.normalize(form, text)
+    two, pieces = _mark_patterns()
+    if two.search(text[:: (MOST_MARKS + 1) // 2]) is None:
+        return unicodedata.normalize(form, text)
+    return "".join(unicodedata.normalize(form, piece) for piece in pieces.findall(text))
 
 
 @cache
-def _long_runs() -> re.Pattern[str]:
-    """Match runs of combining marks that are longer than any language's."""
-    marks = [code for code in range(0x300, _LAST_MARK + 1) if unicodedata.combining(chr(code))]
-    return re.compile(f"[{character_class(marks)}]{{{MOST_MARKS + 1},}}")
+def _mark_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds two marks in a row, and what cuts a text into pieces without too long a run.
+
+    A mark is a character whose decomposition begins with one that combines; some of those do not combine themselves.
+    """
+    marks = character_class(
+        code
+        for code in (*range(0x300, 0x20000), *range(0xE0000, 0xE0200))
+        if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
+    )
+    return (
+        re.compile(f"[{marks}]{{2}}"),
+        re.compile(f"[^{marks}]*[{marks}]{{1,{MOST_MARKS}}}|[^{marks}]+"),
+    )
 
 
 def character_class(codes: Iterable[int]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_distill.stages.digest import canonical_json, digest, keyed_hash, prompt_digest
+from airflow_distill.stages.digest import canonical_json, digest, keyed_hash, normalized, prompt_digest
 
 
 def test_the_order_of_keys_does_not_matter_and_values_do() -> None:
@@ -45,3 +48,24 @@ def test_the_keyed_hash_is_uniform_enough_to_split_by() -> None:
 def test_another_salt_gives_another_order() -> None:
     keys = [str(number) for number in range(50)]
     assert sorted(keys, key=lambda k: keyed_hash("a", k)) != sorted(keys, key=lambda k: keyed_hash("b", k))
+
+
+MARKS = ["\u0301", "\u0316", "\u093c", "\u3099", "\uff9e", "\u0f73", "\u0344"]
+
+
+@given(
+    st.text(st.sampled_from(["a", "か", "त", "\u1100", "\u1161", "\u0dd9", "\u0dcf", *MARKS]), max_size=31)
+)
+def test_a_text_as_people_write_it_is_in_unicodes_own_normalized(text: str) -> None:
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert normalized(form, text) == unicodedata.normalize(form, text)
+
+
+@given(st.text(st.sampled_from(MARKS), min_size=40, max_size=300), st.sampled_from(["NFC", "NFKC"]))
+def test_a_run_of_marks_that_no_language_has_is_put_in_order_piece_by_piece(run: str, form: Any) -> None:
+    """The same marks come out, so that other marks have another digest."""
+    made = normalized(form, f"a{run}")
+    decomposed = "NFD" if form == "NFC" else "NFKD"
+    assert sorted(unicodedata.normalize(decomposed, made)) == sorted(
+        "".join(unicodedata.normalize(decomposed, char) for char in f"a{run}")
+    )

@@ -30,7 +30,7 @@ TAG_TEXT = re.compile(r"[a-zA-Z0-9\s._:/=+@-]*")
 METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s._:/=+$@-]*")
 JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9\+\-\.])*")
 MODEL_NAME = re.compile(r"([0-9a-zA-Z][_-]?){1,63}")
-WORKLOAD = re.compile(r"[a-z0-9](?:[-_]?[a-z0-9])*")
+WORKLOAD = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 MAX_TAGS = 50
 MAX_FILTERS = 16

@@ -30,7 +30,7 @@ _TOOL_TOKENS = (
 )
 _MEDIA_TOKENS = ("<|image|>", "<|image_start|>", "<|video|>", "[IMG]")
 _LLAMA_TOKEN = re.compile(r"<\|([a-z_0-9]+)\|>")
-_LLAMA2_SYSTEM = re.compile(r"\s*<<SYS>>\s*(.*?)\s*<</SYS>>\s*(.*)", re.DOTALL)
+_SYSTEM_OPENS, _SYSTEM_CLOSES = "<<SYS>>", "<</SYS>>"
 _LEGACY_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")
 
 
@@ -108,14 +108,24 @@ def _split_llama2(prompt: str) -> tuple[str | None, list[RawTurn]]:
         asked, closed, answer = piece.partition("[/INST]")
         if not closed or "[/INST]" in answer:
             raise Unusable(SkipReason.BROKEN_TEMPLATE)
-        match = _LLAMA2_SYSTEM.fullmatch(asked) if number == 0 else None
-        if match is not None:
-            system, asked = match.groups()
-        if "<<SYS>>" in asked or "<</SYS>>" in asked:
+        if number == 0 and asked.lstrip().startswith(_SYSTEM_OPENS):
+            system, asked = _llama2_system(asked.lstrip())
+        if _SYSTEM_OPENS in asked or _SYSTEM_CLOSES in asked:
             raise Unusable(SkipReason.BROKEN_TEMPLATE)
         parts.append(("user", asked.strip()))
         parts.append(("assistant", answer.replace("</s>", "").replace("<s>", "").strip()))
     return _with_system([("system", system), *parts] if system else parts)
+
+
+def _llama2_system(asked: str) -> tuple[str, str]:
+    """Return the system text that a first round begins with, and what is asked.
+
+    :raises Unusable: its end is missing.
+    """
+    system, closed, rest = asked.removeprefix(_SYSTEM_OPENS).partition(_SYSTEM_CLOSES)
+    if not closed:
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    return system.strip(), rest.strip()
 
 
 def _split_legacy(prompt: str) -> tuple[str | None, list[RawTurn]]:

@@ -26,8 +26,8 @@ PROFILE_PREFIXES = (
 )
 """Geographies that name a system inference profile when they stand before a provider's name."""
 
-_ARN = re.compile(r"arn:[a-z0-9-]*:bedrock:[a-z0-9-]*:\d*:([a-z-]+)/(.+)")
-_BASE = re.compile(r"[a-z0-9-]+\.[a-zA-Z0-9._:-]+")
+_ARN = re.compile(r"arn:[a-z0-9-]{0,32}:bedrock:[a-z0-9-]{0,32}:\d{0,20}:([a-z-]{1,64})/(.+)")
+_BASE = re.compile(r"[a-z0-9-]{1,64}\.[a-zA-Z0-9._:-]{1,256}")
 
 
 def resolve_model(model_id: str, mapping: Mapping[str, str] | None = None) -> str:

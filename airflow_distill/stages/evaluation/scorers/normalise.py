@@ -1,7 +1,7 @@
 """What two answers may differ in and still say the same: Unicode form, letter case, white space, words cut apart.
 
 Shared by the scorers; nothing here judges. A sign, an operator, a digit, an accent or a vowel sign is never folded away:
--5 is not 5, C++ is not C, x² is not x2, Maße are not Masse. Standard library only, and linear in the text.
+-5 is not 5, C++ is not C, x² is not x2, Maße are not Masse. Linear in the text.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
+
+from airflow_distill.stages.digest import normalized
 
 _FORMS = re.compile("[\u0e33\u0eb3\ufb00-\ufdff\ufe70-\ufefc\uff01-\uffee]")
 """Characters that are another character's form: Thai and Lao AM, ligatures, Arabic shapes, full and half width.
@@ -25,7 +27,7 @@ _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"))
 def unicode_form(text: str) -> str:
     """Return the text in one Unicode form, with single spaces; case and every visible mark stay."""
     plain = _FORMS.sub(lambda found: unicodedata.normalize("NFKC", found.group()), _INVISIBLE.sub("", text))
-    return " ".join(unicodedata.normalize("NFC", plain).split())
+    return " ".join(normalized("NFC", plain).split())
 
 
 def folded(text: str) -> str:
