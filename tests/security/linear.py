@@ -9,6 +9,7 @@ matches and of those cut short, and of the texts that the code looks for.
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import inspect
 import pkgutil
@@ -32,11 +33,11 @@ WORST_GROWTH = 2.6
 """Times as long for twice the text: 2 is linear, 4 is quadratic."""
 SURELY_WORSE = 3.4
 """A growth that needs no more than three attempts to be believed."""
-ATTEMPTS = 12
-FLOOR = 0.004
+ATTEMPTS = 15
+FLOOR = 0.002
 """Seconds below which a time says more about the machine than about the code."""
 LARGEST = 64_000
-SPAN = 8
+SPAN = 4
 """Times as long as the shorter text of a measurement is the longer one."""
 LIMIT = 3.0
 """Seconds after which the measuring of one text is ended; nothing linear takes as long."""
@@ -332,37 +333,49 @@ def _members(items: Any) -> Iterator[str]:
 
 
 def cost(call: Callable[[str], Any], text: str) -> float:
-    """Return the processor seconds of one call, whatever it returns or raises."""
-    before = time.process_time()
+    """Return the processor seconds of one call, whatever it returns or raises.
+
+    The thread's clock: that of the process is coarse on some systems while a timer runs.
+    """
+    gc.disable()
+    before = time.thread_time()
     try:
         call(text)
     except TooSlowError:
         raise
     except Exception:
         pass
-    return time.process_time() - before
+    finally:
+        spent = time.thread_time() - before
+        gc.enable()
+    return spent
 
 
 def growth(call: Callable[[str], Any], make: Make) -> float:
-    """Return how much longer twice the text takes, over three doublings; what looks bad is measured again.
+    """Return how much longer twice the text takes, from a length on at which it takes `FLOOR`, over four doublings.
 
-    A busy machine can double a time, which hides nothing over three doublings: they take 8 times or 64 times as long.
+    Calls are kept short and the best of several counts: what another program takes from a short call, it takes rarely.
     """
-    size, spent = 1_000, cost(call, make(1_000))
+    size, spent = 250, cost(call, make(250))
     while spent < FLOOR and size < LARGEST:
-        size *= 4
+        size *= SPAN
         spent = cost(call, make(size))
     if spent < FLOOR:
         return 1.0
-    short, long = make(size), make(SPAN * size)
-    once, more, slope = inf, inf, inf
+    first = _growth(call, make(size // SPAN), make(size))
+    return first if first > WORST_GROWTH else max(first, _growth(call, make(size), make(SPAN * size)))
+
+
+def _growth(call: Callable[[str], Any], short: str, long: str) -> float:
+    """Return the growth from one text to one that is `SPAN` times as long; what looks bad is measured again and again."""
+    once, more, found = inf, inf, inf
     for attempt in range(ATTEMPTS):
-        once = min(once, cost(call, short), cost(call, short))
+        once = min(once, *(cost(call, short) for _ in range(3)))
         more = min(more, cost(call, long))
-        slope = (more / max(once, FLOOR / 4)) ** (1 / log2(SPAN))
-        if slope <= WORST_GROWTH or (slope > SURELY_WORSE and attempt >= 2):
+        found = (more / max(once, FLOOR / SPAN**2)) ** (1 / log2(SPAN))
+        if found <= WORST_GROWTH or (found > SURELY_WORSE and attempt >= 2):
             break
-    return slope
+    return found
 
 
 def offenders(reader: Reader, texts: dict[str, Make]) -> list[str]:
