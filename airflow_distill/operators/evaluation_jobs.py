@@ -163,7 +163,11 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         return join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
 
     def _prepare(self) -> tuple[ObjectStore, EvaluationJobSpec, EvaluationDataset]:
-        from airflow_distill.stages.evaluation.jobs import EvaluationJobSpec, evaluation_dataset
+        from airflow_distill.stages.evaluation.jobs import (
+            MAX_PROMPT_BYTES,
+            EvaluationJobSpec,
+            evaluation_dataset,
+        )
 
         answers = require(self.answers, "answers", "answers")
         store = store_for(self.gateways, answers["root"])
@@ -188,9 +192,14 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
             self.evaluator or "",
             self.job_task_type,
         )
-        judged = evaluation_dataset(examples, found, draft.source)
+        judged = evaluation_dataset(
+            examples, found, draft.source, MAX_PROMPT_BYTES if kind == "judge" else None
+        )
         if not judged.records:
-            raise EvaluationError(f"evaluation: the {self.role} gave no answer that a job could judge.")
+            raise EvaluationError(
+                f"evaluation: the {self.role} gave no answer that a job could judge; {len(judged.too_long)} prompts "
+                f"are longer than the {MAX_PROMPT_BYTES:,} bytes that a judge job takes."
+            )
         spec = EvaluationJobSpec(
             draft.workload,
             draft.dataset_id,
@@ -223,9 +232,10 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         found = read_job_scores(files, judged, self.role, spec.metrics)
         why = self._why(spec)
         self.log.info(
-            "%s: %d records judged, missing %s, %d output lines of other records",
+            "%s: %d records judged, %d prompts too long for a judge, missing %s, %d output lines of other records",
             self.role,
             judged.records,
+            len(judged.too_long),
             found.missing() or "none",
             found.strays,
         )
@@ -244,13 +254,15 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         )
 
     def _why(self, spec: EvaluationJobSpec) -> list[str]:
+        from airflow_distill.operators.judge import model_behind
         from airflow_distill.stages.jobs.models import family
 
         if not spec.evaluator or self.accept_same_family:
             return []
         dataset = require(self.dataset, "dataset", "dataset")
         related = {family(str(dataset["teacher"])), family(str(dataset["student"]))}
-        return ["same-family"] if family(spec.evaluator) in related else []
+        judge = model_behind(self.gateways, spec.evaluator)
+        return ["same-family"] if family(judge) in related else []
 
 
 class BedrockBatchAnswersOperator(WaitingOperator):

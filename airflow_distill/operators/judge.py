@@ -6,6 +6,7 @@ missing. Its figures gate only when the judge has shown that they may (`judge_st
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,13 @@ from airflow_distill.operators.evaluation import (
     write_scores,
 )
 from airflow_distill.stages.digest import canonical_json, digest
-from airflow_distill.stages.storage import ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.aws.gateways import AwsGateways
     from airflow_distill.stages.dataset.records import Example
     from airflow_distill.stages.evaluation.judge import AnswerAll, Judgement, Pair
+    from airflow_distill.stages.evaluation.judge_decoding import Decoding
     from airflow_distill.stages.evaluation.judge_standing import JudgeReport
     from airflow_distill.stages.evaluation.records import Answer
 
@@ -48,7 +51,12 @@ class JudgeAnswersOperator(DistillOperator):
     :param labels: URI of a file of pairs that people have compared; without it the judge only advises (templated).
     :param rules: what the judge must show, see `JudgeRules` (templated).
     :param show_reference: show the judge the reference where people wrote it (golden answers).
-    :param max_tokens: most tokens of a reply.
+    :param max_tokens: most tokens of a reply. A judge that reasons gets more, see below.
+    :param temperature: sampling temperature; None leaves it to the model. Left out for a judge that refuses it.
+
+    Whether a judge refuses `temperature`, or spends a small limit on reasoning, is learned from one small call and kept
+    in the bucket; the receipt's `decoding` says how it was asked.
+
     :param threads: most requests in flight at once.
     :param token_rate: most tokens a second to use.
     """
@@ -67,6 +75,7 @@ class JudgeAnswersOperator(DistillOperator):
         rules: Mapping[str, Any] | None = None,
         show_reference: bool = True,
         max_tokens: int = 200,
+        temperature: float | None = 0.0,
         threads: int = 8,
         token_rate: float | None = None,
         **kwargs: Any,
@@ -80,6 +89,7 @@ class JudgeAnswersOperator(DistillOperator):
         self.rules = rules
         self.show_reference = show_reference
         self.max_tokens = max_tokens
+        self.temperature = temperature
         self.threads = threads
         self.token_rate = token_rate
 
@@ -101,7 +111,8 @@ class JudgeAnswersOperator(DistillOperator):
         manifest = load_manifest(store, dataset)
         examples = load_heldout(store, manifest)
         rules = JudgeRules.from_json(self.rules or {})
-        answer_all = self._answer_all(store, answers)
+        decoding = self._decoding(store, answers)
+        answer_all = self._answer_all(store, answers, decoding)
         given = load_answers(store, answers)
         judged = {
             role: judge_pairs(pairs, answer_all)
@@ -119,16 +130,35 @@ class JudgeAnswersOperator(DistillOperator):
             controls=run_controls(_known(examples), answer_all, rules.controls),
             agreed=agreed,
             kappa=kappa,
-            same_family=family(self.judge) in {family(manifest.teacher), family(manifest.student)},
+            same_family=family(model_behind(self.gateways, self.judge))
+            in {family(manifest.teacher), family(manifest.student)},
         )
         self._tell(report)
-        return self._store(store, answers, judged, report)
+        return self._store(store, answers, judged, report, decoding)
 
-    def _answer_all(self, store: ObjectStore, answers: Mapping[str, Any]) -> AnswerAll:
-        from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters, Subject, collect
+    def _decoding(self, store: ObjectStore, answers: Mapping[str, Any]) -> Decoding:
+        """Read how this judge lets itself be asked, or learn it and keep it."""
+        from airflow_distill.stages.evaluation.collect import Parameters
+        from airflow_distill.stages.evaluation.judge_decoding import Decoding, learn_decoding
+
+        wanted = Parameters(self.max_tokens, self.temperature)
+        folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache", "decoding")
+        uri = join_uri(folder, f"{digest([self.judge, wanted.digest], 16)}.json")
+        try:
+            return Decoding.from_json(json.loads(store.read(uri)))
+        except (ObjectMissingError, ValueError, AttributeError):
+            pass
+        found = learn_decoding(asker(self.gateways.runtime, self.judge), wanted, time.sleep)
+        if found.learned:
+            self.log.info("The judge is asked otherwise than wanted: %s", ", ".join(found.learned))
+        store.write(uri, canonical_json(found.to_json()))
+        return found
+
+    def _answer_all(self, store: ObjectStore, answers: Mapping[str, Any], decoding: Decoding) -> AnswerAll:
+        from airflow_distill.stages.evaluation.collect import AnswerCache, Subject, collect
         from airflow_distill.stages.evaluation.collect_pacing import Pacer
 
-        parameters = Parameters(self.max_tokens, 0.0)
+        parameters = decoding.parameters
         subject = Subject("student", self.judge, f"judge|{self.judge}")
         folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache")
         cache = AnswerCache(store, folder, subject.identity, parameters)
@@ -184,6 +214,7 @@ class JudgeAnswersOperator(DistillOperator):
         answers: Mapping[str, Any],
         judged: Mapping[str, Sequence[Judgement]],
         report: JudgeReport,
+        decoding: Decoding,
     ) -> dict[str, Any]:
         from airflow_distill.stages.evaluation.judge import ADVISORY, METRIC, judge_scores
 
@@ -206,8 +237,19 @@ class JudgeAnswersOperator(DistillOperator):
                 "may_gate": report.may_gate,
                 "why": list(report.why),
                 "would_gate": [METRIC],
+                "decoding": decoding.to_json(),
             },
         )
+
+
+def model_behind(gateways: AwsGateways, judge: str) -> str:
+    """Return the model that a judge is; an application profile tells it only when the service is asked."""
+    from airflow_distill.stages.jobs.models import is_application_profile
+
+    if not is_application_profile(judge):
+        return judge
+    behind = gateways.bedrock.get_inference_profile(judge).get("models") or ()
+    return str(behind[0]["modelArn"]) if behind else judge
 
 
 def _known(examples: Sequence[Example]) -> list[tuple[Example, str]]:

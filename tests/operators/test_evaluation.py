@@ -309,3 +309,28 @@ def test_collection_stays_within_ten_per_cent_of_the_sandboxs_token_limit(w: Any
     assert end > 90
     steady = sum(tokens for at, tokens in delivered if at >= 60) / (end - 60) * 60
     assert 0.9 * limit <= steady <= 1.1 * limit
+
+
+REASONER = "us.anthropic.claude-opus-4-7"
+
+
+def test_a_judge_that_refuses_temperature_and_reasons_first_judges_all_the_same(trained_student: Any) -> None:
+    """What it takes is learned by a few small calls, once, and kept."""
+    w = trained_student
+    answers = collect(w)
+    first = judge(w, answers, judge=REASONER)
+    assert first["decoding"]["learned"] == ["no-temperature", "reasons"]
+    assert first["decoding"]["temperature"] is None
+    calls = w.sandbox.meter()["calls"]["Converse"]
+    assert calls["ValidationException"] == 1
+    assert judge(w, answers, judge=REASONER)["decoding"] == first["decoding"]
+    assert w.sandbox.meter()["calls"]["Converse"] == calls
+    report = json.loads(w.gateways.objects.read(first["report_uri"]))
+    assert report["unreadable"]["count"] == 0
+    assert report["n"] > 0
+
+
+def test_an_old_judge_is_asked_as_wanted(trained_student: Any) -> None:
+    w = trained_student
+    receipt = judge(w, collect(w))
+    assert receipt["decoding"] == {"v": 1, "max_tokens": 200, "temperature": 0.0, "learned": []}

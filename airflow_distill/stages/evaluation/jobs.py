@@ -4,6 +4,10 @@ A distilled student on an on-demand deployment cannot be named as the model of a
 the same way: its answers, collected before, are put into the job's dataset beside the prompts ("bring your own
 inference"). A record of the output is matched to its item by prompt and response, because the output carries no id.
 
+What one job takes is checked before it is made: at most three metrics for a judge (the quota; the API model says 25, so
+this is the careful reading), and prompts of at most 4 KB. A longer prompt is left out and has a missing score with its
+reason.
+
 Scores come as the service gives them, 0 to 1. Where lower is better the complement is handed on under another name. A
 score that is missing in a record stays missing and is counted. No AWS, no clock; text goes into the dataset file and
 nowhere else.
@@ -26,6 +30,15 @@ from airflow_distill.stages.evaluation.records import Answer, Score
 
 MAX_PROMPTS = 1000
 """Prompts that one evaluation job takes."""
+
+MAX_JUDGE_METRICS = 3
+"""Metrics that a judge gives to one dataset (AWS: Amazon Bedrock endpoints and quotas, 2026-11)."""
+
+MAX_PROMPT_BYTES = 4096
+"""Longest prompt that a judge takes, in UTF-8 (AWS: Amazon Bedrock endpoints and quotas, 2026-11)."""
+
+TOO_LONG = "too-long"
+"""Why a prompt above the limit has no score."""
 
 Kind = Literal["judge", "programmatic"]
 
@@ -97,6 +110,12 @@ class EvaluationJobSpec:
                 f"evaluation: a {self.kind} job has no metrics {', '.join(unknown) or '(none given)'}.",
                 hint=f"Choose among {', '.join(known)}.",
             )
+        if self.kind == "judge" and len(self.metrics) > MAX_JUDGE_METRICS:
+            raise ConfigurationError(
+                f"evaluation: {len(self.metrics)} metrics are more than the {MAX_JUDGE_METRICS} that a judge job takes "
+                "(quota of Amazon Bedrock); nothing was bought.",
+                hint="Split them over two tasks and hand both receipts to ScoreAnswersOperator(scores=...).",
+            )
         if (self.kind == "judge") != bool(self.evaluator):
             raise ConfigurationError(
                 "evaluation: a judge job names an evaluator model, another job does not."
@@ -141,6 +160,7 @@ class EvaluationDataset:
     data: bytes
     items: Mapping[str, str]
     failed: tuple[str, ...]
+    too_long: tuple[str, ...] = ()
 
     @property
     def records(self) -> int:
@@ -149,16 +169,21 @@ class EvaluationDataset:
 
 
 def evaluation_dataset(
-    examples: Sequence[Example], answers: Iterable[Answer], source: str
+    examples: Sequence[Example],
+    answers: Iterable[Answer],
+    source: str,
+    longest: int | None = MAX_PROMPT_BYTES,
 ) -> EvaluationDataset:
     """Return the dataset file of one model's answers; failed answers are not sent, they score 0 by themselves.
 
+    :param longest: most bytes of a prompt; longer ones are left out and counted, None takes all.
     :raises ConfigurationError: more prompts than a job takes.
     """
     by_id = {a.example_id: a for a in answers if a.repeat == 0}
     lines: list[bytes] = []
     items: dict[str, str] = {}
     failed: list[str] = []
+    too_long: list[str] = []
     for example in {e.id: e for e in examples}.values():
         answer = by_id.get(example.id)
         if answer is None:
@@ -167,6 +192,9 @@ def evaluation_dataset(
             failed.append(example.id)
             continue
         record: dict[str, Any] = {"prompt": prompt_text(example)}
+        if longest is not None and len(record["prompt"].encode("utf-8", "surrogatepass")) > longest:
+            too_long.append(example.id)
+            continue
         if example.answer is not None:
             record["referenceResponse"] = example.answer
         record["modelResponses"] = [{"response": answer.text, "modelIdentifier": source}]
@@ -177,7 +205,7 @@ def evaluation_dataset(
             f"evaluation: {len(lines)} prompts are more than the {MAX_PROMPTS} that an evaluation job takes.",
             hint="Hold out fewer prompts, or score with our own scorers or the pairwise judge.",
         )
-    return EvaluationDataset(b"".join(lines), items, tuple(failed))
+    return EvaluationDataset(b"".join(lines), items, tuple(failed), tuple(too_long))
 
 
 def _match_key(prompt: Any, response: Any) -> str:
@@ -283,7 +311,10 @@ def read_job_scores(
         for key in dataset.items.values()
     ]
     wrong = [Score(key, role, metric_name(m), 0.0, reason="error") for m in metrics for key in dataset.failed]
-    return JobScores((*scores, *wrong), strays)
+    unasked = [
+        Score(key, role, metric_name(m), None, reason=TOO_LONG) for m in metrics for key in dataset.too_long
+    ]
+    return JobScores((*scores, *wrong, *unasked), strays)
 
 
 def _item_of(line: bytes, dataset: EvaluationDataset) -> tuple[str, list[Any]] | None:

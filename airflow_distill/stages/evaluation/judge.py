@@ -112,10 +112,12 @@ def read_verdict(reply: str | None) -> Verdict | None:
 
     >>> read_verdict('{"verdict": "second", "reason": "complete"}')
     'second'
+    >>> read_verdict('<thinking>The first is wrong.</thinking> {"verdict": "second", "reason": "right"}')
+    'second'
     >>> read_verdict('The verdict is {"verdict": "second", "reason": "complete"}') is None
     True
     """
-    text = (reply or "").strip()
+    text = _after_thinking((reply or "").strip())
     if text.startswith("```") and text.endswith("```") and len(text) > 6:
         text = text[3:-3].removeprefix("json").strip()
     try:
@@ -126,6 +128,13 @@ def read_verdict(reply: str | None) -> Verdict | None:
         return None
     verdict = found.get("verdict")
     return next((v for v in VERDICTS if v == verdict), None)
+
+
+def _after_thinking(text: str) -> str:
+    """Leave out a part in which some models (Nova) think aloud before they answer, as `<thinking>...</thinking>`."""
+    if not text.startswith("<thinking>"):
+        return text
+    return text.partition("</thinking>")[2].strip()
 
 
 def _without_repeats(items: list[tuple[str, Any]]) -> dict[str, Any]:

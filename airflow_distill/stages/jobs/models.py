@@ -15,7 +15,8 @@ from typing import Literal
 HostKind = Literal["provisioned-throughput", "custom-model-deployment"]
 Trust = Literal["documented", "derived", "withdrawn"]
 
-_PROFILE = re.compile(r"^(us|eu|apac|global|us-gov)\.(?=[a-z0-9-]+\.)")
+# `us.`, `jp.`, `us-gov.`: any two letters, alone or with more, before a provider; new ones keep coming.
+_PROFILE = re.compile(r"^(?:[a-z]{2}(?:-[a-z]{2,4})?|apac|global)\.(?=[a-z0-9-]+\.)")
 _FOUNDATION_ARN = re.compile(r"^arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*::foundation-model/(.+)$")
 _PROFILE_ARN = re.compile(r"^arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*:\d{12}:inference-profile/(.+)$")
 _APPLICATION_PROFILE = re.compile(r":application-inference-profile/")

@@ -190,3 +190,29 @@ def test_output_files_are_found_by_suffix() -> None:
 
 def test_names_of_metrics_are_ours() -> None:
     assert metric_name("Builtin.ProfessionalStyleAndTone") == "bedrock_professional_style_and_tone"
+
+
+def test_a_judge_job_of_four_metrics_is_refused_before_it_is_made() -> None:
+    names = ("Correctness", "Completeness", "Helpfulness", "Coherence")
+    with pytest.raises(ConfigurationError, match="3 that a judge job takes") as caught:
+        EvaluationJobSpec("w", "d1", "student", "arn:model", "x", names, evaluator="amazon.nova-pro-v1:0")
+    assert "two tasks" in caught.value.hint
+    EvaluationJobSpec("w", "d1", "student", "arn:model", "x", names[:3], evaluator="amazon.nova-pro-v1:0")
+
+
+def test_a_prompt_above_4_kb_is_left_out_counted_and_has_no_score() -> None:
+    """Bytes count, not letters; whatever a prompt is made of."""
+    sizes = {"fits": "é" * 2048, "long": "é" * 2048 + "a"}
+    examples = [Example((Turn("user", text),), answer="reference") for text in sizes.values()]
+    answers = [Answer(e.id, "student", "arn:model", "answer") for e in examples]
+    found = evaluation_dataset(examples, answers, SPEC.source)
+    assert (found.records, found.too_long) == (1, (examples[1].id,))
+    read = read_job_scores(
+        [judged(found, {"metricName": "Correctness", "result": 1.0})], found, "student", ["Correctness"]
+    )
+    assert {s.example_id: (s.value, s.reason) for s in read.scores} == {
+        examples[0].id: (1.0, ""),
+        examples[1].id: (None, "too-long"),
+    }
+    assert read.missing() == {"bedrock_correctness": 1}
+    assert evaluation_dataset(examples, answers, SPEC.source, None).records == 2
