@@ -20,7 +20,6 @@ from airflow_distill.aws.failure import NO_CREDENTIALS
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.s3 import split_uri
 from airflow_distill.errors import DistillError, ServiceNotFoundError
-from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.jobs import models
 from airflow_distill.stages.jobs.preflight import (
     CheckResult,
@@ -37,6 +36,7 @@ from airflow_distill.stages.jobs.records import CustomizationSpec, PromptsData
 from airflow_distill.stages.jobs.request import ROLE_ARN, Problem, check_filters, check_s3_uri, check_spec
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.models import resolve_model
+from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import join_uri
 
 SAMPLE_OBJECTS = 4

@@ -12,9 +12,11 @@ from typing import Any
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.customization import customization_wish
 from airflow_distill.errors import DistillError
-from airflow_distill.stages.evaluation.prices import PriceTable, RunPlan, estimate
 from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData
 from airflow_distill.stages.jobs.request import Problem, build_request, check_spec
+from airflow_distill.stages.money.estimate import RunPlan, estimate
+from airflow_distill.stages.money.prices import PriceTable
+from airflow_distill.stages.money.records import as_float
 
 SERVICE_MAXIMUM = 15_000
 """Pairs to which the service may grow the data when it asks the teacher itself."""
@@ -129,5 +131,9 @@ def _price(
             asked=(),
         )
         sum_up = estimate(table, run, region)
-        told[name] = {"usd": sum_up.total_usd, "known_usd": sum_up.known_usd, "unknown": list(sum_up.unknown)}
+        told[name] = {
+            "usd": as_float(sum_up.total_usd),
+            "known_usd": as_float(sum_up.known_usd),
+            "unknown": list(sum_up.unknown),
+        }
     return told

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from airflow_distill.aws.account import base_of_arn, find_host, read_capability
-from airflow_distill.aws.gateways import AwsGateways, store_for
+from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import free_name
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError
 from airflow_distill.remote.identity import host_name
@@ -40,7 +40,7 @@ from airflow_distill.stages.deployment.records import (
 )
 from airflow_distill.stages.deployment.times import iso
 from airflow_distill.stages.digest import digest, sha256_hex
-from airflow_distill.stages.evaluation.prices import PriceTable
+from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 REVIEW_DAYS = 90
@@ -396,24 +396,17 @@ def rates_from(table: PriceTable, region: str = "") -> Callable[[str], Rates]:
     """Return what tells a base model's serving prices out of a price table."""
 
     def rates(base: str) -> Rates:
-        read, written = (
-            table.price("deployment-input", base, region),
-            table.price("deployment-output", base, region),
-        )
+        def usd(item: str, count: int) -> float | None:
+            price = table.price(item, base, region)
+            return None if price is None else float(price * count)
+
         return Rates(
-            unit_hour=table.price("provisioned-throughput", base, region),
-            input_per_1k=None if read is None else read * 1000,
-            output_per_1k=None if written is None else written * 1000,
+            unit_hour=usd("provisioned-throughput", 1),
+            input_per_1k=usd("deployment-input", 1000),
+            output_per_1k=usd("deployment-output", 1000),
         )
 
     return rates
-
-
-def read_prices(gateways: AwsGateways, uri: str | None) -> PriceTable:
-    """Return the price table at a URI or path, or the packaged one."""
-    if not uri:
-        return PriceTable.load()
-    return PriceTable.from_json(json.loads(_read(store_for(gateways, uri), uri, "price table")))
 
 
 def heldout_reader(store: ObjectStore, evidence: Evidence) -> Callable[[], tuple[Example, ...]]:

@@ -23,10 +23,10 @@ from airflow_distill.stages.decision.records import Verdict
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.evaluation.collect import read_answers, read_examples
 from airflow_distill.stages.evaluation.compare import score_answers
-from airflow_distill.stages.evaluation.prices import PriceTable
 from airflow_distill.stages.evaluation.records import ROLES, Answer, Scorecard
 from airflow_distill.stages.evaluation.report_costs import answers_usd
 from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorers
+from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
 
 NOTES = """ANSWERS holds student.jsonl and, as far as they were asked, untuned.jsonl, incumbent.jsonl and

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "airflow_distill.cli.plan",
         "print the exact request, names, tags and price of a job; send nothing",
     ),
+    "prices": ("airflow_distill.cli.prices", "print the price table in force, and what differs between two"),
     "release": ("airflow_distill.cli.release", "list and show releases, go back to an older one"),
     "reap": ("airflow_distill.cli.reap", "find what still bills and nobody needs; remove it with --yes"),
     "verify": ("airflow_distill.cli.verify", "check the chain of digests behind the live model"),

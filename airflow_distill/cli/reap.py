@@ -37,12 +37,12 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--artefacts", action="store_true", help="also delete the job output of removed models"
     )
-    parser.add_argument("--prices", metavar="URI", help="price table that replaces the packaged one")
+    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
 
 
 def run(args: argparse.Namespace) -> int:
     """List or remove; 1 when something may be removed and was not."""
-    from airflow_distill.aws.promotion import read_prices
+    from airflow_distill.aws.prices import read_prices
     from airflow_distill.aws.reap import remove_finds, survey_account
     from airflow_distill.stages.deployment.reap import ReapRules, render_finds
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             ignore_expiry=args.now,
             run=args.run,
         ),
-        price_of=lambda item, base: table.price(item, base, gateways.bedrock.region),
+        price_of=lambda item, base: table.rate(item, base, gateways.bedrock.region),
         workload=args.workload,
     )
     removable = [find for find in finds if find.action == "remove"]

@@ -28,7 +28,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, group, rank, print; exit status 1 when nothing fits."""
     from airflow_distill.errors import ConfigurationError
-    from airflow_distill.stages.evaluation.prices import PriceTable
+    from airflow_distill.stages.money.prices import PriceTable
 
     survey = look(args)
     found = survey.candidates(PriceTable.load())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_distill.stages.evaluation.prices import PriceTable
+    from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.workload.config import Workload
     from airflow_distill.workload.reading import Read
 
@@ -160,14 +160,10 @@ def _imagined(workload: Workload) -> dict[str, Any]:
 
 
 def _prices(workload: Workload) -> PriceTable:
-    from airflow_distill.stages.evaluation.prices import PriceTable
-    from airflow_distill.stages.storage import LocalStore
-    from airflow_distill.workload.prices import with_prices
+    from airflow_distill.aws.prices import read_prices
 
-    table = PriceTable.load()
-    if workload.budget.prices and not workload.budget.prices.startswith("s3://"):
-        table = PriceTable.from_json(json.loads(LocalStore().read(workload.budget.prices)))
-    return with_prices(table, workload.student, dict(workload.budget.student_prices))
+    stated: dict[str, float] = {str(item): usd for item, usd in workload.budget.student_prices.items()}
+    return read_prices(None, workload.budget.prices, student=workload.student, stated=stated)
 
 
 def eject_file(args: argparse.Namespace) -> int:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from airflow_distill.stages.decision.decide import Freshness
     from airflow_distill.stages.decision.policy import PromotionPolicy
     from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
-    from airflow_distill.stages.evaluation.records import Costs, Scorecard
+    from airflow_distill.stages.evaluation.records import Scorecard
+    from airflow_distill.stages.money.records import Costs
 
 SAME = "same"
 """Value of `incumbent`: what the answers were collected from is still live."""
@@ -82,7 +83,8 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
     :param scores: `scores` receipts that were used; one that must not be trusted makes the verdict a hold (templated).
     :param forecast: expected traffic and way of serving, see `Forecast`; the run's and the months' costs are worked out
         from it (templated).
-    :param prices: a price table as a mapping, instead of the one that comes with the package (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     :param costs: what is known about money, see `Costs`, instead of working it out (templated).
     :param look: how often this student has been judged, this time included.
     :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
@@ -99,6 +101,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         "scores",
         "forecast",
         "prices",
+        "student_prices",
         "costs",
     )
     ui_color = "#e8f5e9"
@@ -115,6 +118,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         scores: Any = (),
         forecast: Any = None,
         prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
         costs: Any = None,
         look: int = 1,
         on_hold: str = "return",
@@ -132,6 +136,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         self.scores = scores
         self.forecast = forecast
         self.prices = prices
+        self.student_prices = student_prices
         self.costs = costs
         self.look = look
         self.on_hold = on_hold
@@ -184,16 +189,16 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         return receipt
 
     def _costs(self, store: ObjectStore, scorecard: Scorecard, evaluation: Mapping[str, Any]) -> Costs | None:
-        from airflow_distill.stages.evaluation.prices import PriceTable
-        from airflow_distill.stages.evaluation.records import Costs
+        from airflow_distill.aws.prices import read_prices
         from airflow_distill.stages.evaluation.report_costs import Forecast, decision_costs
+        from airflow_distill.stages.money.records import Costs
 
         if self.costs:
             return Costs.from_json(self.costs)
         if not self.forecast:
             return None
-        table = PriceTable.from_json(self.prices) if self.prices else PriceTable.load()
         manifest = _manifest_in_force(store, evaluation, self.dataset)
+        table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
         return decision_costs(scorecard, manifest, Forecast.from_json(self.forecast), table)
 
     def _approval(self, verdict: Verdict, costs: Costs | None, scorecard: Scorecard) -> Approval:

@@ -197,7 +197,9 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         self.plan_only = plan_only
 
     def work(self, context: Any) -> dict[str, Any]:
-        from airflow_distill.aws.promotion import prepare, promotion_intent, rates_from, read_prices
+        from airflow_distill.aws.account import base_of_arn
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.aws.promotion import prepare, promotion_intent, rates_from
         from airflow_distill.stages.deployment.plan import render
         from airflow_distill.stages.deployment.settings import bake_settings, probe_settings
 
@@ -220,12 +222,18 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
             grace_hours=number(self.grace_hours, "grace_hours") or 0.0,
             lease_hours=number(self.lease_hours, "lease_hours") or 24.0,
         )
+        table = read_prices(
+            self.gateways,
+            self.prices,
+            student=base_of_arn(intent.model_arn),
+            stated=self.student_prices,
+        )
         prepared = prepare(
             self.gateways,
             store,
             intent,
             now=self.now(),
-            rates=rates_from(read_prices(self.gateways, self.prices), self.gateways.bedrock.region),
+            rates=rates_from(table, self.gateways.bedrock.region),
             dry_run=flag(self.plan_only),
         )
         self.log.info("Plan:\n%s", render(prepared.plan))

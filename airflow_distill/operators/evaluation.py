@@ -404,9 +404,13 @@ class ScoreAnswersOperator(DistillOperator):
     :param scores: `scores` receipts of other tasks, such as a judge's (templated).
     :param alpha: the error rate of each bound in the scorecard.
     :param min_items: below so many prompts no interval is given.
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
-    template_fields: Sequence[str] = aws_template_fields("answers", "dataset", "metrics", "slices", "scores")
+    template_fields: Sequence[str] = aws_template_fields(
+        "answers", "dataset", "metrics", "slices", "scores", "prices", "student_prices"
+    )
     ui_color = "#e6f0ff"
 
     def __init__(
@@ -419,9 +423,13 @@ class ScoreAnswersOperator(DistillOperator):
         scores: Any = (),
         alpha: float = 0.05,
         min_items: int = 30,
+        prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.prices = prices
+        self.student_prices = student_prices
         self.answers = answers
         self.dataset = dataset
         self.metrics = metrics
@@ -432,8 +440,8 @@ class ScoreAnswersOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read, score, write the scorecard, return the receipt."""
+        from airflow_distill.aws.prices import read_prices
         from airflow_distill.stages.evaluation.compare import score_answers
-        from airflow_distill.stages.evaluation.prices import PriceTable
         from airflow_distill.stages.evaluation.report_costs import answers_usd
         from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 
@@ -446,6 +454,7 @@ class ScoreAnswersOperator(DistillOperator):
             )
         store = store_for(self.gateways, answers["root"])
         manifest = load_manifest(store, dataset)
+        table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
         extra = [require(receipt, "scores", "scores") for receipt in _listed(self.scores)]
         scorecard = score_answers(
             load_heldout(store, manifest),
@@ -460,7 +469,7 @@ class ScoreAnswersOperator(DistillOperator):
             alpha=self.alpha,
             min_items=self.min_items,
             slice_keys=self.slices,
-            price_of=answers_usd(PriceTable.load()),
+            price_of=answers_usd(table, self.gateways.bedrock.region),
             answers_sha256={r: e["answers_sha256"] for r, e in sorted(answers["roles"].items())},
             created_at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
         )

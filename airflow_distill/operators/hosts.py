@@ -184,7 +184,8 @@ class HostWishOperator(HostWaitingOperator):
     :param daily_price_cap: the most the host may cost a day (templated).
     :param input_tokens_per_day: forecast traffic, for choosing by price (templated).
     :param output_tokens_per_day: forecast traffic, for choosing by price (templated).
-    :param prices: URI or path of a price table that replaces the packaged one (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
     wish_fields: tuple[str, ...] = (
@@ -198,6 +199,7 @@ class HostWishOperator(HostWaitingOperator):
         "input_tokens_per_day",
         "output_tokens_per_day",
         "prices",
+        "student_prices",
     )
 
     def __init__(
@@ -212,7 +214,8 @@ class HostWishOperator(HostWaitingOperator):
         daily_price_cap: float | str | None = None,
         input_tokens_per_day: float | str | None = None,
         output_tokens_per_day: float | str | None = None,
-        prices: str | None = None,
+        prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -226,6 +229,7 @@ class HostWishOperator(HostWaitingOperator):
         self.input_tokens_per_day = input_tokens_per_day
         self.output_tokens_per_day = output_tokens_per_day
         self.prices = prices
+        self.student_prices = student_prices
 
     def wish(self, ends_at: str | None) -> HostWish:
         """Return what is asked for, checked.
@@ -376,7 +380,8 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
     def _find_or_create(self, context: Any, model_arn: str, wish: HostWish, job: Mapping[str, Any]) -> Host:
         from airflow_distill.aws.account import base_of_arn, find_host, read_capability
         from airflow_distill.aws.hosts import HostOrder, claim_host, have_host
-        from airflow_distill.aws.promotion import rates_from, read_prices
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.aws.promotion import rates_from
         from airflow_distill.stages.deployment.hosts import choose_host
 
         bedrock, run = self.gateways.bedrock, run_key(context)
@@ -388,10 +393,12 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
                     self.log.info("Adopting %s %s (%s).", found.kind, found.arn, found.status)
                     return claim_host(bedrock, found, owner)
         model = bedrock.get_custom_model(model_arn)
+        base = base_of_arn(model_arn)
+        table = read_prices(self.gateways, self.prices, student=base, stated=self.student_prices)
         choice = choose_host(
             replace(wish, traffic=None) if flag(self.temporary) else wish,
             read_capability(bedrock, model, bedrock.region),
-            rates_from(read_prices(self.gateways, self.prices), bedrock.region)(base_of_arn(model_arn)),
+            rates_from(table, bedrock.region)(base),
             now=self.now(),
             name_of=lambda kind: self._name(kind, model_arn, run, wish),
         )

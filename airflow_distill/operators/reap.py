@@ -34,7 +34,7 @@ class ReapUnusedOperator(DistillOperator):
     :param model_grace_days: for models that were never released and carry no end (templated).
     :param keep_releases: how many older releases keep their model as a way back (templated).
     :param artefacts: also delete the job output of removed models (templated).
-    :param prices: URI or path of a price table that replaces the packaged one (templated).
+    :param prices: URI or path of a price table that lies over the packaged one (templated).
     :param fail_if_found: fail the task when something may be removed and was not, so that somebody is told.
     """
 
@@ -75,7 +75,7 @@ class ReapUnusedOperator(DistillOperator):
         self.fail_if_found = fail_if_found
 
     def work(self, context: Any) -> dict[str, Any]:
-        from airflow_distill.aws.promotion import read_prices
+        from airflow_distill.aws.prices import read_prices
         from airflow_distill.aws.reap import remove_finds, survey_account
         from airflow_distill.stages.deployment.reap import ReapRules, render_finds
 
@@ -91,7 +91,7 @@ class ReapUnusedOperator(DistillOperator):
                 model_grace_days=number(self.model_grace_days, "model_grace_days") or 0.0,
                 keep_releases=whole(self.keep_releases, "keep_releases") or 0,
             ),
-            price_of=lambda item, base: table.price(item, base, gateways.bedrock.region),
+            price_of=lambda item, base: table.rate(item, base, gateways.bedrock.region),
             workload=self.workload or None,
         )
         self.log.info("Left over:\n%s", render_finds(finds))

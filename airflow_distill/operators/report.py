@@ -39,11 +39,23 @@ class RenderReportOperator(DistillOperator):
     :param show_texts: put the texts of the worst cases into the page. The page then holds prompts and answers.
     :param answers: the `answers` receipt; only needed to show texts (templated).
     :param run_key: name of the page; made from the Dag run when left out (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
     operator_extra_links = (DistillReportLink(),)
     template_fields: Sequence[str] = aws_template_fields(
-        "evaluation", "decision", "dataset", "scores", "hosts", "bill", "forecast", "answers", "run_key"
+        "evaluation",
+        "decision",
+        "dataset",
+        "scores",
+        "hosts",
+        "bill",
+        "forecast",
+        "answers",
+        "run_key",
+        "prices",
+        "student_prices",
     )
     may_be_missing = frozenset(
         {"evaluation", "decision", "dataset", "scores", "hosts", "bill", "forecast", "answers"}
@@ -63,6 +75,8 @@ class RenderReportOperator(DistillOperator):
         show_texts: bool = False,
         answers: Any = None,
         run_key: str | None = None,
+        prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,6 +90,8 @@ class RenderReportOperator(DistillOperator):
         self.show_texts = show_texts
         self.answers = answers
         self.run_key = run_key
+        self.prices = prices
+        self.student_prices = student_prices
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read what there is, render, write."""
@@ -120,7 +136,7 @@ class RenderReportOperator(DistillOperator):
         }
 
     def _bill(self, store: ObjectStore, scorecard: Scorecard) -> Mapping[str, Any] | None:
-        from airflow_distill.stages.evaluation.prices import PriceTable
+        from airflow_distill.aws.prices import read_prices
         from airflow_distill.stages.evaluation.report_costs import Forecast, run_bill
 
         if isinstance(self.bill, Mapping):
@@ -129,7 +145,8 @@ class RenderReportOperator(DistillOperator):
             return None
         manifest = load_manifest(store, self.dataset)
         forecast = Forecast.from_json(self.forecast or {})
-        return run_bill(scorecard, manifest, forecast, PriceTable.load()).to_json()
+        table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
+        return run_bill(scorecard, manifest, forecast, table).to_json()
 
     def _key(self, context: Any, evaluation: Mapping[str, Any]) -> str:
         if self.run_key:

@@ -1,7 +1,7 @@
 """Tasks that a workload needs around its stages: what is live, is there money left, own prompts, models that grow old.
 
 Each keeps its arguments, reads the bucket or the account, and hands on a receipt. What a price is, is decided in
-`stages/evaluation/prices`; what is live, in the ledger.
+`stages/money/`; what is live, in the ledger.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -20,12 +20,14 @@ from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSm
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.logs import redaction_of, write_harvest
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
-    from airflow_distill.stages.evaluation.prices import Bill, PriceTable, RunPlan
     from airflow_distill.stages.logs.fingerprint import Fingerprints
     from airflow_distill.stages.logs.shard_file import Harvest
+    from airflow_distill.stages.money.estimate import RunPlan
+    from airflow_distill.stages.money.prices import PriceTable
+    from airflow_distill.stages.money.records import Bill
     from airflow_distill.workload.spend import Spend
 
 MOST_PAIRS = 15_000
@@ -221,7 +223,7 @@ class CheckBudgetOperator(DistillOperator):
     :param candidate_hours: how long that host lives, where it is paid by the hour (templated).
     :param hourly_price: quoted price of one model unit (templated).
     :param student_prices: prices the table lacks, by item, in the table's units (templated).
-    :param prices: URI or path of a price table that replaces the packaged one (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
     :param input_tokens_per_day: forecast traffic, for the monthly figures (templated).
     :param output_tokens_per_day: forecast traffic, for the monthly figures (templated).
     """
@@ -290,15 +292,17 @@ class CheckBudgetOperator(DistillOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Estimate, hold against the caps, claim the money."""
-        from airflow_distill.stages.evaluation.prices import estimate
-        from airflow_distill.workload.prices import with_prices
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.stages.money.estimate import estimate
+        from airflow_distill.stages.money.records import as_float
         from airflow_distill.workload.spend import Spend, standing, total
 
         store = store_for(self.gateways, self.root)
         dataset = dict(self.dataset)
         manifest = json.loads(store.read(dataset["manifest_uri"]))
-        table = price_table(store_for(self.gateways, str(self.prices or "")), self.prices)
-        table = with_prices(table, dataset["student"], self.student_prices)
+        table = read_prices(
+            self.gateways, self.prices, student=dataset["student"], stated=self.student_prices
+        )
         region = self.gateways.bedrock.region
         plan = self._plan(dataset, manifest)
         most = estimate(table, plan, region)
@@ -309,8 +313,8 @@ class CheckBudgetOperator(DistillOperator):
             "v": 1,
             "workload": self.workload,
             "dataset_id": dataset["dataset_id"],
-            "estimate_usd": most.total_usd,
-            "known_usd": round(most.known_usd, 6),
+            "estimate_usd": as_float(most.total_usd),
+            "known_usd": as_float(most.known_usd),
             "unknown": list(most.unknown),
             "spent_this_month_usd": round(others, 6),
             "priced_at": table.date,
@@ -324,7 +328,7 @@ class CheckBudgetOperator(DistillOperator):
         return receipt
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
-        from airflow_distill.stages.evaluation.prices import RunPlan
+        from airflow_distill.stages.money.estimate import RunPlan
 
         tokens_in, tokens_out = mean_tokens((manifest.get("profile") or {}).get("train") or {})
         train = int(dataset["train_records"])
@@ -347,11 +351,13 @@ class CheckBudgetOperator(DistillOperator):
 
     def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any]:
         """Return what the decision may ask about money; without a forecast only the run's own cost is known."""
-        from airflow_distill.stages.evaluation.prices import Traffic, costs, serving
-        from airflow_distill.stages.evaluation.records import Costs
+        from airflow_distill.stages.money.records import Costs, as_float
+        from airflow_distill.stages.money.serving import Traffic, costs, serving
 
         if not self.input_tokens_per_day or not self.output_tokens_per_day:
-            return Costs(run_usd=most.total_usd, host_kind=plan.host_kind, priced_at=table.date).to_json()
+            return Costs(
+                run_usd=as_float(most.total_usd), host_kind=plan.host_kind, priced_at=table.date
+            ).to_json()
         tokens_in, tokens_out = self.input_tokens_per_day, self.output_tokens_per_day
         traffic = Traffic(tokens_in + tokens_out, tokens_in / (tokens_in + tokens_out))
         ways = serving(table, plan.teacher, plan.student, traffic, region=region, hourly_usd=plan.hourly_usd)
@@ -370,29 +376,13 @@ class CheckBudgetOperator(DistillOperator):
                 hint="Lower dataset.size, or raise budget.usd_per_run.",
             )
         cap = self.usd_per_month
-        stands, others = spend.claim(dataset_id, most.total_usd, cap)
+        stands, others = spend.claim(dataset_id, float(most.total_usd), cap)
         if not stands:
             raise BudgetError(
                 f"jobs: {self.workload} was allowed {_money(others)} this month and this run may cost "
                 f"{_money(most.total_usd)}; the cap is {_money(cap)}; nothing was bought.",
                 hint="Wait for next month, or raise budget.usd_per_month.",
             )
-
-
-def price_table(store: ObjectStore, uri: str | None) -> PriceTable:
-    """Return the packaged price table, or the one at a URI or path."""
-    from airflow_distill.stages.evaluation.prices import PriceTable
-
-    if not uri:
-        return PriceTable.load()
-    try:
-        data = LocalStore().read(uri) if Path(uri).is_file() else store.read(uri)
-        return PriceTable.from_json(json.loads(data))
-    except (ObjectMissingError, ValueError) as error:
-        raise ConfigurationError(
-            f"prices: there is no price table at {uri} ({type(error).__name__}).",
-            hint="Give its URI or path.",
-        ) from error
 
 
 def mean_tokens(profile: Mapping[str, Any]) -> tuple[float | None, float | None]:
@@ -410,7 +400,7 @@ def mean_tokens(profile: Mapping[str, Any]) -> tuple[float | None, float | None]
     return (long[0] / 3 if long[0] else None), (long[1] / 3 if long[1] else None)
 
 
-def _money(usd: float | None) -> str:
+def _money(usd: Decimal | float | None) -> str:
     return "an unknown sum" if usd is None else f"{usd:,.2f} USD"
 
 

@@ -540,7 +540,7 @@ class Budget(Settings):
         "deployment-input, deployment-output",
     )
     prices: str | None = Field(
-        default=None, description="URI or path of a price table that replaces the packaged one"
+        default=None, description="URI or path of a price table that lies over the packaged one"
     )
     epochs: Count = Field(
         default=3,

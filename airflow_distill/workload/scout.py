@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_distill.stages.evaluation.prices import DAYS_A_MONTH, PriceTable
 from airflow_distill.stages.jobs.models import students_of
 from airflow_distill.stages.logs.models import resolve_model
+from airflow_distill.stages.money.prices import PriceTable
+from airflow_distill.stages.money.serving import DAYS_A_MONTH
 from airflow_distill.workload.traffic import Call
 
 MOST_VALUES = 30
@@ -213,7 +214,7 @@ class Survey:
             distinct_answers=tally.answers.count,
             input_tokens=tally.input_tokens,
             output_tokens=tally.output_tokens,
-            monthly_usd=None if spent is None or not self.days else spent / self.days * DAYS_A_MONTH,
+            monthly_usd=None if spent is None or not self.days else float(spent * DAYS_A_MONTH) / self.days,
             students=students_of(model),
             notes=tuple(_notes(key, tally)),
         )

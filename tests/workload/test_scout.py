@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_distill.cli.main import main
-from airflow_distill.stages.evaluation.prices import PriceTable
+from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.workload.scout import Distinct, Survey
 from airflow_distill.workload.traffic import Call, Kind
 

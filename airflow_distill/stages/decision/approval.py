@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.decision.records import Approval, Verdict
-from airflow_distill.stages.evaluation.records import Costs
+from airflow_distill.stages.money.records import Costs
 
 MODES = ("never", "always", "when")
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
 from airflow_distill.stages.decision.records import Check, Reason, Verdict
-from airflow_distill.stages.evaluation.records import Comparison, Costs, Scorecard
+from airflow_distill.stages.evaluation.records import Comparison, Scorecard
+from airflow_distill.stages.money.records import Costs
 
 STUDENT = "student"
 

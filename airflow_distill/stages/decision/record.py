@@ -8,7 +8,8 @@ from airflow_distill.errors import StateError
 from airflow_distill.stages.decision.policy import PromotionPolicy
 from airflow_distill.stages.decision.records import Approval, DecisionRecord, Verdict
 from airflow_distill.stages.digest import canonical_json, sha256_hex
-from airflow_distill.stages.evaluation.records import Costs, Scorecard
+from airflow_distill.stages.evaluation.records import Scorecard
+from airflow_distill.stages.money.records import Costs
 from airflow_distill.stages.storage import ObjectExistsError, ObjectStore
 
 

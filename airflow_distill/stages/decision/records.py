@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_distill.errors import EvaluationError
 from airflow_distill.stages.digest import digest
-from airflow_distill.stages.evaluation.records import Costs
+from airflow_distill.stages.money.records import Costs
 
 SCHEMA = 1
 

@@ -380,64 +380,6 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """What the decision may ask about money. None is unknown and never passes a limit.
-
-    `run_usd` is what this run costs up to the release; the monthly figures are at `tokens_per_day` (input and output
-    together). `unknown` names the price rows that were missing. `priced_at` is the price table's date.
-    """
-
-    run_usd: float | None = None
-    student_monthly_usd: float | None = None
-    teacher_monthly_usd: float | None = None
-    tokens_per_day: float | None = None
-    break_even_tokens_per_day: float | None = None
-    payback_days: float | None = None
-    host_kind: str = ""
-    priced_at: str = ""
-    unknown: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in (
-            "run_usd",
-            "student_monthly_usd",
-            "teacher_monthly_usd",
-            "tokens_per_day",
-            "break_even_tokens_per_day",
-            "payback_days",
-        ):
-            finite(getattr(self, name), name)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "v": SCHEMA,
-            "run_usd": self.run_usd,
-            "student_monthly_usd": self.student_monthly_usd,
-            "teacher_monthly_usd": self.teacher_monthly_usd,
-            "tokens_per_day": self.tokens_per_day,
-            "break_even_tokens_per_day": self.break_even_tokens_per_day,
-            "payback_days": self.payback_days,
-            "host_kind": self.host_kind,
-            "priced_at": self.priced_at,
-            "unknown": list(self.unknown),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Costs:
-        return cls(
-            run_usd=data.get("run_usd"),
-            student_monthly_usd=data.get("student_monthly_usd"),
-            teacher_monthly_usd=data.get("teacher_monthly_usd"),
-            tokens_per_day=data.get("tokens_per_day"),
-            break_even_tokens_per_day=data.get("break_even_tokens_per_day"),
-            payback_days=data.get("payback_days"),
-            host_kind=data.get("host_kind") or "",
-            priced_at=data.get("priced_at") or "",
-            unknown=tuple(data.get("unknown") or ()),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Scorecard:
     """How the student compares, on one held-out set, with everything the decision needs and no text.
 

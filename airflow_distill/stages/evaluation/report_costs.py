@@ -7,27 +7,18 @@ smaller. No clock, no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import DatasetManifest
-from airflow_distill.stages.evaluation.prices import (
-    ON_DEMAND,
-    Bill,
-    PriceTable,
-    RunPlan,
-    Traffic,
-    answered,
-    bill,
-    costs,
-    planned,
-    serving,
-    times,
-    total,
-)
-from airflow_distill.stages.evaluation.records import Costs, Scorecard
+from airflow_distill.stages.evaluation.records import ModelSummary, Scorecard
+from airflow_distill.stages.money.estimate import RunPlan, planned
+from airflow_distill.stages.money.prices import ON_DEMAND, PriceTable, bill
+from airflow_distill.stages.money.records import Bill, Costs, Tokens, Usage, as_float
+from airflow_distill.stages.money.serving import Traffic, costs, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +59,23 @@ class Forecast:
         return Traffic(float(asked + said), asked / (asked + said))
 
 
+def answered(summaries: Iterable[ModelSummary], student: str, host_kind: str) -> list[Usage]:
+    """Return what collecting the answers used, from the scorecard's counts; the teacher's came from the logs, free."""
+    usages: list[Usage] = []
+    for summary in summaries:
+        if summary.role == "untuned":
+            kind = "inference"
+        elif summary.role in ("student", "incumbent") and host_kind == ON_DEMAND:
+            kind = "deployment"
+        else:
+            continue  # paid by the hour, or free
+        usages += [
+            Usage("evaluation", f"{kind}-input", student, summary.input_tokens),
+            Usage("evaluation", f"{kind}-output", student, summary.output_tokens),
+        ]
+    return usages
+
+
 def run_bill(scorecard: Scorecard, manifest: DatasetManifest, forecast: Forecast, table: PriceTable) -> Bill:
     """Return what the run has used up to the decision: the job as planned, the answers as counted."""
     teacher = scorecard.summary("teacher")
@@ -100,7 +108,10 @@ def decision_costs(
     if traffic is None:
         unknown = (*spent.unknown, "the traffic")
         return Costs(
-            run_usd=spent.total_usd, host_kind=forecast.host_kind, priced_at=table.date, unknown=unknown
+            run_usd=as_float(spent.total_usd),
+            host_kind=forecast.host_kind,
+            priced_at=table.date,
+            unknown=unknown,
         )
     ways = serving(
         table,
@@ -117,16 +128,12 @@ def decision_costs(
 def answers_usd(table: PriceTable, region: str = "") -> Any:
     """Return a function that prices a model's answers: base models and custom models on demand."""
 
-    def price_of(model: str, asked: int, said: int) -> float | None:
+    def price_of(model: str, asked: int, said: int) -> Decimal | None:
+        used = Tokens(asked, said)
         if ":custom-model/" not in model:
-            return table.on_demand_usd(model, asked, said)
+            return table.tokens_usd(model, used, region=region)
         base = model.split(":custom-model/", 1)[1].rpartition("/")[0]
-        return total(
-            [
-                times(table.price("deployment-input", base, region), asked),
-                times(table.price("deployment-output", base, region), said),
-            ]
-        )
+        return table.tokens_usd(base, used, "deployment", region)
 
     return price_of
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from airflow_distill.stages.evaluation.items import Table
 from airflow_distill.stages.evaluation.records import Answer, ModelSummary
+from airflow_distill.stages.money.records import as_float
 
-PriceOf = Callable[[str, int, int], float | None]
+PriceOf = Callable[[str, int, int], Decimal | None]
 """(model, input tokens, output tokens) -> USD, or None when unknown."""
 
 TRUNCATED = {"max_tokens", "length", "MAX_TOKENS", "model_context_window_exceeded"}
@@ -38,7 +40,7 @@ def summarise(table: Table, role: str, price_of: PriceOf | None = None) -> Model
         latency_p95_ms=percentile([a.latency_ms for a in came if a.latency_ms is not None], 95),
         input_tokens=spent_in,
         output_tokens=spent_out,
-        usd=price_of(model, spent_in or 0, spent_out or 0) if known and price_of else None,
+        usd=as_float(price_of(model, spent_in or 0, spent_out or 0)) if known and price_of else None,
         parameters=_parameters(answers),
     )
 

@@ -53,6 +53,11 @@ def forecast_of(workload: Workload) -> dict[str, Any]:
     }
 
 
+def prices_of(workload: Workload) -> dict[str, Any]:
+    """Return the prices that the file states, for every task that says or meets an amount."""
+    return given(prices=workload.budget.prices, student_prices=dict(workload.budget.student_prices))
+
+
 def host_kind_of(workload: Workload) -> str:
     """Return the host an estimate reckons with: what the file asks for, else on demand where the student can have it."""
     if workload.deployment.host != "auto":

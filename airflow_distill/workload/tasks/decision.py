@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_distill.workload.config import Workload, metric_of
-from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, given
+from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, given, prices_of
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 
@@ -34,6 +34,7 @@ def decision_tasks(workload: Workload) -> GroupSpec:
             **now_true,
             "costs": Output("budget", "costs"),
             "forecast": forecast_of(workload),
+            **prices_of(workload),
             **given(approval=rule if asks else None),
             **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, units_of
+from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, prices_of, units_of
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 
@@ -24,6 +24,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
                 input_tokens_per_day=deployment.input_tokens_per_day,
                 output_tokens_per_day=deployment.output_tokens_per_day,
             ),
+            **prices_of(workload),
         },
         makes="host",
     )
@@ -51,6 +52,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             "dataset": Output("dataset"),
             "metrics": list(evaluation.scorers),
             **given(slices=list(evaluation.slices)),
+            **prices_of(workload),
             **({"scores": [Output("scores")]} if evaluation.judge else {}),
         },
         makes="evaluation",

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, given, place_of, training_filter
+from airflow_distill.workload.tasks.arguments import (
+    OPERATORS,
+    forecast_of,
+    given,
+    place_of,
+    prices_of,
+    training_filter,
+)
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 START_GROUP, END_GROUP = "start", "end"
@@ -52,6 +59,7 @@ def end_tasks(workload: Workload) -> GroupSpec:
             "evaluation": Output("evaluation"),
             "decision": Output("decision"),
             "dataset": Output("dataset"),
+            **prices_of(workload),
             **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
             **({"hosts": [Output("deployment")]} if workload.deployment.enabled else {}),
             "forecast": forecast_of(workload),

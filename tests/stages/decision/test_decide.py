@@ -17,7 +17,8 @@ from airflow_distill.stages.decision.decide import Freshness, decide, freshness_
 from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
 from airflow_distill.stages.decision.records import Reason, Verdict
 from airflow_distill.stages.evaluation.intervals import Evidence, from_differences
-from airflow_distill.stages.evaluation.records import Comparison, Costs, ModelSummary, Scorecard
+from airflow_distill.stages.evaluation.records import Comparison, ModelSummary, Scorecard
+from airflow_distill.stages.money.records import Costs
 
 FRESH = Freshness("d1", "h1", "student-model", "incumbent-model")
 RANK = {"reject": 0, "inconclusive": 1, "hold": 1, "promote": 2}

@@ -13,7 +13,8 @@ from airflow_distill.stages.decision.approval import ApprovalRule
 from airflow_distill.stages.decision.policy import PromotionPolicy
 from airflow_distill.stages.decision.record import make_record, read_record, write_once
 from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord, Reason, Verdict
-from airflow_distill.stages.evaluation.records import Costs, Scorecard
+from airflow_distill.stages.evaluation.records import Scorecard
+from airflow_distill.stages.money.records import Costs
 from airflow_distill.stages.storage import MemoryStore
 
 POLICY = PromotionPolicy.from_json({"metrics": {"exact": 0.05}})
