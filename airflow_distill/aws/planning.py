@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.customization import customization_wish
 from airflow_distill.errors import DistillError
+from airflow_distill.remote.submit import may_buy_another
 from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData
 from airflow_distill.stages.jobs.request import Problem, build_request, check_spec
 from airflow_distill.stages.money.estimate import RunPlan, estimate
@@ -56,7 +58,7 @@ def plan_job(
     spec: CustomizationSpec,
     bedrock: BedrockGateway | None = None,
     *,
-    max_generations: int = 2,
+    max_generations: int | None = None,
     first_generation: int = 1,
     records: int | None = None,
     input_tokens: float | None = None,
@@ -75,23 +77,23 @@ def plan_job(
     found: tuple[tuple[str, str], ...] = ()
     if bedrock is not None:
         action, generation, found = _look(spec, bedrock, first_generation, max_generations)
-    count = records if records is not None else getattr(spec.training, "records", None)
+    known = records if records is not None else getattr(spec.training, "records", None)
     return JobPlan(
         action="refuse" if problems else action,
         generation=generation,
         request=build_request(spec, generation),
         problems=problems,
         found=found,
-        price=_price(spec, count, input_tokens, output_tokens, region, table or PriceTable.load()),
+        price=_price(spec, known, input_tokens, output_tokens, region, table or PriceTable.load()),
     )
 
 
 def _look(
-    spec: CustomizationSpec, bedrock: BedrockGateway, first: int, allowed: int
+    spec: CustomizationSpec, bedrock: BedrockGateway, first: int, allowed: int | None
 ) -> tuple[str, int, tuple[tuple[str, str], ...]]:
     wish = customization_wish(spec, bedrock)
     found: list[tuple[str, str]] = []
-    for generation in range(first, first + allowed):
+    for generation in count(first):
         try:
             snapshot = wish.find(wish.name_of(generation))
         except DistillError as error:
@@ -101,7 +103,9 @@ def _look(
         found.append((snapshot.name, snapshot.status))
         if snapshot.state not in ("failed", "stopped"):
             return "adopt", generation, tuple(found)
-    return "refuse", first + allowed - 1, tuple(found)
+        if not may_buy_another(snapshot, len(found), allowed):
+            return "refuse", generation, tuple(found)
+    raise AssertionError("the loop returns")
 
 
 def _price(

@@ -37,7 +37,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-tokens", type=float, help="mean tokens of an answer, for the price")
     parser.add_argument("--max-response-length", type=int, help="the most tokens the teacher may answer with")
     parser.add_argument(
-        "--max-generations", type=int, default=2, help="how many jobs these inputs may buy (default: 2)"
+        "--max-generations",
+        type=int,
+        help="how many jobs these inputs may buy (one more only after a stop or a failure that may heal)",
     )
     parser.add_argument("--owner", help="who answers for what is bought (default: you)")
     parser.add_argument(

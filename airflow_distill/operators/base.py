@@ -215,7 +215,7 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
         """Store links for the work; called before deferring and after the end."""
 
     def buy_once(
-        self, context: Any, wish: Wish, *, max_generations: int = 2, first_generation: int = 1
+        self, context: Any, wish: Wish, *, max_generations: int | None = None, first_generation: int = 1
     ) -> Submission:
         """Find, adopt or submit, and note down what came of it."""
         submission = find_adopt_or_submit(

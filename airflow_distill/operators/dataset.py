@@ -53,7 +53,8 @@ class CurateDatasetOperator(_DatasetOperator):
     :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
     :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
     :param worth: when a new student pays, as a dict of `WorthPolicy` (templated).
-    :param skip_when_not_worth: end as skipped, after writing the figures, when a new student would not pay.
+    :param skip_when_not_worth: end as skipped, after writing the figures, when a new student would not pay, or when a quiet
+        window leaves fewer records than the service takes.
     """
 
     template_fields: Sequence[str] = (
@@ -105,7 +106,9 @@ class CurateDatasetOperator(_DatasetOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Read the shards, curate, write, judge."""
         from airflow_distill.stages.dataset.build import WorthQuestion, build_dataset
+        from airflow_distill.stages.dataset.checks import LEAST_RECORDS
         from airflow_distill.stages.dataset.manifest import Source
+        from airflow_distill.stages.dataset.worth import TOO_FEW
         from airflow_distill.stages.logs.harvest import read_harvest
 
         receipts = receipts_of(self.harvest)
@@ -136,8 +139,15 @@ class CurateDatasetOperator(_DatasetOperator):
         )
         self._tell(built)
         receipt = built.package.receipt(built.worth)
-        if built.package.accepted and not built.worth.worth_it and self.skip_when_not_worth:
+        quiet = built.worth.reason == TOO_FEW
+        if (built.package.accepted or quiet) and not built.worth.worth_it and self.skip_when_not_worth:
             context["ti"].xcom_push(key="return_value", value=receipt)
+            if quiet:
+                raise AirflowSkipException(
+                    f"dataset: a quiet window: {receipt['train_records']} records are left to train on, the service takes "
+                    f"no fewer than {LEAST_RECORDS}; {harvest.counts.kept} of {harvest.counts.lines} log lines were kept. "
+                    "Widen logs.window, or check the filter if there should be more."
+                )
             raise AirflowSkipException(
                 f"dataset: {receipt['dataset_id']} is not worth a new student ({built.worth.reason}): "
                 f"{dict(built.worth.figures)}"

@@ -75,7 +75,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
     :param accept_same_family: let a judge gate although it is of the student's or teacher's family.
     :param kms_key_id: key for the job (templated).
     :param tags: your own tags, beside ours (templated).
-    :param max_generations: how many jobs these inputs may buy: one more after each that failed.
+    :param max_generations: how many jobs these inputs may buy: one more after each that failed. Left out, a second one only
+        after a stop, or when the service says that it failed by itself.
     """
 
     kind = "evaluation-job"
@@ -112,7 +113,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         accept_same_family: bool = False,
         kms_key_id: str | None = None,
         tags: Mapping[str, str] | None = None,
-        max_generations: int = 2,
+        max_generations: int | None = None,
         wait_timeout: timedelta | None = timedelta(days=2),
         **kwargs: Any,
     ) -> None:
@@ -284,7 +285,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
     :param too_few: `return` without a job when fewer records than the service takes are missing, or `fail`.
     :param kms_key_id: key for the output (templated).
     :param tags: your own tags, beside ours (templated).
-    :param max_generations: how many jobs these inputs may buy: one more after each that failed.
+    :param max_generations: how many jobs these inputs may buy: one more after each that failed. Left out, a second one only
+        after a stop, or when the service says that it failed by itself.
     """
 
     kind = "batch-inference-job"
@@ -310,7 +312,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         too_few: str = "return",
         kms_key_id: str | None = None,
         tags: Mapping[str, str] | None = None,
-        max_generations: int = 2,
+        max_generations: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

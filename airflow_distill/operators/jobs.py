@@ -73,7 +73,8 @@ class BedrockDistillModelOperator(WaitingOperator):
     :param security_group_ids: see `subnet_ids` (templated).
     :param tags: your own tags for job and model, beside ours (templated).
     :param lifetime: how long the model is meant to live; written into its tags (templated).
-    :param max_generations: how many jobs these inputs may buy: one more after each that failed (templated).
+    :param max_generations: how many jobs these inputs may buy: one more after each that failed. Left out, a second one only
+        after a stop, or when the service says that it failed by itself (templated).
     :param first_generation: raise it to buy anew on purpose although a job completed (templated).
     :param allow_unlisted_pair: submit a pair that our tables do not list (templated).
     """
@@ -134,7 +135,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         security_group_ids: Sequence[str] | None = None,
         tags: Mapping[str, str] | None = None,
         lifetime: timedelta | None = timedelta(days=90),
-        max_generations: int = 2,
+        max_generations: int | None = None,
         first_generation: int = 1,
         allow_unlisted_pair: bool = False,
         **kwargs: Any,
@@ -421,7 +422,7 @@ class BedrockCopyModelOperator(WaitingOperator):
         kms_key_id: str | None = None,
         tags: Mapping[str, str] | None = None,
         lifetime: timedelta | None = timedelta(days=90),
-        max_generations: int = 2,
+        max_generations: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

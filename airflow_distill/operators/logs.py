@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.logs.harvest import Harvest
     from airflow_distill.stages.logs.metadata import MetadataFilter
     from airflow_distill.stages.logs.selection import Selection, Window
+    from airflow_distill.stages.storage import StoredObject
 
 WEEK_START = "{{ (dag_run.run_after - macros.timedelta(days=7, hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
 WEEK_END = "{{ (dag_run.run_after - macros.timedelta(hours=1)).strftime('%Y-%m-%dT%H:00:00Z') }}"
@@ -123,7 +124,8 @@ class PlanHarvestOperator(_LogsOperator):
 
         window = Window.parse(self.window_start, self.window_end)
         overlap = timedelta(hours=self.overlap_hours)
-        objects = iter_log_objects(self.store_for(self.logs), self.logs, window, overlap)
+        objects = list(iter_log_objects(self.store_for(self.logs), self.logs, window, overlap))
+        look_over(self, objects, window)
         plan = HarvestPlan(window, tuple(cut_shards(objects, self.shards, self.least_bytes)))
         folder = window_folder(self.root, self.workload, window)
         uri = write_plan(self.store_for(self.root), folder, plan)
@@ -256,8 +258,11 @@ class HarvestLogsOperator(_LogsOperator):
     def _harvest_window(self) -> tuple[Window, str, Harvest]:
         from airflow_distill.stages.logs.harvest import harvest_logs
         from airflow_distill.stages.logs.selection import Window
+        from airflow_distill.stages.logs.source import iter_log_objects
 
         window = Window.parse(self.window_start, self.window_end)
+        store, overlap = self.store_for(self.logs), timedelta(hours=self.overlap_hours)
+        look_over(self, iter_log_objects(store, self.logs, window, overlap), window)
         harvest = harvest_logs(
             self.store_for(self.logs),
             self.logs,
@@ -346,6 +351,31 @@ def _receipts(harvests: Any) -> Iterable[dict[str, Any]]:
         yield dict(receipt)
 
 
+def look_over(operator: Any, objects: Iterable[StoredObject], window: Window) -> None:
+    """Tell the hours of the window without log objects.
+
+    :raises ConfigurationError: nothing lies under the operator's prefix, whatever the window.
+    """
+    from airflow_distill.stages.logs.coverage import coverage, require_logs
+
+    uris = [item.uri for item in objects]
+    if not uris:
+        require_logs(operator.store_for(operator.logs), operator.logs)
+        operator.log.warning(
+            "The window %s to %s has no log object; it was quiet, or logging was off.",
+            window.start,
+            window.end,
+        )
+        return
+    found = coverage(uris, window)
+    if found is None:
+        return
+    if found.worth_telling:
+        operator.log.warning("%s. It was quiet then, or logging was off.", found)
+    else:
+        operator.log.info("%s.", found)
+
+
 def write_harvest(operator: Any, harvest: Harvest, window: Window, uri: str) -> dict[str, Any]:
     """Write a harvest for an operator, say what came of it, and return the receipt."""
     harvest.save(operator.store_for(uri), uri)
@@ -353,12 +383,11 @@ def write_harvest(operator: Any, harvest: Harvest, window: Window, uri: str) -> 
     operator.log.info(
         "Kept %s of %s lines in %s; skipped: %s", counts.kept, counts.lines, uri, counts.skipped
     )
-    if not counts.objects:
-        operator.log.warning(
-            "No log objects in the window: check `logs`, the window and the logging configuration."
-        )
     if counts.objects.get("damaged"):
-        operator.log.warning("%s log objects are cut off or corrupt.", counts.objects["damaged"])
+        operator.log.warning(
+            "%s log objects are cut off, corrupt or hold no JSON; their keys are in the lines above.",
+            counts.objects["damaged"],
+        )
     return {
         "kind": "harvest",
         "v": 1,

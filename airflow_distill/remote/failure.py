@@ -18,10 +18,14 @@ Who = Literal["data", "access", "author", "quota", "service", "person"]
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Who must act on an ended job, and what to do next."""
+    """Who must act on an ended job, and what to do next.
+
+    :param may_heal: the same request may succeed another time with nothing changed.
+    """
 
     who: Who
     hint: str
+    may_heal: bool = False
 
 
 _BY_TEXT: tuple[tuple[str, Who, str], ...] = (
@@ -75,7 +79,7 @@ _BY_TEXT: tuple[tuple[str, Who, str], ...] = (
     (
         r"unexpected error|internal|try again",
         "service",
-        "The service failed by itself: a retry buys the next generation.",
+        "The service failed by itself; the same job may succeed another time.",
     ),
 )
 
@@ -83,22 +87,42 @@ _BY_TEXT: tuple[tuple[str, Who, str], ...] = (
 def diagnose(snapshot: JobSnapshot) -> Diagnosis:
     """Say who must act on a job that ended without success."""
     if snapshot.state == "stopped":
-        return Diagnosis("person", "Somebody stopped the job; clear the task to buy the next generation.")
+        return Diagnosis("person", "Somebody stopped it; no retry buys another by itself.")
     for pattern, who, hint in _BY_TEXT:
         if re.search(pattern, snapshot.reason, re.IGNORECASE):
-            return Diagnosis(who, hint)
+            return Diagnosis(who, hint, may_heal=who == "service")
     return Diagnosis(
         "service",
-        "Read the job's page in the console and its output folder, then retry or change settings.",
+        "The service's words do not say what to mend: read the job's page in the console and its output folder.",
     )
 
 
 def job_error(snapshot: JobSnapshot) -> JobError:
-    """Return the error for a job that failed or was stopped: the service's own words, and the next step."""
+    """Return the error for a job that failed or was stopped: the service's own words, and the next step.
+
+    It is retryable only when the same request may succeed another time.
+    """
     kind: type[JobError] = JobStoppedError if snapshot.state == "stopped" else JobFailedError
     said = f": {snapshot.reason}" if snapshot.reason else ""
-    return kind(
+    diagnosis = diagnose(snapshot)
+    error = kind(
         f"{snapshot.kind} {snapshot.name or snapshot.arn} ended as {snapshot.status}{said}",
         snapshot=snapshot.to_json(),
-        hint=diagnose(snapshot).hint,
+        hint=f"{diagnosis.hint} {_next_step(snapshot, diagnosis)}".rstrip(),
     )
+    error.retryable = diagnosis.may_heal
+    return error
+
+
+def _next_step(snapshot: JobSnapshot, diagnosis: Diagnosis) -> str:
+    """Say how another one is bought, in words that hold whatever `max_generations` says."""
+    if not snapshot.kind.endswith("-job"):
+        return ""
+    setting = "max_generations (job.submissions in a workload file)"
+    if snapshot.state == "stopped":
+        return f"Clear the task to buy another, as far as {setting} allows."
+    if diagnosis.may_heal:
+        return f"A retry buys another as far as {setting} allows."
+    if diagnosis.who == "data":
+        return "A changed dataset is a new job; clear the task that builds it, with what follows."
+    return f"When that is mended, allow one more with {setting} and clear the task."

@@ -12,7 +12,7 @@ as ended, whoever was late.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -41,14 +41,17 @@ class Trouble:
     """Why a look showed nothing.
 
     :param code: the service's error code, empty for lost connections.
+    :param since: when the looks began to show nothing, ISO 8601 UTC; empty when unknown.
     """
 
     kind: TroubleKind
     code: str
     message: str
+    since: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "code": self.code, "message": self.message[:500]}
+        told = {"kind": self.kind, "code": self.code, "message": self.message[:500]}
+        return {**told, "since": self.since} if self.since else told
 
     @classmethod
     def from_error(cls, error: Exception) -> Trouble:
@@ -66,7 +69,12 @@ class Trouble:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trouble:
-        return cls(data.get("kind", "transient"), str(data.get("code", "")), str(data.get("message", "")))
+        return cls(
+            data.get("kind", "transient"),
+            str(data.get("code", "")),
+            str(data.get("message", "")),
+            str(data.get("since") or ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +198,10 @@ def _remember(look: Look, memory: WaitMemory, now: datetime) -> WaitMemory:
     if look.trouble is None:
         return memory
     same = memory.trouble is not None and memory.trouble.kind == look.trouble.kind
+    since = memory.trouble.since if memory.trouble is not None else ""
     return WaitMemory(
         snapshot=memory.snapshot,
-        trouble=look.trouble,
+        trouble=replace(look.trouble, since=since or iso(now)),
         trouble_since=memory.trouble_since if same else now,
         troubles=memory.troubles + 1,
     )
@@ -276,19 +285,13 @@ def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
     :param what: names the work when no look ever showed it.
     """
     snapshot = outcome.snapshot
-    plain = snapshot.to_json() if snapshot else {}
     trouble = outcome.trouble or Trouble("transient", "", "")
     if outcome.status == "success":
         return None
     if outcome.status in ("failed", "stopped") and snapshot is not None:
         return job_error(snapshot)
     if outcome.status == "timeout":
-        end = "it was asked to stop" if outcome.stop_requested else "it may still run and cost"
-        return JobTimeoutError(
-            f"{what}: our deadline passed while it was {snapshot.status if snapshot else 'unknown'}; {end}.",
-            snapshot=plain,
-            hint="Raise the timeout and clear the task to adopt it, or stop it.",
-        )
+        return _timeout_error(outcome, what)
     refused: dict[str, type[ServiceError]] = {
         "denied": ServiceAccessError,
         "missing": ServiceNotFoundError,
@@ -304,6 +307,25 @@ def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
     return StateError(
         f"{what}: the trigger's event cannot be read.",
         hint="The work itself was not touched; a retry adopts it.",
+    )
+
+
+def _timeout_error(outcome: Outcome, what: str) -> JobTimeoutError:
+    """Say what was seen last, and since when and why nothing was seen, where that is so."""
+    snapshot, trouble = outcome.snapshot, outcome.trouble
+    seen = f"while it was {snapshot.status}" if snapshot else "and it was never seen"
+    hint = "To wait longer, raise wait_timeout (job.deadline in a workload file) and clear the task: it adopts the job."
+    if trouble is not None:
+        since = f" since {trouble.since}" if trouble.since else ""
+        seen = f"{seen}; its state is unknown{since} ({trouble.message or trouble.code})"
+        hint = f"The service could not be asked: mend that first (credentials, network). {hint}"
+    end = "it was asked to stop" if outcome.stop_requested else "it may still be running and billing"
+    return JobTimeoutError(
+        f"{what}: its deadline passed {seen}; {end}.",
+        snapshot=snapshot.to_json() if snapshot else {},
+        hint=f"{hint} To end it, stop it in the console or with BedrockStopCustomizationJobOperator."
+        if not outcome.stop_requested
+        else hint,
     )
 
 

@@ -47,6 +47,8 @@ APPEARS = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 20.0, 25.0)
 """Seconds before each look for what was just bought: reports tell of up to 60 s of NotFound after a create."""
 _JUST_ENDED = timedelta(minutes=10)
 """A result that is missing so soon after its work ended may only not be shown yet."""
+MOST_UNASKED = 2
+"""How many may be bought for one wish when its author has set no number."""
 _STOPPING_LOOKS = 24
 _STOPPING_PAUSE = 5.0
 
@@ -125,7 +127,7 @@ def find_adopt_or_submit(
     *,
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
-    max_generations: int = 2,
+    max_generations: int | None = None,
     first_generation: int = 1,
     memo: Memo | None = None,
     buy_when_spent: bool = False,
@@ -133,7 +135,8 @@ def find_adopt_or_submit(
 ) -> Submission:
     """Return the one piece of work for this wish, buying it only when there is none.
 
-    :param max_generations: how many may ever be bought; a further one is refused with the last failure.
+    :param max_generations: how many may ever be bought; a further one is refused with the last failure. None: a second
+        one only after a stop, or after a failure that the service's own words say may heal by itself.
     :param first_generation: where to begin counting; raise it to buy on purpose past a completed one.
     :param buy_when_spent: buy the next generation when finished work is of no use any more (its model was deleted).
     :raises StateError: the service could not be asked whether the work exists; nothing more was bought.
@@ -141,9 +144,9 @@ def find_adopt_or_submit(
     :raises ConfigurationError: finished work is of no use any more, and `buy_when_spent` is off.
     :raises JobError: every allowed generation failed or was stopped.
     """
-    if first_generation < 1 or max_generations < 1:
+    if first_generation < 1 or (max_generations is not None and max_generations < 1):
         raise ConfigurationError("submit: generations count from 1.", hint="Set both numbers to at least 1.")
-    last_allowed = first_generation + max_generations - 1
+    last_allowed = first_generation + (max_generations or MOST_UNASKED) - 1
     generation = _start(wish, memo, first_generation, last_allowed)
     while True:
         fault("before-find")
@@ -161,8 +164,11 @@ def find_adopt_or_submit(
         if why and not buy_when_spent:
             raise _of_no_use(found, why)
         wish.discard(found)
-        if generation >= last_allowed:
-            raise _of_no_use(found, why, max_generations) if why else _used_up(found, max_generations)
+        bought = generation - first_generation + 1
+        if why and generation >= last_allowed:
+            raise _of_no_use(found, why, bought)
+        if ended_badly and not may_buy_another(found, bought, max_generations):
+            raise _used_up(found, bought)
         generation += 1
 
 
@@ -225,11 +231,23 @@ def _refuse_doubt(wish: Wish, memo: Memo | None, generation: int) -> None:
         )
 
 
-def _used_up(found: JobSnapshot, allowed: int) -> DistillError:
+def may_buy_another(found: JobSnapshot, bought: int, max_generations: int | None) -> bool:
+    """Say whether one more may be bought after `found` failed or was stopped.
+
+    :param bought: how many have been bought so far, `found` included.
+    """
+    if max_generations is not None:
+        return bought < max_generations
+    return bought < MOST_UNASKED and (found.state == "stopped" or diagnose(found).may_heal)
+
+
+def _used_up(found: JobSnapshot, bought: int) -> DistillError:
     error = job_error(found)
     error.retryable = False
-    limit = f"All {allowed} allowed generations are used up; raise max_generations to buy another."
-    error.hint = f"{limit} {diagnose(found).hint}"
+    error.hint = (
+        f"{diagnose(found).hint} {bought} bought so far. To buy another for the same inputs, set "
+        f"max_generations={bought + 1} (job.submissions: {bought + 1} in a workload file) and clear the task."
+    )
     return error
 
 

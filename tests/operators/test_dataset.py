@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -355,3 +356,56 @@ def test_shards_are_compressed_json_lines(bank: Sandbox) -> None:
     key = receipt["shards"][0].removeprefix("s3://distill-sandbox/")
     body = objects(bank, key)[key]
     assert gzip.decompress(body).count(b"\n") >= receipt["kept"]
+
+
+EMPTY = {"window_start": "2025-01-01T00:00:00Z", "window_end": "2025-01-08T00:00:00Z"}
+
+
+def test_an_empty_window_is_skipped_and_buys_nothing(bank: Sandbox) -> None:
+    receipt = harvest(**EMPTY)
+    assert receipt["kept"] == 0
+    with pytest.raises(AirflowSkipException, match="a quiet window: 0 records"):
+        curate(receipt).execute(context())
+
+
+def test_a_window_of_fewer_records_than_the_service_takes_is_skipped(bank: Sandbox) -> None:
+    receipt = harvest(limit=105)
+    with pytest.raises(AirflowSkipException, match="no fewer than 100") as skipped:
+        curate(receipt).execute(context())
+    assert "logs.window" in str(skipped.value)
+    kept = curate(receipt, skip_when_not_worth=False).execute(context())
+    assert (kept["worth_it"], kept["reason"]) == (False, "too_few_records")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["s3://distill-sandbox/lgos", "s3://distill-sandbox/logs/AWSLogs/999999999999"]
+)
+def test_a_prefix_without_any_log_object_fails_by_its_name_before_anything_is_green(
+    bank: Sandbox, wrong: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"no log object under {wrong}"):
+        harvest(logs=wrong)
+    plan = PlanHarvestOperator(
+        task_id="plan", workload=WORKLOAD, root=ROOT, logs=wrong, window_start=START, window_end=END
+    )
+    with pytest.raises(AirflowFailException, match=f"no log object under {wrong}"):
+        plan.execute(context())
+
+
+def test_hours_without_logs_are_told(bank: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    harvest()
+    said = "".join(capfd.readouterr())
+    assert "log objects lie in 2 of the window's 168 hours; the longest gap is" in said
+
+
+def test_damaged_objects_are_told_by_their_key(bank: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    folder = "logs/AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1/2026/11/20/10"
+    whole = gzip.compress(b'{"schemaType": "ModelInvocationLog"}\n' * 2_000 + os.urandom(5_000))
+    broken = {"cut.json.gz": whole[: len(whole) // 2], "garbage.json.gz": b"\x00\x01garbage"}
+    for name, body in broken.items():
+        bank.client("s3").put_object(Bucket="distill-sandbox", Key=f"{folder}/{name}", Body=body)
+    with caplog.at_level("WARNING"):
+        receipt = harvest()
+    assert receipt["objects"]["damaged"] == 2
+    for name in broken:
+        assert f"s3://distill-sandbox/{folder}/{name} is " in caplog.text

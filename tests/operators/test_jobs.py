@@ -177,7 +177,9 @@ def test_a_remote_failure_is_told_in_the_services_words_and_the_retry_buys_exact
 
 
 def test_when_all_generations_are_used_up_the_task_fails_for_good(bedrock_environment, dataset):
-    bedrock_environment.faults.add("fail", operation="CreateModelCustomizationJob", message="trouble")
+    bedrock_environment.faults.add(
+        "fail", operation="CreateModelCustomizationJob", message="internal trouble"
+    )
     for _ in range(2):
         with pytest.raises(JobFailedError):
             operator(dataset, deferrable=False).execute(context())

@@ -256,3 +256,32 @@ def test_times_are_read_with_or_without_a_zone():
 def test_a_snapshot_survives_json_and_ignores_members_of_later_versions():
     told = snapshot(reason="r", details={"a": 1}, created_at="c", ended_at="e")
     assert JobSnapshot.from_json({**told.to_json(), "v": 9, "later": True}) == told
+
+
+def test_a_deadline_after_expired_credentials_says_so_and_since_when():
+    """Every look after the first was refused, so the state at the deadline is not what was seen last."""
+    policy = WaitPolicy(deadline=T0 + timedelta(hours=8))
+    _, memory = decide(Look(snapshot()), WaitMemory(), policy, T0)
+    expired = Look(
+        trouble=Trouble("transient", "ExpiredTokenException", "GetJob: ExpiredTokenException: expired")
+    )
+    _, memory = decide(expired, memory, policy, T0 + timedelta(hours=1))
+    _, memory = decide(expired, memory, policy, T0 + timedelta(hours=5))
+    outcome, _ = decide(expired, memory, policy, T0 + timedelta(hours=8))
+    assert outcome is not None
+    again = Outcome.from_event(outcome.to_json(), "customization-job")
+    for each in (outcome, again):
+        error = polling.outcome_error(each, "the job")
+        assert isinstance(error, JobTimeoutError)
+        assert "unknown since 2026-11-24T01:00:00Z" in error.message
+        assert "ExpiredTokenException" in error.message
+        assert "credentials" in error.hint
+        assert "job.deadline" in error.hint
+
+
+def test_a_deadline_of_a_job_that_is_seen_names_its_status_and_the_setting():
+    error = polling.outcome_error(Outcome("timeout", snapshot()), "the job")
+    assert error is not None
+    assert "while it was InProgress" in error.message
+    assert "unknown" not in error.message
+    assert "wait_timeout" in error.hint

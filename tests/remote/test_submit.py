@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +21,7 @@ from airflow_distill.errors import (
     ServiceUnavailableError,
     StateError,
 )
+from airflow_distill.remote.failure import job_error
 from airflow_distill.remote.records import JobSnapshot, state_of
 from airflow_distill.remote.submit import FAULT_POINTS, Memo, Submission, Wish, find_adopt_or_submit
 
@@ -106,8 +108,8 @@ def test_whatever_is_not_failed_or_stopped_is_adopted(status):
 def test_after_the_service_says_failed_or_stopped_exactly_one_more_is_bought(status):
     service = Service()
     service.jobs["job-1"] = status
-    assert submit(service).generation == 2
-    assert submit(service).adopted
+    assert submit(service, max_generations=2).generation == 2
+    assert submit(service, max_generations=2).adopted
     assert service.creates == 1
 
 
@@ -306,3 +308,69 @@ def test_a_stopped_last_generation_is_told_as_stopped():
     service.jobs["job-1"] = "Stopped"
     with pytest.raises(JobStoppedError):
         submit(service, max_generations=1)
+
+
+HOPELESS = [
+    "Unable to parse training data: line 4 does not conform to JSONL",
+    "Total token count exceeds limit for the model",
+    "Access denied on s3:GetObject for the training data",
+    "KMS key cannot be used by the role",
+    "You have reached the quota of custom models",
+    "The training data was flagged by the content check",
+    "",
+    "words that nobody has seen before",
+]
+
+
+class Ended(Service):
+    """A service whose first job has ended in its own words."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__()
+        self.jobs["job-1"] = status
+        self.reason = reason
+
+    def snapshot(self, name: str) -> JobSnapshot:
+        return replace(super().snapshot(name), reason=self.reason)
+
+
+@pytest.mark.parametrize("reason", HOPELESS)
+def test_by_default_a_failure_that_cannot_heal_is_not_bought_again(reason):
+    service = Ended("Failed", reason)
+    with pytest.raises(JobFailedError) as caught:
+        submit(service)
+    assert service.creates == 0
+    assert not caught.value.retryable
+    assert "max_generations=2 (job.submissions: 2 in a workload file)" in caught.value.hint
+    assert submit(service, max_generations=2).generation == 2, "what the refusal says is what helps"
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_by_default_one_more_is_bought_after_a_failure_of_the_service_or_a_stop(status):
+    service = Ended(status, "Internal server error, please try again" if status == "Failed" else "")
+    assert submit(service).generation == 2
+    service.jobs["job-2"] = status
+    with pytest.raises((JobFailedError, JobStoppedError)) as caught:
+        submit(service)
+    assert "max_generations=3 (job.submissions: 3 in a workload file)" in caught.value.hint
+    assert service.creates == 1
+
+
+def test_what_a_stopped_job_says_does_not_contradict_what_clearing_does():
+    stopped = Ended("Stopped", "")
+    said = job_error(stopped.snapshot("job-1"))
+    assert not said.retryable
+    assert "Clear the task to buy another, as far as max_generations (job.submissions" in said.hint
+    with pytest.raises(JobStoppedError) as caught:
+        submit(stopped, max_generations=1)
+    assert "lear the task to buy another, as far" not in caught.value.hint
+    assert "set max_generations=2 (job.submissions: 2 in a workload file) and clear" in caught.value.hint
+
+
+@pytest.mark.parametrize("reason", HOPELESS)
+def test_an_automatic_retry_is_left_out_where_it_could_not_help(reason):
+    assert not job_error(Ended("Failed", reason).snapshot("job-1")).retryable
+
+
+def test_an_automatic_retry_follows_a_failure_of_the_service():
+    assert job_error(Ended("Failed", "An internal error occurred").snapshot("job-1")).retryable

@@ -1,7 +1,8 @@
 """Is a new student worth its price? Too little new, no drift, nothing to save: then the run ends here, at no cost.
 
 Takes the new dataset's profile, that of the dataset behind the live model and a policy; hands on a `Worth`: the
-verdict, the reason in one word and the figures. Whatever is unknown counts as worth it: a first run always is.
+verdict, the reason in one word and the figures. Whatever is unknown counts as worth it: a first run always is, when the
+service would take its file at all.
 Standard library only.
 """
 
@@ -12,7 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.dataset.checks import LEAST_RECORDS
 from airflow_distill.stages.dataset.profile import distance
+
+TOO_FEW = "too_few"
+"""Why a quiet window makes no student: the service takes no file of fewer records than `LEAST_RECORDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class WorthPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """The verdict: `reason` is one of `first`, `enough_new`, `drift`, `little_new`, `nothing_to_save`."""
+    """The verdict: `reason` is one of `first`, `enough_new`, `drift`, `little_new`, `nothing_to_save`, `too_few`."""
 
     worth_it: bool
     reason: str
@@ -74,6 +79,8 @@ def judge_worth(
     :param saving: what the student would save a month; None when that is unknown.
     """
     figures: dict[str, Any] = {"train": train}
+    if train < LEAST_RECORDS:
+        return Worth(False, TOO_FEW, figures)
     if saving is not None:
         figures["saving"] = round(saving, 2)
         if policy.least_saving is not None and saving < policy.least_saving:

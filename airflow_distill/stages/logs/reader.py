@@ -7,6 +7,7 @@ sample and all others are counted. Bodies stored beside the log are fetched many
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from airflow_distill.stages.logs.surplus import Surplus
 from airflow_distill.stages.logs.unusable import Unusable
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[int, int], None]
 """Called with (stored bytes done, all stored bytes)."""
 
@@ -52,6 +55,12 @@ class _BodyNeeded(Exception):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self.uri = uri
+
+
+def begins_as_json(block: bytes, end: int) -> bool:
+    """Say whether an object's first bytes are those of JSON lines, a byte order mark and white space aside."""
+    head = bytes(block[: min(end, 4096)]).lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
+    return not head or head[:1] in (b"{", b"[", b'"')
 
 
 class ShardReader:
@@ -104,10 +113,18 @@ class ShardReader:
         """Read one log object and close it."""
         with stream:
             blocks = LogBlocks(stream)
-            for block, end in blocks:
+            strange = False
+            for number, (block, end) in enumerate(blocks):
+                strange = strange or (number == 0 and not begins_as_json(block, end))
                 self._read_block(block, end, uri)
         self._fetch_pending()
-        self.harvest.objects["damaged" if blocks.damaged else "read"] += 1
+        if blocks.damaged or strange:
+            log.warning(
+                "%s is %s.",
+                uri,
+                "cut off or corrupt" if blocks.damaged else "no log object: it holds no JSON",
+            )
+        self.harvest.objects["damaged" if blocks.damaged or strange else "read"] += 1
 
     def finish(self) -> Harvest:
         """Give late bodies their time, count those that never came, and return the harvest."""

@@ -173,15 +173,20 @@ def _in_hours(uri: str, prefix: str, window: Window | None, overlap: timedelta) 
     """Say whether an object lies in the window's hours; one outside the layout always may hold its records."""
     if window is None:
         return True
+    first, last = window.hours(overlap)
+    hour = hour_of(uri)
+    return hour is None or first <= hour <= last
+
+
+def hour_of(uri: str) -> datetime | None:
+    """Return the hour by which an object was delivered, from its folder; None outside Bedrock's layout."""
     match = _HOUR.search(uri)
     if match is None:
-        return True
-    first, last = window.hours(overlap)
+        return None
     try:
-        hour = datetime.strptime("/".join(match.groups()), "%Y/%m/%d/%H").replace(tzinfo=UTC)
+        return datetime.strptime("/".join(match.groups()), "%Y/%m/%d/%H").replace(tzinfo=UTC)
     except ValueError:
-        return True
-    return first <= hour <= last
+        return None
 
 
 def cut_shards(objects: Iterable[StoredObject], most: int, least_bytes: int = 0) -> list[Shard]:

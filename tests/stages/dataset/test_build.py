@@ -171,7 +171,9 @@ def test_worth_is_judged_in_this_order() -> None:
     assert judge_worth(policy, one, one, train=500, new=100).reason == "enough_new"
     assert judge_worth(policy, one, one, train=5000, new=100).reason == "little_new"
     assert judge_worth(policy, one, other, train=500, new=0).reason == "drift"
-    assert judge_worth(policy, one, one, train=0, new=0).reason == "little_new"
+    assert judge_worth(policy, one, one, train=0, new=0).reason == "too_few"
+    assert judge_worth(policy, one, None, train=99).reason == "too_few"
+    assert judge_worth(policy, one, None, train=100).reason == "first"
 
 
 @pytest.mark.parametrize(
