@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,11 +21,18 @@ from airflow_distill.aws.promotion import (
     prepare,
     promotion_intent,
     rollback_intent,
+    unfinished,
 )
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.lifecycle import Life as ResourceLife
+from airflow_distill.sandbox.lifecycle import Pace
 from airflow_distill.sandbox.operations.custom_models import put_model
+from airflow_distill.sandbox.store import JOB, Resource
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
+from airflow_distill.stages.decision.policy import PromotionPolicy
+from airflow_distill.stages.decision.record import make_record
+from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord, Reason, Verdict
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
 from airflow_distill.stages.deployment.records import (
     BakeSettings,
@@ -35,6 +42,7 @@ from airflow_distill.stages.deployment.records import (
     pointer_name,
 )
 from airflow_distill.stages.digest import digest, sha256_hex
+from airflow_distill.stages.evaluation.records import Scorecard
 from airflow_distill.stages.storage import MemoryStore, ObjectStore
 
 WORKLOAD = "support_tickets"
@@ -140,7 +148,7 @@ class ReleaseWorld:
     def __post_init__(self) -> None:
         self.sandbox.prepare()
         self.gateways = self.new_gateways()
-        self.dataset_id = self._write_dataset()
+        self.dataset_id = self.write_dataset()
 
     @property
     def store(self) -> ObjectStore:
@@ -168,13 +176,14 @@ class ReleaseWorld:
     def sleep(self, seconds: float) -> None:
         self.sandbox.clock.advance(seconds)
 
-    def _write_dataset(self, count: int = 40) -> str:
+    def write_dataset(self, window_end: str = "2026-11-02T00:00:00Z", count: int = 40) -> str:
+        """Write a dataset of a window that ends then, and return its id."""
         examples = [
             Example(turns=(Turn("user", f"Ticket number {n}"),), answer=LABELS[n % len(LABELS)])
             for n in range(count)
         ]
         heldout = "".join(json.dumps(e.to_json()) + "\n" for e in examples).encode()
-        dataset_id = digest(["dataset", self.workload], 16)
+        dataset_id = digest(["dataset", self.workload, window_end], 16)
         folder = f"{self.root}/{self.workload}/datasets/{dataset_id}"
         empty = DatasetFile(f"{folder}/train.jsonl", 0, 0, sha256_hex(b""))
         manifest = DatasetManifest(
@@ -183,7 +192,7 @@ class ReleaseWorld:
             teacher="amazon.nova-pro-v1:0",
             student=MICRO,
             window_start="2026-11-01T00:00:00Z",
-            window_end="2026-11-02T00:00:00Z",
+            window_end=window_end,
             train=empty,
             heldout=DatasetFile(f"{folder}/heldout.jsonl", count, len(heldout), sha256_hex(heldout)),
             findings=None,
@@ -223,35 +232,109 @@ class ReleaseWorld:
         }
         tags = resource_tags(self.workload, run, "platform", expires_at, root=self.root)
         with world.store.lock:
-            put_model(
-                world, world.store.region(region), region, record, brain or Knows(), {"base": base}, tags
-            )
+            state = world.store.region(region)
+            put_model(world, state, region, record, brain or Knows(), {"base": base}, tags)
+            state.add(self._job(record))
+            state.tags[str(record["jobArn"])] = tags
         return arn
 
-    def decision(self, model_arn: str, verdict: str = "promote") -> dict[str, Any]:
-        """Write a decision and its scorecard and return the receipt."""
-        decision_id = digest(["decision", model_arn], 16)
-        folder = f"{self.root}/{self.workload}/evaluations/{decision_id}"
-        scorecard = json.dumps({"v": 1, "model": model_arn}).encode()
-        decision = json.dumps({"v": 1, "outcome": verdict, "model_arn": model_arn}).encode()
-        self.store.write(f"{folder}/scorecard.json", scorecard)
-        self.store.write(f"{folder}/decision.json", decision)
-        return {
-            "kind": "decision",
-            "v": 1,
-            "workload": self.workload,
-            "verdict": verdict,
-            "reasons": ["non-inferior to the teacher"],
-            "needed": None,
-            "decision_id": decision_id,
-            "decision_uri": f"{folder}/decision.json",
-            "decision_sha256": sha256_hex(decision),
-            "scorecard_uri": f"{folder}/scorecard.json",
-            "scorecard_sha256": sha256_hex(scorecard),
-            "dataset_id": self.dataset_id,
-            "model_arn": model_arn,
-            "job_arn": model_arn.replace("custom-model", "model-customization-job"),
+    def _job(self, model: dict[str, Any]) -> Resource:
+        """Return the completed job that made a model from this workload's training file."""
+        folder = f"{self.root}/{self.workload}"
+        record = {
+            **{
+                name: model[name]
+                for name in ("jobArn", "jobName", "creationTime", "baseModelArn", "customizationType")
+            },
+            "status": "Completed",
+            "outputModelName": model["modelName"],
+            "outputModelArn": model["modelArn"],
+            "lastModifiedTime": model["creationTime"],
+            "endTime": model["creationTime"],
+            "roleArn": "arn:aws:iam::123456789012:role/distill",
+            "hyperParameters": {},
+            "trainingDataConfig": {"s3Uri": f"{folder}/datasets/{self.dataset_id}/train.jsonl"},
+            "validationDataConfig": {"validators": []},
+            "outputDataConfig": {"s3Uri": f"{folder}/jobs/"},
         }
+        return Resource(
+            kind=JOB,
+            arn=str(model["jobArn"]),
+            name=str(model["jobName"]),
+            region=self.client("bedrock").meta.region_name,
+            created=model["creationTime"],
+            serial=self.sandbox.world.store.next_serial(),
+            life=ResourceLife(Pace(), model["creationTime"]),
+            record=record,
+        )
+
+    def decision(self, model_arn: str, verdict: str = "promote", **changes: Any) -> dict[str, Any]:
+        """Write a decision on a model, judged against what is live now, and return its receipt; asked again, the first.
+
+        :param changes: of the record, such as `incumbent_release`; `dataset_id` of another window's dataset.
+        """
+        dataset_id = str(changes.pop("dataset_id", self.dataset_id))
+        marks = [str(value) for value in sorted(changes)]
+        evaluation = digest(["decision", model_arn, verdict, dataset_id, *marks], 16)
+        folder = f"{self.root}/{self.workload}/evaluations/{evaluation}"
+        uri = f"{folder}/decision.json"
+        if self.store.exists(uri):
+            raw = self.store.read(uri)
+            return DecisionRecord.from_json(json.loads(raw)).receipt(uri, sha256_hex(raw))
+        manifest = self.store.read(f"{self.root}/{self.workload}/datasets/{dataset_id}/manifest.json")
+        live = self.ledger.read().live()
+        models = {"student": model_arn, **({"incumbent": live.target.model_arn} if live else {})}
+        card = Scorecard(
+            workload=self.workload,
+            evaluation_id=evaluation,
+            dataset_id=dataset_id,
+            heldout_sha256=json.loads(manifest)["heldout"]["sha256"],
+            models=models,
+            n=400,
+            metrics=(),
+            comparisons=(),
+            references={"teacher": 400},
+            teacher_source="reference",
+            alpha=0.05,
+            min_items=100,
+        )
+        policy = PromotionPolicy.from_json({"metrics": {"exact": 0.05}})
+        checks = [
+            Check("quality", "pass", "exact", "teacher", n=400, estimate=0.01, bound=-0.02, limit=-0.05)
+        ]
+        if live:
+            checks.append(
+                Check("quality", "pass", "exact", "incumbent", n=400, estimate=0.01, bound=-0.02, limit=-0.05)
+            )
+        scorecard = json.dumps(card.to_json()).encode()
+        self.store.write(f"{folder}/scorecard.json", scorecard)
+        record = make_record(
+            card,
+            policy,
+            Verdict(
+                verdict,
+                (Reason("shown", "non-inferior to the teacher"),),
+                tuple(checks),
+                policy_digest=policy.digest,
+                dataset_id=dataset_id,
+                student=model_arn,
+            ),
+            approval=Approval(required=False),
+            scorecard_uri=f"{folder}/scorecard.json",
+            scorecard_sha256=sha256_hex(scorecard),
+            decided_at="2026-11-01T10:00:00Z",
+            job_arn=self.job_of(model_arn),
+            manifest_sha256=sha256_hex(manifest),
+            incumbent_release=live.release if live else None,
+            incumbent_host=live.host_arn if live else "",
+        )
+        raw = json.dumps(replace(record, **changes).to_json()).encode()
+        self.store.write(uri, raw)
+        return replace(record, **changes).receipt(uri, sha256_hex(raw))
+
+    def job_of(self, model_arn: str) -> str:
+        """Return the ARN of the job that made a model."""
+        return model_arn.replace("custom-model", "model-customization-job")
 
     def intent(self, decision: dict[str, Any], run: str = "loop/run-1", **settings: Any) -> Intent:
         given = {"smoke": SMOKE, "bake": BAKE, **settings}
@@ -273,7 +356,7 @@ class ReleaseWorld:
     def prepare(self, intent: Intent, **settings: Any) -> Prepared:
         return prepare(self.gateways, self.store, intent, now=self.now(), **settings)
 
-    def execution(self, prepared: Prepared) -> Execution:
+    def execution(self, prepared: Prepared, **more: Any) -> Execution:
         entry = prepared.entry
         assert isinstance(entry, Entry)
         return Execution(
@@ -284,12 +367,23 @@ class ReleaseWorld:
             examples=heldout_reader(self.store, entry.release.evidence),
             clock=self.now,
             sleep=self.sleep,
+            **more,
         )
 
     def carry_out(self, intent: Intent, each: Callable[[Progress], None] = lambda reached: None) -> Outcome:
         """Prepare and advance until the release has ended, as a process that lives on would."""
-        prepared = self.prepare(intent)
-        execution = self.execution(prepared)
+        opened = unfinished(self.gateways, self.store, self.root, self.workload, but=intent.claim)
+        if opened is not None:
+            execution = self.execution(opened, run=intent.run)
+            if opened.entry is not None and opened.entry.release.action == "promote":
+                execution.turn_back(("its run is gone",), "lease")
+            self.to_the_end(execution, each)
+        return self.to_the_end(self.execution(self.prepare(intent), run=intent.run), each)
+
+    def to_the_end(
+        self, execution: Execution, each: Callable[[Progress], None] = lambda reached: None
+    ) -> Outcome:
+        """Advance until the release has ended; time is the sandbox's."""
         for _ in range(200):
             reached = execution.advance()
             each(reached)

@@ -1,18 +1,22 @@
 """Carries out a `DeploymentPlan`, step by step, with its state read from the account and not remembered.
 
-Every step looks first and acts only when what it wants is not so already; a process may die between any two lines and the
-next one ends in the same state with nothing bought twice. What a check found is noted in the ledger before anything is
-undone, so a run that was killed on its way back goes on going back. Where the service needs time, `advance` returns what it
-waits for and holds no thread: an operator defers, the command line sleeps.
+From the claim on every ending is one of three: released, rolled back, or open and being mended. Every step looks first and
+acts only when what it wants is not so already; a process may die between any two lines and the next one ends in the same
+state with nothing bought twice. A step that fails for good begins the way back in the same call; so does a check that
+speaks against the model. That is noted in the ledger before anything is undone, so a run that was killed on its way back
+goes on going back. Where the service needs time, `advance` returns what it waits for and holds no thread: an operator
+defers, the command line sleeps.
 
-A failure in the middle is raised with what is done and what is left in its hint.
+Whoever advances a release holds it for some minutes, renews that while working, and checks before each step that nobody
+with a higher fence has taken over. A failure in the middle is raised with what is done and what is left in its hint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from airflow_distill.aws.account import find_host
 from airflow_distill.aws.gateways import AwsGateways
@@ -24,11 +28,13 @@ from airflow_distill.errors import (
     DistillError,
     ReleaseConflictError,
     ServiceConflictError,
+    ServiceQuotaError,
     ServiceThrottledError,
     ServiceUnavailableError,
 )
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
+    TAG_RELEASE,
     TAG_TEMPORARY,
     compact_time,
     resource_tags,
@@ -50,10 +56,13 @@ from airflow_distill.stages.deployment.probes import (
 )
 from airflow_distill.stages.deployment.records import (
     PROVISIONED,
+    TAG_CLAIM,
     Bake,
+    Cause,
     CreateHost,
     DeleteHost,
     DeploymentPlan,
+    Hold,
     Host,
     HostKind,
     Outcome,
@@ -100,9 +109,10 @@ class Pausing:
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """A check speaks against the model: the way back begins."""
+    """Something speaks against the model or its release: the way back begins."""
 
     reasons: tuple[str, ...]
+    cause: Cause = "check"
 
 
 Pause = Waiting | Pausing
@@ -113,7 +123,7 @@ Progress = Pause | Outcome
 class Execution:
     """Carries out one claimed release.
 
-    :param entry: the ledger entry that this run claimed, or found claimed by an earlier try of itself.
+    :param entry: the ledger entry that this run claimed, or an open one that it found.
     :param plan: what to do, computed anew in every try.
     :param examples: the held-out prompts, read when first needed.
     :param clock: the time now, in UTC.
@@ -121,6 +131,10 @@ class Execution:
     :param progress: told one line a step.
     :param patience: how long a host may settle before it counts as stuck and the way back begins.
     :param fault: called at the named points of buying a host; tests kill the process there.
+    :param run: who works, as a Dag run or a person; the claiming run when left out.
+    :param holder: the same down to the try: an earlier try that still lives is shut out by the next one.
+    :param lease_minutes: how long the release stays ours without a sign of life.
+    :param force: take over although somebody else works on it; for people, and for a guard that knows its run is over.
     """
 
     gateways: AwsGateways
@@ -134,7 +148,12 @@ class Execution:
     progress: Callable[[str], None] = lambda line: None
     patience: timedelta = timedelta(hours=3)
     fault: Callable[[str], None] = no_fault
+    run: str = ""
+    holder: str = ""
+    lease_minutes: float = 15.0
+    force: bool = False
     _done: list[str] = field(default_factory=list)
+    _hold: Hold | None = None
 
     @property
     def release(self) -> int:
@@ -144,27 +163,125 @@ class Execution:
     def advance(self) -> Progress:
         """Go as far as possible; returns what is waited for, or how the release ended.
 
-        :raises DistillError: a step failed; the hint says what is done and what is left.
+        :raises DistillError: a step failed and may succeed later, or the way back failed; the release stays open, and the
+            hint says what is done and what is left.
         """
         closed = self.ledger.outcome(self.release)
         if closed is not None:
             return self._after_the_end(closed)
-        against = self.ledger.noted(self.release, "against")
-        if against is None:
-            reached = self._walk(self.plan.steps)
+        self._take()
+        if self._noted("against") is None:
+            reached = self._forth()
             if not isinstance(reached, Against):
                 return reached
-            self.ledger.note(
-                self.release, "against", {"reasons": list(reached.reasons), "at": iso(self.clock())}
-            )
-            self.progress(f"against release {self.release}: {'; '.join(reached.reasons)}; going back")
+            self._note_against(reached)
         back = self._walk(self.plan.way_back)
         if isinstance(back, Against):
-            raise DeploymentError(
-                f"deployment: the way back of release {self.release} is blocked: {'; '.join(back.reasons)}.",
-                hint=self._account_of(self.plan.way_back, len(self._done)),
-            )
+            raise self.left_open(f"the way back is blocked: {'; '.join(back.reasons)}")
         return back
+
+    def turn_back(self, reasons: tuple[str, ...], cause: Cause) -> None:
+        """Decide that this release is rolled back; the next `advance` begins the way back. One that ended stays ended.
+
+        :raises ReleaseConflictError: somebody else works on it.
+        """
+        if self.ledger.outcome(self.release) is None:
+            self._take()
+            self._note_against(Against(reasons, cause))
+
+    def give_back(self) -> None:
+        """Say that nobody works on this release any more, so that the next run need not wait for the hold to run out."""
+        if self._hold is not None:
+            self.ledger.give_back(self._hold, iso(self.clock()))
+            self._hold = None
+
+    @property
+    def going_back(self) -> bool:
+        """Whether something speaks against this release already."""
+        return self._noted("against") is not None
+
+    @property
+    def since(self) -> str:
+        """When the way that this release is on began (ISO 8601): from its claim, or from what turned it back."""
+        noted = self._noted("against")
+        return str(noted["at"]) if noted else self.entry.release.claimed_at
+
+    def left_open(self, why: str) -> DeploymentError:
+        """Return the error of somebody who cannot go on now: what serves, what callers are told, and who mends it."""
+        target, pointer = self.plan.target.host, self._pointer()
+        host = find_host(self.gateways.bedrock, target.kind, target.name, tags=False)
+        serves = f"the host serves {host.model_arn}" if host else f"there is no host {target.name}"
+        names = f"the pointer names {pointer.model_arn}" if pointer else "there is no pointer"
+        return _later(
+            f"deployment: release {self.release} is open and being mended: {why}; {serves}, {names}.",
+            "A retry, any later run, the run's guard or `airflow-distill release resume` goes on with the way back.",
+        )
+
+    def _forth(self) -> Progress | Against:
+        """Walk the steps; an error that no later try can mend speaks against the release."""
+        try:
+            return self._walk(self.plan.steps)
+        except DistillError as error:
+            if not is_permanent(error):
+                raise
+            return Against((f"{type(error).__name__}: {error.message}",), "failure")
+        except Exception as error:  # a fault of ours must not leave an unproven model serving
+            return Against((f"{type(error).__name__} in the middle of a step",), "failure")
+
+    def _note_against(self, against: Against) -> None:
+        body = {"reasons": list(against.reasons), "cause": against.cause, "at": iso(self.clock())}
+        self.ledger.note(self.release, "against", body, self.entry.release.nonce)
+        self.progress(f"against release {self.release}: {'; '.join(against.reasons)}; going back")
+
+    def _noted(self, name: str) -> dict[str, Any] | None:
+        return self.ledger.noted(self.release, name, self.entry.release.nonce)
+
+    def _note(self, name: str, body: Mapping[str, Any]) -> None:
+        self.ledger.note(self.release, name, body, self.entry.release.nonce)
+
+    # Who works on it.
+
+    def _take(self) -> None:
+        """Become the holder, or renew what we hold."""
+        now = self.clock()
+        if self._hold is not None:
+            self._nobody_took_over(self._hold)
+        run = self.run or self.entry.release.run
+        self._hold = self.ledger.take(
+            self.entry.release,
+            self.holder or run,
+            run,
+            iso(now + timedelta(minutes=self.lease_minutes)),
+            now=now,
+            force=self.force and self._hold is None,
+        )
+
+    def _still_ours(self) -> None:
+        """Stop when somebody has closed our release or taken it over; renew our hold when half of it has passed.
+
+        :raises ReleaseConflictError: it is not ours any more. Nothing is done after that.
+        """
+        closed = self.ledger.outcome(self.release)
+        if closed is not None:
+            raise ReleaseConflictError(
+                f"deployment: release {self.release} was closed as {closed.outcome} by another run.",
+                hint="This run stops here; a retry reads what is live now.",
+            )
+        if self._hold is None:
+            raise ReleaseConflictError(f"deployment: release {self.release} is not held by this run.")
+        self._nobody_took_over(self._hold)
+        until = moment_of(self._hold.until)
+        if until is None or until - self.clock() < timedelta(minutes=self.lease_minutes / 2):
+            self._take()
+
+    def _nobody_took_over(self, mine: Hold) -> None:
+        present = self.ledger.holder(self.entry.release)
+        if present is None or present.fence != mine.fence or present.holder != mine.holder:
+            who = present.holder if present else "nobody"
+            raise ReleaseConflictError(
+                f"deployment: release {self.release} was taken over by {who}.",
+                hint="This run stops here; whoever took it over finishes it or rolls it back.",
+            )
 
     def _after_the_end(self, closed: Outcome) -> Outcome:
         """Finish what follows the ledger's last word, unless a later release has been made live since."""
@@ -172,6 +289,7 @@ class Execution:
             for step in self.plan.steps:
                 if isinstance(step, Retire):
                     self._perform(step)
+        self._anchor()
         return closed
 
     @property
@@ -194,7 +312,8 @@ class Execution:
         outcome: Outcome | None = None
         for number, step in enumerate(steps):
             try:
-                self._still_ours(outcome)
+                if outcome is None:
+                    self._still_ours()
                 result = self._perform(step)
             except DistillError as error:
                 error.hint = f"{error.hint} {self._account_of(steps, number)}".strip()
@@ -206,24 +325,17 @@ class Execution:
             self.progress(f"done: {describe(step)}")
         if outcome is None:
             raise DeploymentError(f"deployment: the plan of release {self.release} never writes its outcome.")
+        self._anchor()
         return outcome
 
     def _account_of(self, steps: tuple[Step, ...], number: int) -> str:
         """Say what is done and what is left."""
         done = ", ".join(step.kind for step in steps[:number]) or "nothing"
         left = "; ".join(describe(step) for step in steps[number:])
-        return f"Release {self.release}: done: {done}. Left: {left}. A retry goes on from there."
-
-    def _still_ours(self, outcome: Outcome | None) -> None:
-        """Stop when somebody declared our claim abandoned while we were away."""
-        if outcome is not None:
-            return
-        closed = self.ledger.outcome(self.release)
-        if closed is not None:
-            raise ReleaseConflictError(
-                f"deployment: release {self.release} was closed as {closed.outcome} by another run.",
-                hint="This run stops here; a retry reads what is live now.",
-            )
+        return (
+            f"Release {self.release} is open: done: {done}. Left: {left}. A retry, any later run or "
+            "`airflow-distill release resume` goes on from there."
+        )
 
     def _perform(self, step: Step) -> Pause | Outcome | Against | None:
         match step:
@@ -256,10 +368,11 @@ class Execution:
         found = find_host(self.gateways.bedrock, spec.kind, spec.name)
         if found is not None:
             self._must_be_ours(found)
+            self._must_stand_in_the_ledger(found)
             if not found.failed and found.desired_arn != step.model_arn:
                 return self._update_host(UpdateHost(spec.kind, found.arn, step.model_arn))
             if found.failed and (why := self._needed(found)):
-                return Against((f"{found.kind} {found.name} is {found.told()}, and {why}",))
+                return Against((f"{found.kind} {found.name} is {found.told()}, and {why}",), "failure")
         order = HostOrder(
             spec=spec,
             model_arn=step.model_arn,
@@ -321,12 +434,13 @@ class Execution:
         if state == "settling" and self.clock() - since >= self.patience:
             hours = self.patience.total_seconds() / 3600
             return Against(
-                (f"{host.kind} {host.name} is still {host.told()} after {hours:.3g} h; {self._bill(host)}",)
+                (f"{host.kind} {host.name} is still {host.told()} after {hours:.3g} h; {self._bill(host)}",),
+                "failure",
             )
         if state == "settling":
             return Waiting(host.kind, host.arn, step.model_arn, iso(since))
         if state == "failed":
-            return Against((f"{host.kind} {host.name} could not take the model: {host.told()}",))
+            return Against((f"{host.kind} {host.name} could not take the model: {host.told()}",), "failure")
         raise _later(
             f"deployment: {host.arn} serves {host.model_arn}, which this plan did not ask for.",
             "Somebody changed the host by hand; a retry plans anew.",
@@ -348,6 +462,9 @@ class Execution:
         self._must_be_ours(host)
         if why := self._needed(host):
             self.progress(f"kept: {host.kind} {host.name}: {why}")
+            return None
+        if not self._may_replace(host):
+            self.progress(f"left alone: {host.arn}, which this release did not make")
             return None
         why = try_to_delete(self.gateways, host)
         if why and host.moving and self.clock() - self._moving_since(host) < self.patience:
@@ -379,35 +496,51 @@ class Execution:
     def _must_be_ours(self, host: Host) -> None:
         claim_host(self.gateways.bedrock, host, self._owner, self._recorded)
 
+    def _must_stand_in_the_ledger(self, host: Host) -> None:
+        """A host of the wanted name that this release did not make, and that is not retired, serves somebody."""
+        if not self._may_replace(host) and host.status != "Failed":
+            raise DeploymentError(
+                f"deployment: {host.kind} {host.name} ({host.arn}) exists already, and no live release of this ledger made "
+                f"it (its tag says release {host.tags.get(TAG_RELEASE, 'none')}).",
+                hint="It may serve callers and is not touched. Was the ledger deleted? Restore it from the bucket's "
+                "versions; if nobody needs the host, delete it by hand.",
+            )
+
+    def _may_replace(self, host: Host) -> bool:
+        """Whether this release made the host, or it is retired; entries of version 1 left no mark."""
+        nonce = self.entry.release.nonce
+        return not nonce or host.tags.get(TAG_CLAIM) == nonce or host.tags.get(TAG_TEMPORARY) == "true"
+
     # Asking.
 
     def _smoke_test(self, step: SmokeTest) -> Against | None:
-        noted = self.ledger.noted(self.release, "smoke")
+        noted = self._noted("smoke")
         if noted is None:
             result = self._ask(step.host_kind, step.host, step.settings, offset=0)
             noted = {"at": iso(self.clock()), **result.to_json()}
-            self.ledger.note(self.release, "smoke", noted)
+            self._note("smoke", noted)
         reasons = ProbeResult.from_json(noted).reasons
         return Against(tuple(f"smoke test: {reason}" for reason in reasons)) if reasons else None
 
     def _bake(self, step: Bake) -> Pause | Against | None:
         settings = step.settings
-        begun = self.ledger.noted(self.release, "bake")
+        begun = self._noted("bake")
         if begun is None:
             begun = {"started_at": iso(self.clock())}
-            self.ledger.note(self.release, "bake", begun)
+            self._note("bake", begun)
         start = moment_of(begun["started_at"]) or self.clock()
         rounds: list[ProbeResult] = []
         for number in range(settings.probes):
             due = start + timedelta(seconds=number * settings.every_seconds)
-            noted = self.ledger.noted(self.release, f"probe-{number + 1:03d}")
+            noted = self._noted(f"probe-{number + 1:03d}")
             if noted is None:
                 if self.clock() < due:
                     return Pausing(due)
+                self._still_ours()
                 offset = number * settings.limits.prompts
                 result = self._ask(step.host_kind, step.host, settings.limits, offset=offset)
                 noted = {"at": iso(self.clock()), **result.to_json()}
-                self.ledger.note(self.release, f"probe-{number + 1:03d}", noted)
+                self._note(f"probe-{number + 1:03d}", noted)
             rounds.append(ProbeResult.from_json(noted))
             reasons = pool(rounds, settings.limits).reasons
             if reasons:
@@ -438,8 +571,19 @@ class Execution:
             host_arn=host,
             region=self.gateways.bedrock.region,
             root=self.ledger.root,
+            head=self.entry.head,
         )
+        self._put(pointer)
+
+    def _put(self, pointer: Pointer) -> None:
         publish_pointer(self.gateways.parameters, pointer, self._tags(), self._recorded)
+
+    def _anchor(self) -> None:
+        """Let the pointer remember the ledger's newest entry with its outcome, while it is the one that we closed."""
+        pointer = self._pointer()
+        head = self.ledger.head(self.entry) if pointer is not None else None
+        if pointer is not None and head is not None and pointer.head != head:
+            self._put(replace(pointer, head=head))
 
     def _remove_pointer(self) -> None:
         remove_pointer(
@@ -452,17 +596,23 @@ class Execution:
 
     def _write_release(self, step: WriteRelease) -> Outcome:
         if step.outcome == "rolled_back":
-            noted = self.ledger.noted(self.release, "against") or {}
-            return self.ledger.close(self._outcome("rolled_back", tuple(noted.get("reasons", ())), None))
+            noted = self._noted("against") or {}
+            cause = cast("Cause", noted.get("cause") or "check")
+            return self.ledger.close(
+                self._outcome("rolled_back", tuple(noted.get("reasons", ())), None, cause)
+            )
         target = self.plan.target
         host = self._host(target.host.kind, target.host.name)
-        self.gateways.bedrock.tag(host.arn, self._tags())
+        retired = {TAG_TEMPORARY: "false"} if host.tags.get(TAG_TEMPORARY) == "true" else {}
+        self.gateways.bedrock.tag(host.arn, {**self._tags(), **retired})
         return self.ledger.close(self._outcome("released", (), host))
 
-    def _outcome(self, word: OutcomeWord, why: tuple[str, ...], host: Host | None) -> Outcome:
+    def _outcome(
+        self, word: OutcomeWord, why: tuple[str, ...], host: Host | None, cause: Cause = ""
+    ) -> Outcome:
         checks = {}
         for name in ("smoke", *(f"probe-{n:03d}" for n in range(1, self._probes() + 1))):
-            noted = self.ledger.noted(self.release, name)
+            noted = self._noted(name)
             if noted is not None:
                 checks[name] = noted
         return Outcome(
@@ -475,6 +625,9 @@ class Execution:
             model_arn=self.plan.target.model_arn if host else "",
             entry_sha256=self.entry.sha256,
             checks=checks,
+            nonce=self.entry.release.nonce,
+            cause=cause,
+            notes=self.ledger.notes_of(self.entry) if self.entry.release.nonce else {},
         )
 
     def _probes(self) -> int:
@@ -491,8 +644,17 @@ class Execution:
             release=release.release,
             temporary=temporary,
             root=self.ledger.root,
-            extra=self.plan.target.host.price_tags,
+            extra={**self.plan.target.host.price_tags, **self._claim_tag()},
         )
+
+    def _claim_tag(self) -> dict[str, str]:
+        nonce = self.entry.release.nonce
+        return {TAG_CLAIM: nonce} if nonce else {}
+
+
+def is_permanent(error: DistillError) -> bool:
+    """Say whether no later try of the same step can succeed, so that waiting would leave an unproven model serving."""
+    return not error.retryable and not isinstance(error, ServiceQuotaError | ServiceConflictError)
 
 
 def probe_host(

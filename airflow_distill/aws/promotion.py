@@ -1,13 +1,15 @@
 """From an intent (promote a decision's model, or go back to an older release) to a claimed release with its plan.
 
-Reads the ledger and the account, checks the evidence against the bucket, refuses what cannot or may not be bought, and only
-then claims a release number. The same intent asked for again finds its own claim and goes on with it. Nothing here is paid
-for; `aws/execute.py` carries the plan out. Used by the operators and the command line alike.
+Reads the ledger and the account, checks the evidence against the bucket, refuses what cannot or may not be bought, holds
+what was not judged against what is live now, and only then claims a release number. The same intent asked for again finds
+its own claim and goes on with it. Nothing here is paid for; `aws/execute.py` carries the plan out. Used by the operators
+and the command line alike.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,13 +19,18 @@ from typing import Any
 from airflow_distill.aws.account import base_of_arn, find_host, read_capability
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import free_name
+from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError
 from airflow_distill.remote.identity import host_name
 from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.decision.approval import ApprovalRule
+from airflow_distill.stages.decision.records import DecisionRecord
+from airflow_distill.stages.deployment.drift import Drift, Standing, drift
 from airflow_distill.stages.deployment.hosts import Choice, Rates, choose_host, keep_host
-from airflow_distill.stages.deployment.ledger import Entry, History, Ledger, live_of, refuse_or_take_over
+from airflow_distill.stages.deployment.ledger import Entry, History, Ledger, held, is_held, live_of
 from airflow_distill.stages.deployment.plan import can_swap, plan_release
 from airflow_distill.stages.deployment.probes import read_heldout
+from airflow_distill.stages.deployment.proof import read_proof
 from airflow_distill.stages.deployment.records import (
     PROVISIONED,
     Action,
@@ -33,15 +40,20 @@ from airflow_distill.stages.deployment.records import (
     Host,
     HostKind,
     HostWish,
+    Incumbent,
     Live,
     ProbeSettings,
+    ProofSettings,
     Release,
     Target,
 )
-from airflow_distill.stages.deployment.times import iso
+from airflow_distill.stages.deployment.times import iso, moment_of
 from airflow_distill.stages.digest import digest, sha256_hex
 from airflow_distill.stages.money.prices import PriceTable
-from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
+
+LEASE_MINUTES = 15.0
+"""A release on which nobody has worked for so long may be taken over by any run."""
 
 REVIEW_DAYS = 90
 """An on-demand host without an end date is to be looked at again after so many days; it bills nothing while idle."""
@@ -52,7 +64,12 @@ class Intent:
     """What somebody wants to be live, and how it must prove itself.
 
     :param claim: identity of the intent; asked for again, it finds its own claim.
-    :param lease_hours: after that time without an outcome another run may take over.
+    :param lease_minutes: after that time without a sign of life another run may take over.
+    :param judged_against: what the decision was judged against; promotions only.
+    :param window_end: end of the log window behind the model.
+    :param allow_older: let this release replace one of a newer window.
+    :param differences: by metric, how the model compared with the incumbent, for the running total.
+    :param files: bytes of the evidence, kept under their digests at the claim.
     """
 
     workload: str
@@ -65,11 +82,16 @@ class Intent:
     smoke: ProbeSettings | None = field(default_factory=ProbeSettings)
     bake: BakeSettings | None = field(default_factory=BakeSettings)
     grace_hours: float = 2.0
-    lease_hours: float = 24.0
+    lease_minutes: float = LEASE_MINUTES
     action: Action = "promote"
     restores: int | None = None
     why: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
+    judged_against: Incumbent = field(default_factory=Incumbent)
+    window_end: str = ""
+    allow_older: bool = False
+    differences: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +113,13 @@ def promotion_intent(
     owner: str,
     job: Mapping[str, Any] | None = None,
     generation: int = 1,
+    approval: ApprovalRule | None = None,
     **settings: Any,
 ) -> Intent:
     """Turn a decision's receipt into an intent, after checking that the bucket holds what the receipt says.
 
     :param generation: raise it to promote a decision again that was rolled back.
+    :param approval: the rule that stands now; an approval that does not satisfy it counts as none.
     :raises DeploymentError: the verdict is not "promote", or the evidence does not fit.
     """
     if decision.get("verdict") != "promote":
@@ -103,74 +127,57 @@ def promotion_intent(
             f"deployment: the verdict on {workload} is {decision.get('verdict')!r}, not 'promote'.",
             hint="Only a decision to promote is carried out; see its reasons.",
         )
-    model_arn = str(decision.get("model_arn") or (job or {}).get("custom_model_arn") or "")
+    proof = read_proof(store, root, workload, decision, job_arn=str((job or {}).get("job_arn") or ""))
+    model_arn = proof.record.model_arn
     trained = str((job or {}).get("custom_model_arn") or model_arn)
-    if not model_arn or trained != model_arn:
+    if trained != model_arn:
         raise DeploymentError(
-            f"deployment: the decision is about {model_arn or 'no model'}, the job made {trained or 'none'}.",
+            f"deployment: the decision is about {model_arn}, the job made {trained}.",
             hint="Decision and job must belong to one run.",
         )
-    evidence = read_evidence(store, root, workload, decision, str((job or {}).get("job_arn") or ""))
+    if approval is not None:
+        _approved(proof.record, approval)
     return Intent(
         workload=workload,
         root=root,
-        claim=digest(["promote", evidence.decision_id, model_arn, generation], 32),
+        claim=digest(["promote", proof.evidence.decision_id, model_arn, generation], 32),
         model_arn=model_arn,
         run=run,
         owner=owner,
-        why=tuple(str(reason) for reason in decision.get("reasons") or ()),
-        evidence=evidence,
+        why=tuple(f"{reason.code}: {reason.text}"[:160] for reason in proof.record.reasons[:5]),
+        evidence=proof.evidence,
+        judged_against=proof.incumbent,
+        window_end=proof.manifest.window_end,
+        differences=differences(proof.record),
+        files=proof.files,
         **settings,
     )
 
 
-def read_evidence(
-    store: ObjectStore, root: str, workload: str, decision: Mapping[str, Any], job_arn: str
-) -> Evidence:
-    """Check the decision and scorecard against the bucket, and take the digest of the dataset's manifest.
-
-    :raises DeploymentError: an object is missing or has other bytes than the receipt says.
-    """
-    for name in ("decision", "scorecard"):
-        uri, sha256 = str(decision.get(f"{name}_uri") or ""), str(decision.get(f"{name}_sha256") or "")
-        if not uri or not sha256:
-            raise DeploymentError(
-                f"deployment: the decision's receipt names no {name} with a digest.",
-                hint="No promotion without evidence: pass on the receipt of the decision task.",
-            )
-        if sha256_hex(_read(store, uri, name)) != sha256:
-            raise DeploymentError(
-                f"deployment: {uri} is not the {name} that the receipt names (the digest differs).",
-                hint="It was changed after the decision; decide again.",
-            )
-    _must_say_promote(_read(store, str(decision["decision_uri"]), "decision"), decision)
-    dataset_id = str(decision.get("dataset_id") or "")
-    manifest_uri = join_uri(root, workload, "datasets", dataset_id, "manifest.json")
-    return Evidence(
-        decision_id=str(decision.get("decision_id") or ""),
-        decision_uri=str(decision["decision_uri"]),
-        decision_sha256=str(decision["decision_sha256"]),
-        scorecard_uri=str(decision["scorecard_uri"]),
-        scorecard_sha256=str(decision["scorecard_sha256"]),
-        dataset_id=dataset_id,
-        manifest_uri=manifest_uri,
-        manifest_sha256=sha256_hex(_read(store, manifest_uri, "manifest")),
-        job_arn=job_arn or str(decision.get("job_arn") or ""),
-    )
-
-
-def _must_say_promote(raw: bytes, decision: Mapping[str, Any]) -> None:
-    """Hold the record in the bucket against its receipt: the record has the last word."""
-    try:
-        record = dict(json.loads(raw))
-    except (ValueError, TypeError):
-        record = {"outcome": "unreadable"}
-    model = record.get("model_arn", decision.get("model_arn"))
-    if record.get("outcome", "promote") != "promote" or model != decision.get("model_arn"):
+def _approved(record: DecisionRecord, rule: ApprovalRule) -> None:
+    """Refuse a decision whose approval does not satisfy the rule that stands now."""
+    lines = rule.crossed(record.verdict, record.costs, live=record.incumbent_release is not None)
+    if not lines and not record.approval.required:
+        return
+    counted = rule.accept(record.approval)
+    if not counted.approved:
         raise DeploymentError(
-            f"deployment: {decision['decision_uri']} says {record.get('outcome')} of {model}, its receipt says promote.",
-            hint="Pass on the receipt of the decision or approval task itself.",
+            f"deployment: the approval of decision {record.decision_id} does not satisfy the rule that stands now: "
+            f"{counted.reason or 'nobody approved'}.",
+            hint="Clear the approval task: it asks again.",
         )
+
+
+def differences(record: DecisionRecord) -> dict[str, float]:
+    """Return how the student compared with the incumbent, by metric, over all items."""
+    return {
+        check.metric: check.estimate
+        for check in record.verdict.checks
+        if check.code == "quality"
+        and check.against == "incumbent"
+        and not check.slice
+        and check.estimate is not None
+    }
 
 
 def rollback_intent(
@@ -224,6 +231,7 @@ def rollback_intent(
         restores=goal.release,
         why=(why or f"asked for: back from release {live.release} to release {goal.release}",),
         evidence=entry.release.evidence if entry else Evidence(),
+        window_end=entry.release.window_end if entry else "",
         **{"smoke": None, "bake": None, **settings},
     )
 
@@ -282,35 +290,123 @@ def prepare(
 
     :param rates: gives the prices of a base model.
     :param dry_run: claims and changes nothing.
-    :raises ConfigurationError, BudgetError, DeploymentError: refused, before anything is paid.
-    :raises ReleaseConflictError: another run is in the middle of a release. Nothing was changed.
+    :raises ConfigurationError, BudgetError: refused, before anything is paid.
+    :raises DeploymentError: refused, or held because something else is live than what the decision was judged against.
+    :raises ReleaseConflictError: another release is open. Nothing was changed.
     """
     ledger = Ledger(store, intent.root, intent.workload)
-    history = ledger.read()
-    entry, choice = history.claimed_by(intent.claim), None
-    if entry is None:
-        if not dry_run:
-            history = refuse_or_take_over(ledger, history, now)
-        live = history.live()
-        choice = _choose(gateways, intent, live, now, rates)
-        release = _release(intent, history, choice, live, now)
-        if not dry_run:
-            entry = ledger.claim(release)
-    else:
-        release = entry.release
+    history = ledger.sound()
+    entry = history.claimed_by(intent.claim)
+    if entry is not None:
+        return planned(gateways, history, entry)
+    opened = history.open
+    if opened is not None and not dry_run:
+        hold = ledger.holder(opened.release)
+        raise held(opened.release, hold.run if hold else opened.release.run, _until(opened, hold))
+    if intent.action == "promote":
+        hold_unless_current(intent, standing(gateways, ledger, history, now))
+    live = history.live()
+    choice = _choose(gateways, intent, live, now, rates)
+    release = _release(intent, ledger, history, choice, live, now, keep=not dry_run)
+    entry = None if dry_run else ledger.claim(release)
+    return Prepared(_plan(gateways, history, release), entry, choice)
+
+
+def _until(entry: Entry, hold: Any) -> str:
+    return str(hold.until) if hold else entry.release.lease_until
+
+
+def planned(gateways: AwsGateways, history: History, entry: Entry) -> Prepared:
+    """Return an entry with its plan, computed anew from the ledger and the account: what any later run can do."""
+    return Prepared(_plan(gateways, history, entry.release), entry)
+
+
+def _plan(gateways: AwsGateways, history: History, release: Release) -> DeploymentPlan:
     live = history.live(before=release.release)
     host = _live_host(gateways, live)
-    plan = plan_release(
-        workload=intent.workload,
+    return plan_release(
+        workload=release.workload,
         release=release.release,
         target=release.target,
         live=live,
         hosts=() if host is None else (host,),
-        smoke=intent.smoke,
-        bake=intent.bake,
-        grace_hours=intent.grace_hours,
+        smoke=release.proof.smoke,
+        bake=release.proof.bake,
+        grace_hours=release.proof.grace_hours,
     )
-    return Prepared(plan, entry, choice)
+
+
+def unfinished(
+    gateways: AwsGateways, store: ObjectStore, root: str, workload: str, *, but: str = ""
+) -> Prepared | None:
+    """Return the workload's open release with its plan, or None when every release has ended.
+
+    :param but: a claim that is not meant: the intent at hand goes on with its own by itself.
+    """
+    history = Ledger(store, root, workload).sound()
+    entry = history.open
+    if entry is None or (but and entry.release.claim == but):
+        return None
+    return planned(gateways, history, entry)
+
+
+def standing(gateways: AwsGateways, ledger: Ledger, history: History, now: datetime) -> Standing:
+    """Return what ledger, pointer and account say of a workload now."""
+    opened = history.open
+    hold = ledger.holder(opened.release) if opened else None
+    busy = opened is not None and is_held(opened.release, hold, now)
+    return Standing(
+        workload=ledger.workload,
+        root=ledger.root,
+        history=history,
+        pointer=read_pointer(gateways.parameters, ledger.workload, ledger.root, history.hosts),
+        host=_live_host(gateways, history.live()),
+        held_by=(hold.run if hold else opened.release.run) or "unknown" if opened and busy else "",
+    )
+
+
+def look_for_drift(
+    gateways: AwsGateways, store: ObjectStore, root: str, workload: str, now: datetime
+) -> tuple[Standing, tuple[Drift, ...]]:
+    """Compare ledger, pointer and host of a workload. Reads only."""
+    ledger = Ledger(store, root, workload)
+    found = standing(gateways, ledger, ledger.survey(), now)
+    return found, drift(found)
+
+
+def hold_unless_current(intent: Intent, now: Standing) -> None:
+    """Hold a promotion whose decision was not judged against what is live now, whatever its receipts say.
+
+    :raises DeploymentError: ledger, pointer and host do not agree, or another release is live than was judged against.
+    """
+    for found in drift(now):
+        if found.code != "open-release":
+            raise DeploymentError(
+                f"deployment: {intent.workload} is not promoted while production is not what the ledger says: {found.said}",
+                hint=f"Mend it first: {found.mend}.",
+            )
+    live, judged = now.live, intent.judged_against
+    present = Incumbent(live.release, live.target.model_arn, live.host_arn) if live else Incumbent()
+    same = present == judged if live else judged.release is None
+    if not same:
+        goal = f"release {live.release}" if live else "nothing live"
+        raise DeploymentError(
+            f"deployment: the decision was judged against {judged}, live is {present}; nothing was changed.",
+            hint=f"Evaluate again against {goal}: clear the run from its evaluation on.",
+        )
+    entry = now.history.entry(live.release) if live else None
+    newer = entry.release.window_end if entry else ""
+    if not intent.allow_older and _is_older(intent.window_end, newer):
+        raise DeploymentError(
+            f"deployment: {intent.workload} is live on the window that ends {newer}; this model was made from an older "
+            f"one (to {intent.window_end}); nothing was changed.",
+            hint="An older window replaces a newer one only when you say so: `allow_older=True`.",
+        )
+
+
+def _is_older(ours: str, theirs: str) -> bool:
+    mine, other = moment_of(ours), moment_of(theirs)
+    return mine is not None and other is not None and mine < other
 
 
 def _live_host(gateways: AwsGateways, live: Live | None) -> Host | None:
@@ -372,7 +468,16 @@ def _reviewed(choice: Choice, now: datetime) -> Choice:
     return replace(choice, spec=replace(choice.spec, ends_at=iso(now + timedelta(days=REVIEW_DAYS))))
 
 
-def _release(intent: Intent, history: History, choice: Choice, live: Live | None, now: datetime) -> Release:
+def _release(
+    intent: Intent,
+    ledger: Ledger,
+    history: History,
+    choice: Choice,
+    live: Live | None,
+    now: datetime,
+    *,
+    keep: bool,
+) -> Release:
     last = history.entries[-1] if history.entries else None
     return Release(
         workload=intent.workload,
@@ -380,16 +485,48 @@ def _release(intent: Intent, history: History, choice: Choice, live: Live | None
         action=intent.action,
         claim=intent.claim,
         claimed_at=iso(now),
-        lease_until=iso(now + timedelta(hours=intent.lease_hours)),
+        lease_until=iso(now + timedelta(minutes=intent.lease_minutes)),
         run=intent.run,
         owner=intent.owner,
         target=Target(intent.model_arn, base_of_arn(intent.model_arn), choice.spec),
         previous=live.release if live else None,
         previous_sha256=last.chain_sha256 if last else "",
         why=(*intent.why, *(f"host: {reason}" for reason in choice.reasons)),
-        evidence=intent.evidence,
+        evidence=_kept(intent, ledger) if keep else intent.evidence,
         restores=intent.restores,
+        nonce=secrets.token_hex(16),
+        proof=ProofSettings(intent.smoke, intent.bake, intent.grace_hours),
+        judged_against=intent.judged_against,
+        window_end=intent.window_end,
+        given_away=_given_away(intent, history, live),
     )
+
+
+def _kept(intent: Intent, ledger: Ledger) -> Evidence:
+    """Copy the evidence to where no retention rule reaches it, before anything rests on it."""
+    if not intent.files:
+        return intent.evidence
+    copies = {name: ledger.keep(name, raw) for name, raw in intent.files.items()}
+    return replace(
+        intent.evidence,
+        decision_copy=copies.get("decision.json", ""),
+        scorecard_copy=copies.get("scorecard.json", ""),
+        manifest_copy=copies.get("manifest.json", ""),
+        heldout_ids_copy=copies.get("heldout-ids.json", ""),
+    )
+
+
+def _given_away(intent: Intent, history: History, live: Live | None) -> dict[str, float]:
+    """Return by metric what successive releases gave away: the sum of differences to each predecessor, never above 0."""
+    if intent.restores is not None:
+        restored = history.entry(intent.restores)
+        return dict(restored.release.given_away) if restored else {}
+    entry = history.entry(live.release) if live else None
+    before = entry.release.given_away if entry else {}
+    names = sorted({*before, *intent.differences})
+    return {
+        name: round(min(0.0, before.get(name, 0.0) + intent.differences.get(name, 0.0)), 9) for name in names
+    }
 
 
 def rates_from(table: PriceTable, region: str = "") -> Callable[[str], Rates]:
@@ -410,13 +547,16 @@ def rates_from(table: PriceTable, region: str = "") -> Callable[[str], Rates]:
 
 
 def heldout_reader(store: ObjectStore, evidence: Evidence) -> Callable[[], tuple[Example, ...]]:
-    """Return what reads the held-out prompts of a release's dataset, once, and checks their digest."""
+    """Return what reads the held-out prompts of a release's dataset, once, and checks their digest.
+
+    The manifest is read from its copy when the original was expired since.
+    """
 
     @cache
     def read() -> tuple[Example, ...]:
         if not evidence.manifest_uri:
             return ()
-        raw = _read(store, evidence.manifest_uri, "manifest")
+        raw = _manifest_of(store, evidence)
         if sha256_hex(raw) != evidence.manifest_sha256:
             raise DeploymentError(
                 f"deployment: {evidence.manifest_uri} was changed since the release was claimed.",
@@ -426,6 +566,13 @@ def heldout_reader(store: ObjectStore, evidence: Evidence) -> Callable[[], tuple
         return read_heldout(_read(store, heldout["uri"], "held-out file"), heldout["sha256"], heldout["uri"])
 
     return read
+
+
+def _manifest_of(store: ObjectStore, evidence: Evidence) -> bytes:
+    try:
+        return store.read(evidence.manifest_uri)
+    except ObjectMissingError:
+        return _read(store, evidence.manifest_copy or evidence.manifest_uri, "manifest")
 
 
 def _read(store: ObjectStore, uri: str, what: str) -> bytes:

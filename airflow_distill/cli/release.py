@@ -3,12 +3,16 @@
 list      every release: what it was, how it ended, what is live
 show      one release with its evidence, checks and digests
 rollback  bring an older release back by the same code as a promotion; prints the plan unless --yes
+resume    finish a release that its run left open, or roll it back
+drift     compare ledger, pointer and live host
+repair    make pointer and live host what the ledger says
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,8 +22,11 @@ from airflow_distill.cli.account import add_account_flags, open_account, person
 
 if TYPE_CHECKING:
     from airflow_distill.aws.execute import Execution
-    from airflow_distill.stages.deployment.ledger import Entry
-    from airflow_distill.stages.deployment.records import Outcome
+    from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.aws.promotion import Prepared
+    from airflow_distill.stages.deployment.ledger import Entry, Ledger
+    from airflow_distill.stages.deployment.records import DeploymentPlan, Outcome
+    from airflow_distill.stages.storage import ObjectStore
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +51,37 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     back.add_argument("--hourly-price", metavar="USD", help="price of one model unit an hour, in that case")
     back.add_argument("--ends-at", metavar="TIME", help="its end date, in that case")
-    back.add_argument(
+    _waits(back)
+    back.set_defaults(work=roll_back)
+    going_on = commands.add_parser("resume", help="finish a release that its run left open, or roll it back")
+    add_account_flags(going_on)
+    going_on.add_argument("--back", action="store_true", help="roll it back; without this it is finished")
+    going_on.add_argument("--yes", action="store_true", help="do it; without this the plan is printed only")
+    _waits(going_on)
+    going_on.set_defaults(work=resume)
+    differing = commands.add_parser("drift", help="compare ledger, pointer and live host")
+    add_account_flags(differing)
+    differing.set_defaults(work=show_drift)
+    mending = commands.add_parser("repair", help="make pointer and live host what the ledger says")
+    add_account_flags(mending)
+    mending.add_argument(
+        "--nothing-live",
+        action="store_true",
+        help="say instead that nothing is live, so that the loop starts afresh",
+    )
+    mending.add_argument("--why", default="", metavar="TEXT", help="one sentence for the ledger")
+    mending.add_argument(
+        "--yes", action="store_true", help="do it; without this the findings are printed only"
+    )
+    _waits(mending)
+    mending.set_defaults(work=repair)
+
+
+def _waits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--wait-hours", type=float, default=3.0, metavar="H", help="how long a host may take (3)"
     )
-    back.add_argument("--poll-seconds", type=float, default=15.0, metavar="S", help="between looks (15)")
-    back.set_defaults(work=roll_back)
+    parser.add_argument("--poll-seconds", type=float, default=15.0, metavar="S", help="between looks (15)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,27 +150,33 @@ def show_release(args: argparse.Namespace) -> int:
         "sha256": entry.sha256,
         "entry": entry.release.to_json(),
         "outcome": entry.outcome.to_json() if entry.outcome else None,
-        "against": ledger.noted(args.number, "against"),
+        "against": ledger.noted(args.number, "against", entry.release.nonce),
     }
     print(json.dumps(body, indent=None if args.json else 1))
     return 0
 
 
 def roll_back(args: argparse.Namespace) -> int:
-    """Bring an older release back; 1 when it could not take hold and the present one stays."""
-    from airflow_distill.aws.execute import Execution
-    from airflow_distill.aws.promotion import heldout_reader, prepare, rollback_intent
-    from airflow_distill.stages.deployment.ledger import Ledger
-    from airflow_distill.stages.deployment.plan import render
+    """Bring an older release back; 1 when it could not take hold and the present one stays.
+
+    A promotion that another run is in the middle of is taken over and rolled back; without `--to` that is all.
+    """
+    from airflow_distill.aws.promotion import prepare, rollback_intent, unfinished
     from airflow_distill.stages.deployment.settings import host_wish
 
     gateways, store = open_account(args)
-    ledger = Ledger(store, args.root, args.workload)
+    opened = unfinished(gateways, store, args.root, args.workload)
+    if opened is not None and opened.entry is not None and opened.entry.release.action == "promote":
+        if not args.yes:
+            return _plan_only(args, opened.plan, "way back")
+        outcome = _carry_out(args, gateways, opened, against=args.why or f"{person()} asked to go back")
+        if args.to is None:
+            return _tell(args, outcome, 0 if outcome.outcome == "rolled_back" else 1)
     wish = None
     if args.units or args.hourly_price or args.ends_at:
         wish = host_wish(units=args.units, hourly_price=args.hourly_price, ends_at=args.ends_at)
     intent = rollback_intent(
-        ledger.read(),
+        _ledger(args, store).sound(),
         root=args.root,
         workload=args.workload,
         run=f"cli/{person()}",
@@ -147,28 +186,138 @@ def roll_back(args: argparse.Namespace) -> int:
         wish=wish,
     )
     prepared = prepare(gateways, store, intent, now=_now(), dry_run=not args.yes)
-    entry = prepared.entry
-    if entry is None or not args.yes:
-        print(
-            json.dumps(prepared.plan.to_json()) if args.json else render(prepared.plan),
-            end="\n" if args.json else "",
-        )
-        if not args.json:
-            print("Nothing was changed; add --yes to do it.")
+    if prepared.entry is None or not args.yes:
+        return _plan_only(args, prepared.plan)
+    outcome = _carry_out(args, gateways, prepared)
+    return _tell(args, outcome, 0 if outcome.outcome == "released" else 1)
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Finish a release that its run left open, or roll it back; 0 when it has ended as asked."""
+    from airflow_distill.aws.promotion import look_for_drift, unfinished
+    from airflow_distill.stages.deployment.drift import told
+
+    gateways, store = open_account(args)
+    opened = unfinished(gateways, store, args.root, args.workload)
+    if opened is None or opened.entry is None:
+        print("null" if args.json else f"{args.workload}: no release is open.")
         return 0
+    release = opened.entry.release
+    standing, _ = look_for_drift(gateways, store, args.root, args.workload, _now())
+    if not args.json:
+        who = f"held by {standing.held_by}" if standing.held_by else "nobody works on it"
+        print(
+            f"release {release.release} ({release.action}, run {release.run}) is open, {who}: {told(standing)}."
+        )
+    back = args.back or _ledger(args, store).noted(release.release, "against", release.nonce) is not None
+    if not args.yes:
+        return _plan_only(args, opened.plan, "way back" if back else "")
+    outcome = _carry_out(args, gateways, opened, against=f"{person()} asked to go back" if args.back else "")
+    wanted = "rolled_back" if back else "released"
+    return _tell(args, outcome, 0 if outcome.outcome == wanted else 1)
+
+
+def show_drift(args: argparse.Namespace) -> int:
+    """Compare ledger, pointer and host; 1 when they differ."""
+    from airflow_distill.aws.promotion import look_for_drift
+    from airflow_distill.stages.deployment.drift import render_drift
+
+    gateways, store = open_account(args)
+    _, found = look_for_drift(gateways, store, args.root, args.workload, _now())
+    if args.json:
+        print(json.dumps([each.to_json() for each in found]))
+    else:
+        print(render_drift(args.workload, found), end="")
+    return 1 if found else 0
+
+
+def repair(args: argparse.Namespace) -> int:
+    """Make pointer and host what the ledger says; 1 when something is left to mend."""
+    from airflow_distill.aws.promotion import look_for_drift
+    from airflow_distill.aws.repair import mend, withdraw
+
+    gateways, store = open_account(args)
+    _, found = look_for_drift(gateways, store, args.root, args.workload, _now())
+    if args.nothing_live:
+        if args.yes:
+            withdraw(gateways, store, args.root, args.workload, person(), args.why, _now())
+            print(f"{args.workload}: nothing is live now; the next promotion is a first release.")
+        else:
+            print(
+                f"{args.workload}: the ledger would say that nothing is live. Nothing was changed; add --yes to do it."
+            )
+        return 0
+    if not found:
+        return show_drift(args)
+    for each in found:
+        print(each)
+    if not args.yes:
+        print("Nothing was changed; add --yes to do it.")
+        return 1
+    again = mend(gateways, store, args.root, args.workload, found, person(), _now())
+    if again is not None:
+        prepared, why = again
+        print(why)
+        _tell(args, _carry_out(args, gateways, prepared), 0)
+    return show_drift(args)
+
+
+def _ledger(args: argparse.Namespace, store: ObjectStore) -> Ledger:
+    from airflow_distill.stages.deployment.ledger import Ledger
+
+    return Ledger(store, args.root, args.workload)
+
+
+def _plan_only(args: argparse.Namespace, plan: DeploymentPlan, part: str = "") -> int:
+    from airflow_distill.stages.deployment.plan import render
+
+    if args.json:
+        print(json.dumps(plan.to_json()))
+        return 0
+    print(render(plan), end="")
+    print(f"Nothing was changed; add --yes to do it{f' (the {part} above)' if part else ''}.")
+    return 0
+
+
+def _tell(args: argparse.Namespace, outcome: Outcome, status: int) -> int:
+    why = f": {'; '.join(outcome.why)}" if outcome.why and outcome.outcome != "released" else ""
+    print(
+        json.dumps(outcome.to_json()) if args.json else f"release {outcome.release}: {outcome.outcome}{why}"
+    )
+    return status
+
+
+def _carry_out(
+    args: argparse.Namespace, gateways: AwsGateways, prepared: Prepared, *, against: str = ""
+) -> Outcome:
+    """Take a release over and advance it to its end."""
+    from airflow_distill.aws.execute import Execution
+    from airflow_distill.aws.gateways import store_for
+    from airflow_distill.aws.promotion import heldout_reader
+
+    store = store_for(gateways, args.root)
+    entry = prepared.entry
+    assert entry is not None
     execution = Execution(
         gateways=gateways,
-        ledger=ledger,
+        ledger=_ledger(args, store),
         entry=entry,
         plan=prepared.plan,
         examples=heldout_reader(store, entry.release.evidence),
         clock=_now,
         sleep=time.sleep,
         progress=lambda line: print(line, file=sys.stderr),
+        run=f"cli/{person()}",
+        holder=f"cli/{person()} {os.getpid()}",
+        force=True,
     )
-    outcome = _to_the_end(execution, args.wait_hours, args.poll_seconds)
-    print(json.dumps(outcome.to_json()) if args.json else f"release {outcome.release}: {outcome.outcome}")
-    return 0 if outcome.outcome == "released" else 1
+    try:
+        if against:
+            execution.turn_back((against,), "person")
+        return _to_the_end(execution, args.wait_hours, args.poll_seconds)
+    except BaseException:
+        execution.give_back()
+        raise
 
 
 def _to_the_end(execution: Execution, wait_hours: float, poll_seconds: float) -> Outcome:
@@ -183,11 +332,12 @@ def _to_the_end(execution: Execution, wait_hours: float, poll_seconds: float) ->
             if _now() >= deadline:
                 raise JobTimeoutError(
                     f"deployment: {reached.host_arn} has not settled after {wait_hours:g} h.",
-                    hint="The same command goes on waiting; the release stays open until its lease ends.",
+                    hint="The release is open; the same command, any later run or `release resume` goes on.",
                 )
             time.sleep(poll_seconds)
         elif isinstance(reached, Pausing):
-            time.sleep(max(0.0, (reached.until - _now()).total_seconds()))
+            # in short pieces, so that the hold on the release is renewed meanwhile
+            time.sleep(min(60.0, max(0.0, (reached.until - _now()).total_seconds())))
         else:
             return reached
 

@@ -27,7 +27,8 @@ from airflow_distill.operators.evaluation import (
     require,
 )
 from airflow_distill.operators.task import DistillTask
-from airflow_distill.stages.storage import ObjectStore, join_uri
+from airflow_distill.stages.digest import digest, sha256_hex
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.stages.dataset.records import DatasetManifest
@@ -35,11 +36,19 @@ if TYPE_CHECKING:
     from airflow_distill.stages.decision.decide import Freshness
     from airflow_distill.stages.decision.policy import PromotionPolicy
     from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
+    from airflow_distill.stages.deployment.ledger import Ledger
+    from airflow_distill.stages.deployment.records import Live
     from airflow_distill.stages.evaluation.records import Scorecard
     from airflow_distill.stages.money.records import Costs
 
 SAME = "same"
 """Value of `incumbent`: what the answers were collected from is still live."""
+
+SHOWN = "shown"
+"""XCom key of the digest of what an approver was shown."""
+
+MOST_ANSWERS = 20
+"""So many recorded answers to one decision are looked at."""
 
 ON_HOLD = ("return", "skip")
 """What follows a verdict other than promote: just the receipt, or the tasks directly downstream are skipped."""
@@ -76,8 +85,8 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
     :param policy: the promotion policy as a mapping, see `PromotionPolicy` (templated).
     :param job: the `job` receipt, whose custom model must be the one that was judged (templated).
     :param dataset: the `dataset` receipt; found by its id under the same root when left out (templated).
-    :param incumbent: ARN of the host now live, empty when nothing is live; `same` (default) when the answers' own
-        incumbent is known to be live still (templated).
+    :param incumbent: receipt of what is live, or the ARN of the host now live, empty when nothing is; `same` (default) when
+        the answers' own incumbent is known to be live still (templated). The ledger is read besides and has the last word.
     :param approval: when a person must agree, as a mapping, see `ApprovalRule`. A promotion that needs a person is
         recorded as a hold until `ApprovePromotionOperator` has asked (templated).
     :param scores: `scores` receipts that were used; one that must not be trusted makes the verdict a hold (templated).
@@ -151,9 +160,19 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         store = store_for(self.gateways, evaluation["scorecard_uri"])
         scorecard = load_scorecard(store, evaluation)
         policy = PromotionPolicy.from_json(self.policy)
+        _must_say_what_is_live(self.incumbent, context)
+        ledger = ledger_beside(store, scorecard, evaluation["scorecard_uri"])
+        live = ledger.sound().live()
         costs = self._costs(store, scorecard, evaluation)
         freshness = current_state(
-            self.gateways, store, scorecard, evaluation, self.dataset, _model_of(self.job), self.incumbent
+            self.gateways,
+            store,
+            scorecard,
+            evaluation,
+            self.dataset,
+            _model_of(self.job),
+            self.incumbent,
+            live=live,
         )
         verdict = decide(
             scorecard,
@@ -173,6 +192,9 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
             decided_at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
             job_arn=str(self.job.get("job_arn") or "") if isinstance(self.job, Mapping) else "",
             costs=costs,
+            manifest_sha256=manifest_digest(store, evaluation, self.dataset),
+            incumbent_release=live.release if live else None,
+            incumbent_host=live.host_arn if live else _address(self.incumbent),
         )
         uri = evaluation["scorecard_uri"].rsplit("/", 1)[0] + "/decision.json"
         record, sha256 = write_once(store, uri, record)
@@ -229,6 +251,43 @@ def objections_of(scores: Any, policy: PromotionPolicy) -> list[Reason]:
     ]
 
 
+def ledger_beside(store: ObjectStore, scorecard: Scorecard, scorecard_uri: str) -> Ledger:
+    """Return the release ledger of the workload whose evaluation this is.
+
+    :raises ConfigurationError: the scorecard does not lie under `<root>/<workload>/evaluations/`.
+    """
+    from airflow_distill.stages.deployment.ledger import Ledger
+
+    place, middle, _ = scorecard_uri.rpartition("/evaluations/")
+    root, _, workload = place.rpartition("/")
+    if not middle or workload != scorecard.workload:
+        raise ConfigurationError(
+            f"decision: {scorecard_uri} does not lie in the folder of workload {scorecard.workload}.",
+            hint="Score under <root>/<workload>/evaluations/, where the ledger of the workload is beside it.",
+        )
+    return Ledger(store, root, workload)
+
+
+def _must_say_what_is_live(incumbent: Any, context: Any) -> None:
+    """Refuse a receipt that is missing, because its task was marked successful by hand: nothing is not "nothing live"."""
+    if incumbent is None or incumbent == "None":
+        names = sorted(getattr(context.get("task"), "upstream_task_ids", ()) or ())
+        named = next(
+            (name for name in names if "live" in name), "the task that finds what is live (find_live)"
+        )
+        raise EvaluationError(
+            f"decision: nothing says what is live now: {named} returned nothing.",
+            hint=f"Was {named} marked successful by hand? Clear it, so that it runs; its receipt is needed.",
+        )
+
+
+def _address(incumbent: Any) -> str:
+    """Return the host's ARN out of a receipt of what is live, or the ARN itself; empty for nothing and for `same`."""
+    said = incumbent.get("host_arn") if isinstance(incumbent, Mapping) else incumbent
+    address = str(said or "").strip()
+    return "" if address in ("None", SAME) else address
+
+
 def current_state(
     gateways: AwsGateways,
     store: ObjectStore,
@@ -237,8 +296,12 @@ def current_state(
     dataset: Any,
     job_model: str,
     incumbent: Any,
+    live: Live | None = None,
 ) -> Freshness | None:
-    """Return what is true now, or None when the dataset cannot be read any more."""
+    """Return what is true now, or None when the dataset cannot be read any more.
+
+    :param live: what the ledger says is live; it goes before whatever `incumbent` says.
+    """
     from airflow_distill.stages.decision.decide import Freshness
 
     try:
@@ -247,15 +310,30 @@ def current_state(
     except EvaluationError:
         return None
     now_live = scorecard.models.get("incumbent")
-    if incumbent != SAME:
-        address = str(incumbent or "").strip()
-        now_live = model_behind(gateways.bedrock, address) if address not in ("", "None") else None
+    if live is not None:
+        now_live = live.target.model_arn
+    elif incumbent != SAME:
+        address = _address(incumbent)
+        now_live = model_behind(gateways.bedrock, address) if address else None
     return Freshness(
         dataset_id=manifest.dataset_id,
         heldout_sha256=manifest.heldout.sha256,
         student_model=job_model or str(evaluation["model_arn"]),
         incumbent_model=now_live,
     )
+
+
+def manifest_digest(store: ObjectStore, evaluation: Mapping[str, Any], dataset: Any) -> str:
+    """Return the digest of the dataset's manifest as it lies in the bucket; empty when it is gone, which holds later."""
+    if isinstance(dataset, Mapping):
+        uri = str(dataset["manifest_uri"])
+    else:
+        folder = evaluation["scorecard_uri"].rsplit("/evaluations/", 1)[0]
+        uri = join_uri(folder, "datasets", evaluation["dataset_id"], "manifest.json")
+    try:
+        return sha256_hex(store.read(uri))
+    except ObjectMissingError:
+        return ""
 
 
 def _manifest_in_force(store: ObjectStore, evaluation: Mapping[str, Any], dataset: Any) -> DatasetManifest:
@@ -275,12 +353,13 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
 
     :param decision: the `decision` receipt (templated).
     :param mode: `never`, `always`, or `when` a line below is crossed.
-    :param approvers: the users whose answer counts, by id or name, or as `{"id": ..., "name": ...}`; Airflow then lets
-        nobody else answer. Empty means anybody who may answer.
+    :param approvers: whose answer counts, by name, or as `{"id": ..., "name": ...}`; with ids for all, Airflow lets
+        nobody else answer. An id is compared with ids, a name with names. Empty means anybody who may answer.
     :param above_run_usd: ask when the run costs more, or when that is unknown.
     :param above_monthly_usd: ask when a month of the student costs more, or when that is unknown.
     :param below_slack: ask when the tightest bound clears its limit by less.
     :param first_release: ask when nothing is live yet.
+    :param separate: whoever started the run cannot approve it.
     :param dataset: the `dataset` receipt; found by its id under the same root when left out (templated).
     :param incumbent: ARN of the host now live, as in `DecidePromotionOperator` (templated).
     :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
@@ -310,6 +389,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         above_monthly_usd: float | None = None,
         below_slack: float | None = None,
         first_release: bool = False,
+        separate: bool = False,
         dataset: Any = None,
         incumbent: Any = SAME,
         on_hold: str = "return",
@@ -329,8 +409,9 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         if on_hold not in ON_HOLD:
             raise ConfigurationError(f"decision: on_hold is one of {', '.join(ON_HOLD)}.")
         kwargs.setdefault("body", "")
-        if approvers and "assigned_users" not in kwargs and all(isinstance(a, Mapping) for a in approvers):
-            kwargs["assigned_users"] = [dict(a) for a in approvers if isinstance(a, Mapping)]
+        by_id = [dict(a) for a in approvers if isinstance(a, Mapping) and a.get("id") and a.get("name")]
+        if by_id and "assigned_users" not in kwargs and len(by_id) == len(approvers):
+            kwargs["assigned_users"] = by_id
         super().__init__(
             subject=subject or "Promote the distilled student?", response_timeout=response_timeout, **kwargs
         )
@@ -341,6 +422,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         self.above_monthly_usd = above_monthly_usd
         self.below_slack = below_slack
         self.first_release = first_release
+        self.separate = separate
         self.dataset = dataset
         self.incumbent = incumbent
         self.on_hold = on_hold
@@ -350,23 +432,18 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         self.botocore_config = botocore_config
 
     @property
-    def approver_names(self) -> tuple[str, ...]:
-        """Every id and name under which an approver may answer."""
-        found = [(a.get("id"), a.get("name")) if isinstance(a, Mapping) else (a,) for a in self.approvers]
-        return tuple(dict.fromkeys(str(name) for names in found for name in names if name))
-
-    @property
     def rule(self) -> ApprovalRule:
         """When a person must agree, and whose answer counts."""
         from airflow_distill.stages.decision.approval import ApprovalRule
 
         return ApprovalRule(
             mode=self.mode,
-            approvers=self.approver_names,
+            approvers=tuple(self.approvers),
             above_run_usd=self.above_run_usd,
             above_monthly_usd=self.above_monthly_usd,
             below_slack=self.below_slack,
             first_release=self.first_release,
+            separate=self.separate,
         )
 
     @property
@@ -380,9 +457,10 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             self.settle()
             gateways = self.gateways
             receipt = require(self.decision, "decision", "decision")
+            _must_say_what_is_live(self.incumbent, context)
             store = store_for(gateways, receipt["decision_uri"])
             record = self._record(store, receipt)
-            standing = self._standing(store, record)
+            standing = self._standing(store, record, receipt)
             if standing is not None:
                 stale = (
                     self._stale(gateways, store, record, receipt) if standing["verdict"] == "promote" else ""
@@ -394,6 +472,8 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             if not lines and not record.approval.required:
                 return self._end(context, dict(receipt))
             self.body = self.body or evidence(record, lines or [record.approval.reason])
+            if "ti" in context:
+                context["ti"].xcom_push(key=SHOWN, value=shown_digest(receipt))
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
@@ -409,7 +489,12 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
                 if event.get("error_type") != "timeout":
                     self.process_trigger_event_error(event)
                 return self._end(context, self._held(record, receipt, "Nobody answered in time."))
-            approval = self._answer(event)
+            if _was_shown(context, self.task_id) not in ("", shown_digest(receipt)):
+                reason = (
+                    "The decision is not the one that the approver was shown; ask again: clear this task."
+                )
+                return self._end(context, self._held(record, receipt, reason))
+            approval = self._answer(context, event, receipt)
             counted = self.rule.accept(approval)
             if approval.approved and not counted.approved:
                 return self._end(context, self._held(record, receipt, counted.reason))
@@ -417,12 +502,16 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
                 stale = self._stale(gateways, store, record, receipt)
                 if stale:
                     return self._end(context, self._held(record, receipt, stale))
-            elif not self._may_answer(counted.approver):
+            elif self.rule.objection(counted):
                 return self._end(
                     context, self._held(record, receipt, "A no of somebody who is not an approver.")
                 )
-            answered, sha256 = write_once(store, _approval_uri(receipt), replace(record, approval=counted))
-            return self._end(context, answered.receipt(_approval_uri(receipt), sha256))
+            answered = replace(record, approval=counted)
+            uri, standing = self._place(store, record, receipt)
+            if standing is None:
+                answered, sha256 = write_once(store, uri, answered)
+                standing = answered.receipt(uri, sha256)
+            return self._end(context, standing)
 
     def _record(self, store: ObjectStore, receipt: Mapping[str, Any]) -> DecisionRecord:
         from airflow_distill.stages.decision.record import read_record
@@ -430,36 +519,62 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         read_checked(store, receipt["decision_uri"], receipt["decision_sha256"], "decision record")
         return read_record(store, receipt["decision_uri"])[0]
 
-    def _standing(self, store: ObjectStore, record: DecisionRecord) -> dict[str, Any] | None:
-        """Return the receipt of an approval that was recorded before, if there is one for this decision."""
+    def _standing(
+        self, store: ObjectStore, record: DecisionRecord, receipt: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return the receipt of an answer that was recorded before and counts under the rule that stands now."""
+        return self._place(store, record, receipt)[1]
+
+    def _place(
+        self, store: ObjectStore, record: DecisionRecord, receipt: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any] | None]:
+        """Return the receipt of an answer that stands, or None and where the next one may be written.
+
+        An answer of somebody who is no approver any more, or to something else than this decision, stays where it is and
+        counts as none.
+        """
+        from airflow_distill.errors import StateError
         from airflow_distill.stages.decision.record import read_record
 
-        uri = _approval_uri(require(self.decision, "decision", "decision"))
-        if not store.exists(uri):
-            return None
-        standing, sha256 = read_record(store, uri)
-        return standing.receipt(uri, sha256) if standing.decision_id == record.decision_id else None
+        folder = str(receipt["scorecard_uri"]).rsplit("/", 1)[0]
+        for number in range(1, MOST_ANSWERS + 1):
+            uri = f"{folder}/approval{'' if number == 1 else f'-{number}'}.json"
+            if not store.exists(uri):
+                return uri, None
+            try:
+                standing, sha256 = read_record(store, uri)
+            except (StateError, EvaluationError) as error:
+                self.log.warning("%s is passed over: %s", uri, error)
+                continue
+            said = standing.approval
+            same = standing.decision_id == record.decision_id
+            if same and not self.rule.objection(said) and said.shown_sha256 == shown_digest(receipt):
+                return uri, standing.receipt(uri, sha256)
+            self.log.warning("%s is passed over: it does not satisfy the rule that stands now.", uri)
+        raise EvaluationError(
+            f"decision: {MOST_ANSWERS} answers to decision {record.decision_id} are recorded and none counts.",
+            hint=f"Look at {folder}/approval*.json: who writes them?",
+        )
 
-    def _answer(self, event: Mapping[str, Any]) -> Approval:
+    def _answer(self, context: Any, event: Mapping[str, Any], receipt: Mapping[str, Any]) -> Approval:
         from airflow_distill.stages.decision.records import Approval
 
         user = event.get("responded_by_user") or {}
-        names = [str(user.get("id") or ""), str(user.get("name") or "")]
-        approver = next((n for n in names if n and n in self.approver_names), names[1] or names[0])
+        name, user_id = str(user.get("name") or ""), str(user.get("id") or "")
         yes = list(event.get("chosen_options") or ()) == [self.APPROVE]
         answered_at = event.get("responded_at")
         return Approval(
             required=True,
             approved=yes,
-            approver=approver,
+            approver=name,
             answered_at=answered_at.isoformat()
             if isinstance(answered_at, datetime)
             else str(answered_at or ""),
-            reason="" if yes else f"{approver or 'Somebody'} said no.",
+            reason="" if yes else f"{name or user_id or 'Somebody'} said no.",
+            approver_id=user_id,
+            requested_by=str(getattr(context.get("dag_run"), "triggering_user_name", None) or ""),
+            shown_sha256=shown_digest(receipt),
         )
-
-    def _may_answer(self, name: str) -> bool:
-        return not self.approvers or name in self.approver_names
 
     def _stale(
         self,
@@ -476,7 +591,13 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         except EvaluationError:
             return "The scorecard has changed since the decision."
         evaluation = {**receipt, "model_arn": record.model_arn}
-        now = current_state(gateways, store, scorecard, evaluation, self.dataset, "", self.incumbent)
+        live = ledger_beside(store, scorecard, receipt["scorecard_uri"]).sound().live()
+        if (live.release if live else None) != record.incumbent_release:
+            goal = f"release {live.release}" if live else "nothing"
+            return f"Live is {goal} now, the decision was judged against {_judged(record)}: evaluate again."
+        now = current_state(
+            gateways, store, scorecard, evaluation, self.dataset, "", self.incumbent, live=live
+        )
         return " ".join(reason.text for reason in freshness_problems(scorecard, now))
 
     def _held(self, record: DecisionRecord, receipt: Mapping[str, Any], reason: str) -> dict[str, Any]:
@@ -493,8 +614,21 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         return receipt
 
 
-def _approval_uri(receipt: Mapping[str, Any]) -> str:
-    return str(receipt["scorecard_uri"]).rsplit("/", 1)[0] + "/approval.json"
+def _judged(record: DecisionRecord) -> str:
+    return f"release {record.incumbent_release}" if record.incumbent_release is not None else "no release"
+
+
+def shown_digest(receipt: Mapping[str, Any]) -> str:
+    """Return the digest of what an approver is shown: the decision and the scorecard, byte for byte."""
+    return digest([str(receipt["decision_sha256"]), str(receipt["scorecard_sha256"])])
+
+
+def _was_shown(context: Any, task_id: str) -> str:
+    """Return the digest of what the approver was shown when asked; empty when that is not known here."""
+    if "ti" not in context:
+        return ""
+    found = context["ti"].xcom_pull(task_ids=task_id, key=SHOWN)
+    return str(found) if isinstance(found, str) else ""
 
 
 def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
-from airflow_distill.errors import (
-    DeploymentError,
-)
+from airflow_distill.errors import ConfigurationError, DeploymentError, DistillError
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
-from airflow_distill.operators.base import DistillOperator, run_key
+from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
 from airflow_distill.operators.hosts import (
     HostWaitingOperator,
     HostWishOperator,
@@ -27,12 +26,18 @@ from airflow_distill.operators.hosts import (
     receipt,
     settings_of,
 )
+from airflow_distill.remote.polling import deadline_after
 from airflow_distill.stages.deployment.values import flag, number, whole
 
 if TYPE_CHECKING:
+    from airflow_distill.aws.execute import Against, Execution
     from airflow_distill.aws.promotion import Prepared
+    from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.deployment.ledger import Ledger
     from airflow_distill.stages.deployment.records import Live, Outcome
+
+LEASE_MINUTES = 15.0
+"""A release on which nobody has worked for so long may be taken over by any run."""
 
 
 class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
@@ -42,6 +47,7 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
     :param root: common root of all workloads' objects (templated).
     :param fail_on_rollback: fail the task when the model was rolled back; its receipt is pushed either way.
     :param resource_owner: value of the owner tag; the task's owner when left out (templated).
+    :param lease_minutes: after so long without a sign of life another run may take the release over (templated).
     """
 
     def __init__(
@@ -51,30 +57,59 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
         root: str,
         fail_on_rollback: bool = True,
         resource_owner: str | None = None,
+        lease_minutes: float | str = LEASE_MINUTES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.lease_minutes = lease_minutes
         self.workload = workload
         self.root = root
         self.fail_on_rollback = fail_on_rollback
         self.resource_owner = resource_owner
 
-    def carry_out(self, context: Any, prepared: Prepared) -> dict[str, Any]:
-        """Advance the release until it has ended."""
-        from airflow_distill.aws.execute import Execution, Pausing, Waiting
-        from airflow_distill.aws.promotion import heldout_reader
+    def carry_out(self, context: Any, prepared: Prepared, *, force: bool = False) -> dict[str, Any]:
+        """Advance the release until it has ended, and return its receipt."""
         from airflow_distill.stages.deployment.ledger import Ledger
         from airflow_distill.stages.deployment.plan import render
 
-        store = store_for(self.gateways, self.root)
-        entry = prepared.entry
-        if entry is None:
+        if prepared.entry is None:
             self.log.info("Dry run, nothing is changed:\n%s", render(prepared.plan))
             return self._receipt(prepared, None, None)
-        ledger = Ledger(store, self.root, self.workload)
-        execution = Execution(
+        outcome = self.advance(context, prepared, force=force)
+        store = store_for(self.gateways, self.root)
+        return self._ended(context, prepared, outcome, Ledger(store, self.root, self.workload))
+
+    def advance(
+        self, context: Any, prepared: Prepared, *, force: bool = False, against: Against | None = None
+    ) -> Outcome:
+        """Advance a release until it has ended; defers where the service or the bake period needs time.
+
+        :param force: take it over although somebody works on it.
+        :param against: why it is to be rolled back, if it is.
+        """
+        execution = self.execution(context, prepared, force=force)
+        try:
+            if against is not None:
+                execution.turn_back(against.reasons, against.cause)
+            return self._to_the_end(context, execution)
+        except Exception:
+            # nobody works on it until the next try: that one, or any later run, need not wait for the hold to run out
+            self._give_back(execution)
+            raise
+
+    def execution(self, context: Any, prepared: Prepared, *, force: bool = False) -> Execution:
+        """Return what carries a release out in the name of this run and try."""
+        from airflow_distill.aws.execute import Execution
+        from airflow_distill.aws.promotion import heldout_reader
+        from airflow_distill.stages.deployment.ledger import Ledger
+
+        store = store_for(self.gateways, self.root)
+        entry = prepared.entry
+        assert entry is not None
+        run = run_key(context)
+        return Execution(
             gateways=self.gateways,
-            ledger=ledger,
+            ledger=Ledger(store, self.root, self.workload),
             entry=entry,
             plan=prepared.plan,
             examples=heldout_reader(store, entry.release.evidence),
@@ -82,21 +117,86 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
             sleep=time.sleep,
             progress=self.log.info,
             patience=self.patience,
+            run=run,
+            holder=f"{run} {self.task_id} try {getattr(context['ti'], 'try_number', 1)}",
+            lease_minutes=number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES,
+            force=force,
         )
+
+    def _to_the_end(self, context: Any, execution: Execution) -> Outcome:
+        from airflow_distill.aws.execute import Pausing, Waiting, is_permanent
+
         while True:
             reached = execution.advance()
             if isinstance(reached, Waiting):
                 persist_arn_link(BedrockHostLink, context, self, reached.host_arn)
-                self.wait_for_host(
-                    reached.host_kind,
-                    reached.host_arn,
-                    reached.model_arn,
-                    reached.since or entry.release.claimed_at,
-                )
+                back = execution.going_back
+                since = execution.since if back else reached.since or execution.since
+                if self._is_late(since):
+                    if back:
+                        raise execution.left_open(f"{reached.host_arn} does not settle")
+                    hours = self.patience.total_seconds() / 3600
+                    execution.turn_back(
+                        (f"{reached.host_arn} has not settled after {hours:.3g} h",), "failure"
+                    )
+                    continue
+                try:
+                    self.wait_for_host(
+                        reached.host_kind,
+                        reached.host_arn,
+                        reached.model_arn,
+                        since,
+                        at_most=self._slice_seconds(),
+                    )
+                except DistillError as error:
+                    if back or not is_permanent(error):
+                        raise
+                    execution.turn_back((error.message,), "failure")
             elif isinstance(reached, Pausing):
-                self.pause_until(reached.until)
+                self.pause_until(min(reached.until, self.now() + timedelta(seconds=self._slice_seconds())))
             else:
-                return self._ended(context, prepared, reached, ledger)
+                return reached
+
+    def resume(self, context: Any, event: Any = None) -> Any:
+        """Go on after a wait, whatever ended it: the work begins anew and finds how far it came."""
+        with airflow_errors():
+            return self.work(context)
+
+    def _is_late(self, since: str) -> bool:
+        deadline = deadline_after(since, self.patience, self.now())
+        return deadline is not None and deadline <= self.now()
+
+    def _slice_seconds(self) -> float:
+        """Return how long a wait may last before the hold on the release is renewed: a third of the lease is left."""
+        return (number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES) * 40.0
+
+    def _give_back(self, execution: Execution) -> None:
+        try:
+            execution.give_back()
+        except DistillError as error:
+            self.log.warning("The hold on release %s stays until it runs out: %s", execution.release, error)
+
+    def end_open_release(
+        self, context: Any, *, but: str = "", force: bool = False, why: str = ""
+    ) -> Outcome | None:
+        """End a release that another run left open: one on its way to a new model goes back, a rollback is finished.
+
+        :param but: the claim of this task, which it goes on with by itself.
+        :raises ReleaseConflictError: somebody works on it.
+        """
+        from airflow_distill.aws.execute import Against
+        from airflow_distill.aws.promotion import unfinished
+
+        prepared = unfinished(
+            self.gateways, store_for(self.gateways, self.root), self.root, self.workload, but=but
+        )
+        if prepared is None or prepared.entry is None:
+            return None
+        release = prepared.entry.release
+        self.log.warning("Release %s of run %s is open.", release.release, release.run)
+        reason = why or f"run {release.run or 'unknown'} left it open"
+        against = None if release.action == "rollback" else Against((reason,), "lease")
+        return self.advance(context, prepared, force=force, against=against)
 
     def _ended(self, context: Any, prepared: Prepared, outcome: Outcome, ledger: Ledger) -> dict[str, Any]:
         said = self._receipt(prepared, outcome, ledger.read().live())
@@ -105,9 +205,12 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
             return said
         if self.fail_on_rollback:
             context["ti"].xcom_push(key="return_value", value=said)
+            again = ""
+            if outcome.cause in ("failure", "lease"):
+                again = " Nothing speaks against the model itself: mend the cause and clear this task to try again."
             raise AirflowFailException(
                 f"deployment: release {outcome.release} of {self.workload} was {outcome.outcome}: "
-                f"{'; '.join(outcome.why)}"
+                f"{'; '.join(outcome.why)}.{again}"
             )
         return said
 
@@ -142,17 +245,20 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
     """Make a decision's model the live one: same address if possible, proven by a smoke test and a bake period.
 
     Claims a release number, updates the live host in place (or makes a new one), asks it held-out prompts, publishes the
-    pointer, watches it for the bake period and writes the ledger. When a check speaks against the model it goes back to the
-    release before, by the same code. A retry goes on where the account and the ledger say it was. A decision other than
-    "promote" skips the task.
+    pointer, watches it for the bake period and writes the ledger. When a check speaks against the model, or a step fails
+    for good, it goes back to the release before in the same task. A retry goes on where account and ledger say it was. A
+    release that another run left open is rolled back first. A decision other than "promote" skips the task; one that was
+    not judged against what is live now fails it and changes nothing.
 
     :param decision: receipt of the decision (templated).
     :param job: receipt of the job that made the model (templated).
     :param smoke: settings of the smoke test, see `stages.deployment.records.ProbeSettings`; `off` for none (templated).
     :param bake: settings of the bake period: `probes`, `every_seconds` and limits; `off` for none (templated).
     :param grace_hours: how long a host that was replaced stays before the reaper takes it (templated).
-    :param lease_hours: after that time without an end another run may take the release over (templated).
     :param generation: raise it to promote again a decision that was rolled back (templated).
+    :param approval: the approval rule that stands now, see `ApprovalRule`; an approval that does not satisfy it holds
+        (templated).
+    :param allow_older: let a model of an older log window replace one of a newer window (templated).
     :param plan_only: only plan, and print the plan (templated).
     """
 
@@ -165,8 +271,10 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         "smoke",
         "bake",
         "grace_hours",
-        "lease_hours",
+        "lease_minutes",
         "generation",
+        "approval",
+        "allow_older",
         "plan_only",
         "resource_owner",
         "waiter_delay",
@@ -181,8 +289,9 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         smoke: Mapping[str, Any] | str | None = None,
         bake: Mapping[str, Any] | str | None = None,
         grace_hours: float | str = 2.0,
-        lease_hours: float | str = 24.0,
         generation: int | str = 1,
+        approval: Mapping[str, Any] | str | None = None,
+        allow_older: bool | str = False,
         plan_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
@@ -192,8 +301,9 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         self.smoke = smoke
         self.bake = bake
         self.grace_hours = grace_hours
-        self.lease_hours = lease_hours
         self.generation = generation
+        self.approval = approval
+        self.allow_older = allow_older
         self.plan_only = plan_only
 
     def work(self, context: Any) -> dict[str, Any]:
@@ -204,6 +314,12 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         from airflow_distill.stages.deployment.settings import bake_settings, probe_settings
 
         decision = receipt(self.decision, "decision")
+        if not decision:
+            raise ConfigurationError(
+                f"deployment: the decision's receipt is missing: {tasks_before(context)} returned nothing. "
+                "Nothing was changed.",
+                hint="A task that was marked successful by hand leaves no receipt: clear it, so that it runs.",
+            )
         if decision.get("verdict") != "promote":
             raise AirflowSkipException(f"The verdict is {decision.get('verdict')!r}; nothing is promoted.")
         store = store_for(self.gateways, self.root)
@@ -220,8 +336,12 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
             smoke=probe_settings(settings_of(self.smoke, {})),
             bake=bake_settings(settings_of(self.bake, {})),
             grace_hours=number(self.grace_hours, "grace_hours") or 0.0,
-            lease_hours=number(self.lease_hours, "lease_hours") or 24.0,
+            lease_minutes=number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES,
+            allow_older=flag(self.allow_older),
+            approval=self._rule(),
         )
+        if not flag(self.plan_only):
+            self.end_open_release(context, but=intent.claim)
         table = read_prices(
             self.gateways,
             self.prices,
@@ -239,16 +359,31 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         self.log.info("Plan:\n%s", render(prepared.plan))
         return self.carry_out(context, prepared)
 
+    def _rule(self) -> ApprovalRule | None:
+        from airflow_distill.stages.decision.approval import ApprovalRule
+
+        rule = settings_of(self.approval, {})
+        return None if not rule else ApprovalRule.from_json(rule)
+
 
 class BedrockRollbackModelOperator(ReleaseOperator):
     """Go back to an older release: the same code as a promotion, with an older ledger entry.
+
+    A promotion that another run is in the middle of is taken over and rolled back; without `to` that is all.
 
     :param to: the release to bring back; the one before the present model when left out (templated).
     :param why: one sentence for the ledger (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "workload", "root", "to", "why", "resource_owner", "waiter_delay", "host_wait_hours"
+        "workload",
+        "root",
+        "to",
+        "why",
+        "resource_owner",
+        "lease_minutes",
+        "waiter_delay",
+        "host_wait_hours",
     )
 
     def __init__(self, *, to: int | str | None = None, why: str = "", **kwargs: Any) -> None:
@@ -257,13 +392,21 @@ class BedrockRollbackModelOperator(ReleaseOperator):
         self.why = why
 
     def work(self, context: Any) -> dict[str, Any]:
-        from airflow_distill.aws.promotion import prepare, rollback_intent
+        from airflow_distill.aws.execute import Against
+        from airflow_distill.aws.promotion import prepare, rollback_intent, unfinished
         from airflow_distill.stages.deployment.ledger import Ledger
         from airflow_distill.stages.deployment.plan import render
 
         store = store_for(self.gateways, self.root)
+        ledger = Ledger(store, self.root, self.workload)
+        opened = unfinished(self.gateways, store, self.root, self.workload)
+        if opened is not None and opened.entry is not None and opened.entry.release.action == "promote":
+            against = Against((self.why or f"run {run_key(context)} asked to go back",), "person")
+            outcome = self.advance(context, opened, force=True, against=against)
+            if whole(self.to, "to") is None:
+                return self._receipt(opened, outcome, ledger.read().live())
         intent = rollback_intent(
-            Ledger(store, self.root, self.workload).read(),
+            ledger.sound(),
             root=self.root,
             workload=self.workload,
             run=run_key(context),
@@ -275,6 +418,90 @@ class BedrockRollbackModelOperator(ReleaseOperator):
         prepared = prepare(self.gateways, store, intent, now=self.now())
         self.log.info("Plan:\n%s", render(prepared.plan))
         return self.carry_out(context, prepared)
+
+
+class GuardReleaseOperator(ReleaseOperator):
+    """End the release that this Dag run left open: the unproven model goes, the one before answers again.
+
+    Put it behind the promotion as a teardown that runs whatever became of it: failed, killed, marked failed or successful
+    by a person in the middle of the swap or the bake period. A release of another run is left to that run.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "workload", "root", "resource_owner", "lease_minutes", "waiter_delay", "host_wait_hours"
+    )
+
+    def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.stages.deployment.ledger import Ledger
+
+        store = store_for(self.gateways, self.root)
+        entry = Ledger(store, self.root, self.workload).read().open
+        outcome = None
+        if entry is not None and entry.release.run == run_key(context):
+            why = "its run ended before it was proven"
+            outcome = self.end_open_release(context, force=True, why=why)
+        return {
+            "kind": "guard",
+            "v": 1,
+            "workload": self.workload,
+            "release": outcome.release if outcome else None,
+            "outcome": outcome.outcome if outcome else None,
+        }
+
+
+class CheckReleaseOperator(ReleaseOperator):
+    """Compare ledger, pointer and live host before a run begins, and end a release that a dead run left open.
+
+    What differs (the host is gone, failed, serves another model or lost its tags; the pointer names something else; the
+    ledger was cut short or rewritten) fails the task with one sentence each and the command that mends it, before
+    anything is paid.
+
+    :param on_drift: `fail`, or `tell` to log it only and go on.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "workload", "root", "resource_owner", "lease_minutes", "waiter_delay", "host_wait_hours", "on_drift"
+    )
+
+    def __init__(self, *, on_drift: str = "fail", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.on_drift = on_drift
+
+    def work(self, context: Any) -> dict[str, Any]:
+        from airflow_distill.aws.promotion import look_for_drift
+
+        if self.on_drift not in ("fail", "tell"):
+            raise ConfigurationError(
+                f"deployment: on_drift is {self.on_drift!r}.", hint="Use `fail` or `tell`."
+            )
+        store = store_for(self.gateways, self.root)
+        standing, found = look_for_drift(self.gateways, store, self.root, self.workload, self.now())
+        if any(each.code == "open-release" for each in found):
+            self.end_open_release(context)
+            standing, found = look_for_drift(self.gateways, store, self.root, self.workload, self.now())
+        said = {
+            "kind": "release-check",
+            "v": 1,
+            "workload": self.workload,
+            "release": standing.live.release if standing.live else None,
+            "drift": [each.to_json() for each in found][:3],
+        }
+        for each in found:
+            self.log.error("Release drift of %s: %s", self.workload, each)
+        if found and self.on_drift == "fail":
+            context["ti"].xcom_push(key="return_value", value=said)
+            raise DeploymentError(
+                f"deployment: production of {self.workload} is not what its ledger says: "
+                f"{' '.join(each.said for each in found)}",
+                hint=f"Mend it: {found[0].mend}.",
+            )
+        return said
+
+
+def tasks_before(context: Any) -> str:
+    """Name the tasks directly upstream, for a message about what they did not hand on."""
+    names = sorted(getattr(context.get("task"), "upstream_task_ids", ()) or ())
+    return f"task {' or '.join(names)}" if names else "the task before"
 
 
 class SmokeTestOperator(DistillOperator):

@@ -102,15 +102,21 @@ class HostWaitingOperator(DistillOperator):
         """Sleep between looks at a host that the service does not show yet, or that settles."""
         time.sleep(seconds)
 
-    def wait_for_host(self, kind: HostKind, arn: str, model_arn: str, since: str) -> None:
+    def wait_for_host(
+        self, kind: HostKind, arn: str, model_arn: str, since: str, *, at_most: float | None = None
+    ) -> None:
         """Wait until a host serves a model; defers when allowed, else returns when it has settled.
 
+        :param at_most: come back after so many seconds even if it has not, to look and wait again.
         :raises JobTimeoutError: it took too long; the host may go on settling.
         """
         from airflow_distill.stages.deployment.records import PROVISIONED
 
         period = number(self.waiter_delay, "waiter_delay") or 30.0
-        deadline = deadline_after(since, self.patience, self.now())
+        deadline = until = deadline_after(since, self.patience, self.now())
+        if at_most is not None:
+            part = self.now() + timedelta(seconds=at_most)
+            until = part if deadline is None else min(deadline, part)
         if self.deferrable:
             trigger = (
                 BedrockProvisionedThroughputReadyTrigger
@@ -120,7 +126,7 @@ class HostWaitingOperator(DistillOperator):
             self.defer(
                 trigger=trigger(
                     arn,
-                    deadline=None if deadline is None else iso(deadline),
+                    deadline=None if until is None else iso(until),
                     poll_interval=period,
                     expect_model_arn=model_arn,
                     **connection_arguments(self),
@@ -129,13 +135,14 @@ class HostWaitingOperator(DistillOperator):
             )
         outcome = wait_blocking(
             lambda: aimed_at(WORK[kind].look(self.gateways.bedrock, arn), model_arn),
-            policy=WaitPolicy(deadline=deadline),
+            policy=WaitPolicy(deadline=until),
             now=self.now,
             sleep=self.pause,
             period=period,
             progress=self.log.info,
         )
-        self.wait_ended(outcome, arn)
+        if outcome.status != "timeout" or until == deadline:
+            self.wait_ended(outcome, arn)
 
     def wait_ended(self, outcome: WaitOutcome, arn: str) -> None:
         """Raise when waiting any longer is pointless; a host that failed is judged by the work itself."""

@@ -21,6 +21,24 @@ def canonical_json(value: Any) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def json_object(raw: bytes) -> dict[str, Any]:
+    """Return the JSON object in these bytes.
+
+    :raises ValueError: there is none, it is nested too deeply, or it holds NaN or Infinity.
+    """
+    try:
+        body = json.loads(raw, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(body, dict):
+        raise ValueError("not an object")
+    return body
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of the bytes as 64 lower-case hex digits."""
     return hashlib.sha256(data).hexdigest()

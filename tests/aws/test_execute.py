@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_distill.aws.execute import Waiting
+from airflow_distill.aws.execute import Pausing, Waiting
+from airflow_distill.aws.promotion import unfinished
 from airflow_distill.errors import (
     BudgetError,
     ConfigurationError,
@@ -290,13 +292,62 @@ def test_a_lost_answer_of_a_create_is_found_by_name(world: ReleaseWorld) -> None
     assert len(world.hosts()) == 1
 
 
-def test_a_failing_step_says_what_is_done_and_what_is_left(world: ReleaseWorld) -> None:
-    world.promote(world.model("first"))
-    world.sandbox.faults.add("access-denied", operation="UpdateCustomModelDeployment")
+@pytest.mark.parametrize(
+    ("fault", "operation", "changes"),
+    [
+        ("access-denied", "UpdateCustomModelDeployment", {}),
+        ("access-denied", "Converse", {}),
+        ("access-denied", "Converse", {"smoke": None}),
+    ],
+    ids=["before the swap", "after the swap", "in the bake period"],
+)
+def test_a_step_that_fails_for_good_goes_back_in_the_same_call(
+    world: ReleaseWorld, fault: str, operation: str, changes: dict[str, Any]
+) -> None:
+    first = world.model("first")
+    address = world.promote(first).host_arn
+    decision = world.decision(world.model("second", Rambles()))
+    world.sandbox.faults.add(fault, operation=operation, count=1)
+    outcome = world.carry_out(world.intent(decision, **changes))
+    assert (outcome.outcome, outcome.cause) == ("rolled_back", "failure")
+    assert "ServiceAccessError" in outcome.why[0]
+    assert serves(world, address) == world.pointer()["model_arn"] == first
+    again = world.carry_out(world.intent(world.decision(world.model("third"))))
+    assert (again.release, again.outcome) == (3, "released")
+
+
+def test_a_way_back_that_fails_too_leaves_an_open_release_that_says_so_and_any_run_mends(
+    world: ReleaseWorld,
+) -> None:
+    first = world.model("first")
+    address = world.promote(first).host_arn
+    second = world.decision(world.model("second", Rambles()))
+
+    def deny_from_then_on(line: str) -> None:
+        if line.startswith("against"):
+            world.sandbox.faults.add("access-denied", operation="UpdateCustomModelDeployment")
+
+    execution = world.execution(world.prepare(world.intent(second)), progress=deny_from_then_on)
     with pytest.raises(DistillError) as caught:
-        world.promote(world.model("second"))
-    assert "done: nothing. Left: update custom-model-deployment" in caught.value.hint
-    assert "wait until" in caught.value.hint
+        world.to_the_end(execution)
+    assert "Release 2 is open: done: nothing. Left: update custom-model-deployment" in caught.value.hint
+    world.sandbox.faults.clear()
+    execution.give_back()
+    assert world.promote(world.model("third"), run="loop/next").outcome == "released"
+    assert outcomes(world) == ["released", "rolled_back", "released"]
+    assert serves(world, address) == world.pointer()["model_arn"]
+
+
+def test_a_decision_rolled_back_by_a_failure_can_be_promoted_again_and_one_that_failed_its_check_cannot(
+    world: ReleaseWorld,
+) -> None:
+    decision = world.decision(world.model("first"))
+    world.sandbox.faults.add("access-denied", operation="Converse", count=1)
+    assert world.carry_out(world.intent(decision)).outcome == "rolled_back"
+    assert world.carry_out(world.intent(decision)).outcome == "released"
+    bad = world.decision(world.model("second", Rambles()))
+    assert world.carry_out(world.intent(bad)).cause == "check"
+    assert world.carry_out(world.intent(bad)).release == 3, "it finds its own end"
 
 
 # Two at once.
@@ -342,25 +393,149 @@ def test_two_claims_of_one_number_have_one_winner(world: ReleaseWorld) -> None:
     assert sorted(results) == ["claimed", "conflict", "conflict", "conflict"]
 
 
-def test_a_claim_past_its_lease_is_taken_over_and_its_owner_stops(world: ReleaseWorld) -> None:
+def test_a_release_whose_run_died_is_rolled_back_by_the_next_one_and_its_owner_stops(
+    world: ReleaseWorld,
+) -> None:
     first = world.model("first")
     world.promote(first)
     world.sandbox.world.set_pace("reads:6")
-    dead = world.execution(
-        world.prepare(world.intent(world.decision(world.model("second")), lease_hours=1.0))
-    )
-    dead.advance()
-    world.sleep(2 * 3600)
+    dead = world.execution(world.prepare(world.intent(world.decision(world.model("second")))))
+    assert isinstance(dead.advance(), Waiting)
+    third = world.decision(world.model("third"))
+    with pytest.raises(ReleaseConflictError, match="being carried out by run loop/run-1"):
+        world.carry_out(world.intent(third, run="loop/b"))
+    world.sleep(16 * 60)
     world.sandbox.world.set_pace("instant")
-    third = world.model("third")
-    assert world.promote(third, run="loop/b").outcome == "released"
-    assert [e.outcome.outcome for e in world.ledger.read().entries if e.outcome] == [
-        "released",
-        "abandoned",
-        "released",
-    ]
-    assert dead.advance().outcome == "abandoned"  # type: ignore[union-attr]
-    assert world.pointer()["model_arn"] == third
+    assert world.carry_out(world.intent(third, run="loop/b")).outcome == "released"
+    assert outcomes(world) == ["released", "rolled_back", "released"]
+    assert dead.advance().outcome == "rolled_back"  # type: ignore[union-attr]
+    assert world.pointer()["release"] == 3
+
+
+def test_a_run_that_was_taken_over_does_nothing_more(world: ReleaseWorld) -> None:
+    """It still lives, in the middle of its steps; a person has taken its release over."""
+    world.promote(world.model("first"))
+    mine = world.execution(world.prepare(world.intent(world.decision(world.model("second")))))
+    assert isinstance(mine.advance(), Pausing)
+    prepared = unfinished(world.gateways, world.store, world.root, world.workload)
+    assert prepared is not None
+    person = world.execution(prepared, run="cli/ann", holder="ann", force=True)
+    person.turn_back(("complaints",), "person")
+    world.sleep(600)
+    with pytest.raises(ReleaseConflictError, match="taken over by ann"):
+        mine.advance()
+    assert world.to_the_end(person).why == ("complaints",)
+
+
+# Held against what is live now.
+
+
+def test_a_decision_judged_against_another_release_is_held_and_says_against_which_to_evaluate(
+    world: ReleaseWorld,
+) -> None:
+    first, second, late = world.model("first"), world.model("second"), world.model("late")
+    stale = world.decision(late)
+    world.promote(first)
+    with pytest.raises(DeploymentError, match=r"judged against no release .*live is release 1") as caught:
+        world.carry_out(world.intent(stale))
+    assert "Evaluate again against release 1" in caught.value.hint
+    stale = world.decision(world.model("later"))
+    world.promote(second)
+    with pytest.raises(DeploymentError, match=r"judged against release 1 .*live is release 2"):
+        world.carry_out(world.intent(stale))
+    assert world.pointer()["model_arn"] == second
+    assert len(world.ledger.read().entries) == 2
+
+
+@pytest.mark.parametrize("claimed", [{"incumbent_release": None}, {"incumbent_host": "arn:elsewhere"}])
+def test_a_record_that_names_no_or_another_incumbent_is_held(
+    world: ReleaseWorld, claimed: dict[str, Any]
+) -> None:
+    world.promote(world.model("first"))
+    decision = world.decision(world.model("second"), **claimed)
+    with pytest.raises(DeploymentError, match="judged against"):
+        world.carry_out(world.intent(decision))
+
+
+def delete_the_host(world: ReleaseWorld) -> None:
+    world.gateways.bedrock.delete_deployment(world.hosts()[0])
+
+
+def swap_the_model(world: ReleaseWorld) -> None:
+    world.gateways.bedrock.update_deployment(world.hosts()[0], world.model("smuggled"))
+
+
+def delete_the_pointer(world: ReleaseWorld) -> None:
+    world.gateways.parameters.delete(world.pointer_name)
+
+
+def wipe_the_ledger(world: ReleaseWorld) -> None:
+    for item in list(world.store.iter_objects(world.ledger.prefix)):
+        world.store.delete(item.uri)
+
+
+def lose_the_newest(world: ReleaseWorld) -> None:
+    number = world.ledger.read().entries[-1].release.release
+    for item in list(world.store.iter_objects(f"{world.ledger.prefix}{number:06d}.")):
+        world.store.delete(item.uri)
+
+
+@pytest.mark.parametrize(
+    ("meddle", "said"),
+    [
+        (delete_the_host, "production is down: the host .* does not exist"),
+        (swap_the_model, "serves .*smuggled|the host .* serves"),
+        (delete_the_pointer, "the pointer .* does not exist"),
+        (wipe_the_ledger, "the pointer remembers release 2, the ledger's newest is none"),
+        (lose_the_newest, "the pointer remembers release 2, the ledger's newest is 1"),
+    ],
+)
+def test_nothing_is_promoted_while_ledger_pointer_and_host_differ(
+    world: ReleaseWorld, meddle: Any, said: str
+) -> None:
+    world.promote(world.model("first"))
+    world.promote(world.model("second"))
+    decision = world.decision(world.model("third", Rambles()))
+    hosts, entries = world.hosts(), len(world.ledger.read().entries)
+    meddle(world)
+    before = (world.pointer(), len(world.ledger.survey().entries))
+    with pytest.raises(DistillError, match=said) as caught:
+        world.carry_out(world.intent(decision))
+    assert "Mend it first" in caught.value.hint
+    assert (world.pointer(), len(world.ledger.survey().entries)) == before
+    assert set(world.hosts()) <= set(hosts)
+    assert entries == 2
+
+
+def test_a_ledger_and_pointer_that_are_both_gone_do_not_make_the_serving_host_fair_game(
+    world: ReleaseWorld,
+) -> None:
+    first = world.model("first")
+    address = world.promote(first).host_arn
+    wipe_the_ledger(world)
+    delete_the_pointer(world)
+    outcome = world.promote(world.model("second", Rambles()))
+    assert outcome.outcome == "rolled_back"
+    assert "exists already" in outcome.why[0]
+    assert serves(world, address) == first
+
+
+def test_an_older_window_replaces_a_newer_one_only_when_it_says_so(world: ReleaseWorld) -> None:
+    newer = world.write_dataset("2026-11-09T00:00:00Z")
+    world.carry_out(world.intent(world.decision(world.model("newer"), dataset_id=newer)))
+    old = world.decision(world.model("older"))
+    with pytest.raises(DeploymentError, match="live on the window that ends 2026-11-09"):
+        world.carry_out(world.intent(old))
+    assert world.carry_out(world.intent(old, allow_older=True)).outcome == "released"
+
+
+def test_the_ledger_keeps_a_running_total_of_what_releases_gave_away(world: ReleaseWorld) -> None:
+    world.promote(world.model("first"))
+    for number, difference in enumerate((-0.02, -0.01, 0.05, -0.01)):
+        intent = world.intent(world.decision(world.model(f"next-{number}")))
+        world.carry_out(replace(intent, differences={"exact": difference}))
+    totals = [entry.release.given_away.get("exact", 0.0) for entry in world.ledger.read().entries]
+    assert totals == [0.0, -0.02, -0.03, 0.0, -0.01]
 
 
 # Refusals come before anything is paid.
@@ -442,6 +617,14 @@ def test_a_dry_run_changes_nothing(world: ReleaseWorld) -> None:
     ]
     assert world.ledger.read().entries == ()
     assert world.hosts() == []
+
+
+def outcomes(world: ReleaseWorld) -> list[str]:
+    return [e.outcome.outcome for e in world.ledger.read().entries if e.outcome]
+
+
+def serves(world: ReleaseWorld, arn: str) -> str:
+    return str(world.gateways.bedrock.get_deployment(arn)["modelArn"])
 
 
 class polling:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from airflow_distill.errors import StateError
 from airflow_distill.stages.decision.policy import PromotionPolicy
 from airflow_distill.stages.decision.records import Approval, DecisionRecord, Verdict
-from airflow_distill.stages.digest import canonical_json, sha256_hex
+from airflow_distill.stages.digest import canonical_json, json_object, sha256_hex
 from airflow_distill.stages.evaluation.records import Scorecard
 from airflow_distill.stages.money.records import Costs
 from airflow_distill.stages.storage import ObjectExistsError, ObjectStore
@@ -24,8 +22,15 @@ def make_record(
     decided_at: str,
     job_arn: str = "",
     costs: Costs | None = None,
+    manifest_sha256: str = "",
+    incumbent_release: int | None = None,
+    incumbent_host: str = "",
 ) -> DecisionRecord:
-    """Return the record of a decision; `decided_at` is ISO 8601 UTC and passed in."""
+    """Return the record of a decision; `decided_at` is ISO 8601 UTC and passed in.
+
+    :param manifest_sha256: digest of the dataset's manifest; a promotion asks for it.
+    :param incumbent_release: the release that was live, `incumbent_host` its host; None and empty when there was none.
+    """
     if verdict.policy_digest != policy.digest or verdict.dataset_id != scorecard.dataset_id:
         raise StateError("decision: the verdict was reached under another policy or dataset.")
     return DecisionRecord(
@@ -44,6 +49,9 @@ def make_record(
         job_arn=job_arn,
         answers_sha256=dict(scorecard.answers_sha256),
         costs=costs,
+        manifest_sha256=manifest_sha256,
+        incumbent_release=incumbent_release,
+        incumbent_host=incumbent_host,
     )
 
 
@@ -71,7 +79,7 @@ def read_record(store: ObjectStore, uri: str) -> tuple[DecisionRecord, str]:
     """Return a stored record and the SHA-256 of its bytes; a record that does not fit its own id is refused."""
     data = store.read(uri)
     try:
-        return DecisionRecord.from_json(json.loads(data)), sha256_hex(data)
+        return DecisionRecord.from_json(json_object(data)), sha256_hex(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
             f"decision: the record at its place cannot be read ({type(error).__name__})."

@@ -17,6 +17,10 @@ from airflow_distill.stages.digest import digest
 from airflow_distill.stages.money.records import Costs
 
 SCHEMA = 1
+"""Of a verdict."""
+
+RECORD_SCHEMA = 2
+"""Of a decision record. Version 1 named neither manifest nor the incumbent's release: it is read, and not promoted."""
 
 VERDICTS = ("promote", "hold", "reject", "inconclusive")
 """promote: every condition is shown. reject: evidence of being worse. inconclusive: an interval straddles its line.
@@ -159,18 +163,26 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Whether a person had to agree, whether one did, who and when. No answer is no."""
+    """Whether a person had to agree, whether one did, who and when. No answer is no.
+
+    :param approver: the name of who answered; `approver_id` their id, as Airflow told both.
+    :param requested_by: who started the run, empty when nobody did.
+    :param shown_sha256: digest of what the approver was shown.
+    """
 
     required: bool
     approved: bool = False
     approver: str = ""
     answered_at: str = ""
     reason: str = ""
+    approver_id: str = ""
+    requested_by: str = ""
+    shown_sha256: str = ""
 
     @property
     def grants(self) -> bool:
         """Whether promotion may go on: nobody had to be asked, or a named person said yes."""
-        return not self.required or (self.approved and bool(self.approver))
+        return not self.required or (self.approved and bool(self.approver or self.approver_id))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -179,13 +191,19 @@ class Approval:
             "approver": self.approver,
             "answered_at": self.answered_at,
             "reason": self.reason,
+            "approver_id": self.approver_id,
+            "requested_by": self.requested_by,
+            "shown_sha256": self.shown_sha256,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Approval:
         return cls(
-            required=bool(data["required"]),
-            approved=bool(data.get("approved", False)),
+            required=data["required"] is not False,
+            approved=data.get("approved", False) is True,
+            approver_id=data.get("approver_id") or "",
+            requested_by=data.get("requested_by") or "",
+            shown_sha256=data.get("shown_sha256") or "",
             approver=data.get("approver") or "",
             answered_at=data.get("answered_at") or "",
             reason=data.get("reason") or "",
@@ -198,6 +216,10 @@ class DecisionRecord:
 
     `decision_id` is the digest of the evidence, the policy and the verdict, without the approval and the time, so a
     retry names the same decision.
+
+    :param incumbent: the model that was live, empty when none was; `incumbent_release` and `incumbent_host` as the ledger
+        named them (None and empty for something live that the ledger does not know, or for nothing).
+    :param manifest_sha256: digest of the dataset's manifest when the decision was made.
     """
 
     workload: str
@@ -215,11 +237,22 @@ class DecisionRecord:
     job_arn: str = ""
     answers_sha256: Mapping[str, str] = field(default_factory=dict)
     costs: Costs | None = None
+    manifest_sha256: str = ""
+    incumbent_release: int | None = None
+    incumbent_host: str = ""
+    v: int = RECORD_SCHEMA
 
     @property
     def decision_id(self) -> str:
+        since_2: dict[str, Any] = {
+            "manifest_sha256": self.manifest_sha256,
+            "incumbent_release": self.incumbent_release,
+            "incumbent_host": self.incumbent_host,
+            "job_arn": self.job_arn,
+        }
         return digest(
             {
+                **(since_2 if self.v > 1 else {}),
                 "workload": self.workload,
                 "evaluation_id": self.evaluation_id,
                 "dataset_id": self.dataset_id,
@@ -251,7 +284,7 @@ class DecisionRecord:
     def to_json(self) -> dict[str, Any]:
         return {
             "kind": "decision-record",
-            "v": SCHEMA,
+            "v": self.v,
             "decision_id": self.decision_id,
             "workload": self.workload,
             "outcome": self.outcome,
@@ -263,7 +296,10 @@ class DecisionRecord:
             "heldout_sha256": self.heldout_sha256,
             "model_arn": self.model_arn,
             "incumbent": self.incumbent,
+            "incumbent_release": self.incumbent_release,
+            "incumbent_host": self.incumbent_host,
             "job_arn": self.job_arn,
+            "manifest_sha256": self.manifest_sha256,
             "scorecard_uri": self.scorecard_uri,
             "scorecard_sha256": self.scorecard_sha256,
             "answers_sha256": dict(self.answers_sha256),
@@ -273,7 +309,7 @@ class DecisionRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DecisionRecord:
-        if data.get("kind") != "decision-record" or data.get("v") != SCHEMA:
+        if data.get("kind") != "decision-record" or data.get("v") not in (1, RECORD_SCHEMA):
             raise EvaluationError("decision: this is not a decision record of a version known here.")
         record = cls(
             workload=data["workload"],
@@ -291,6 +327,10 @@ class DecisionRecord:
             job_arn=data.get("job_arn") or "",
             answers_sha256=dict(data.get("answers_sha256") or {}),
             costs=Costs.from_json(data["costs"]) if data.get("costs") else None,
+            manifest_sha256=data.get("manifest_sha256") or "",
+            incumbent_release=data.get("incumbent_release"),
+            incumbent_host=data.get("incumbent_host") or "",
+            v=data["v"],
         )
         if record.decision_id != data["decision_id"] or record.outcome != data["outcome"]:
             raise EvaluationError("decision: the record does not agree with its own id; it was changed.")
@@ -311,6 +351,7 @@ class DecisionRecord:
             "scorecard_uri": self.scorecard_uri,
             "scorecard_sha256": self.scorecard_sha256,
             "dataset_id": self.dataset_id,
+            "manifest_sha256": self.manifest_sha256,
             "model_arn": self.model_arn,
             "job_arn": self.job_arn,
         }

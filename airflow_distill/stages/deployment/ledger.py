@@ -1,12 +1,15 @@
 """The release ledger: one object a release, claimed by a conditional write, closed by a second one.
 
-    <root>/<workload>/releases/000002.json           the claim: target, evidence, why; never changed
-    <root>/<workload>/releases/000002.outcome.json   how it ended: released, rolled_back, abandoned
-    <root>/<workload>/releases/000002.<note>.json    what a step found (smoke test, probes of the bake period)
+    <root>/<workload>/releases/000002.json                    the claim: target, evidence, proof, why; never changed
+    <root>/<workload>/releases/000002.outcome.json            how it ended: released, rolled_back, withdrawn
+    <root>/<workload>/releases/000002.<nonce>.<note>.json     what a step found (smoke test, probes of the bake period)
+    <root>/<workload>/releases/000002.<nonce>.hold-0001.json  who works on it; renewed, and superseded by a higher number
+    <root>/<workload>/evidence/<sha256>.<name>                copies of what releases rest on
 
 Two runs cannot claim one number, because the write is refused when the object is there. What is live is never stored: it
 is the fold of all entries, so the ledger replays to the same state on any machine. An entry that cannot be read stops
-everything; it is never taken for "none". Stores are passed in; no clock.
+everything; it is never taken for "none". Whoever acts on the ledger reads it with `sound`, which also refuses gaps,
+leftovers of entries that are gone, and entries or outcomes that do not fit each other. Stores are passed in; no clock.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from datetime import datetime
 from typing import Any
 
 from airflow_distill.errors import DeploymentError, ReleaseConflictError, StateError
-from airflow_distill.stages.deployment.records import Live, Outcome, Release
-from airflow_distill.stages.deployment.times import iso, moment_of
-from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.deployment.records import Head, Hold, Live, Outcome, Release
+from airflow_distill.stages.deployment.times import moment_of
+from airflow_distill.stages.digest import json_object, sha256_hex
 from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, ObjectStore, join_uri
 
-_ENTRY = re.compile(r"/(\d{6})\.json$")
-_OUTCOME = re.compile(r"/(\d{6})\.outcome\.json$")
+_OBJECT = re.compile(r"/(\d{6})\.(?:([0-9a-f]{8})\.)?(?:([a-z][a-z0-9-]*)\.)?json$")
+NONCE_IN_KEYS = 8
+"""So many digits of a nonce are in the keys of its notes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,30 @@ class Entry:
         """What the next entry records of this one."""
         return sha256_hex(f"{self.sha256}\n{self.outcome_sha256}".encode())
 
+    @property
+    def head(self) -> Head:
+        """How the pointer remembers this entry."""
+        return Head(self.release.release, self.sha256, self.outcome_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Something in the ledger that does not fit: which release, which link, where, and what was expected and found."""
+
+    release: int
+    link: str
+    where: str
+    expected: str
+    found: str
+    meaning: str
+
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All entries of a workload, in order."""
+    """All entries of a workload, in order, and what is wrong with them."""
 
     entries: tuple[Entry, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def next_number(self) -> int:
@@ -65,8 +87,15 @@ class History:
         return next((e for e in self.entries if e.release.release == number), None)
 
     def claimed_by(self, claim: str) -> Entry | None:
-        """Return the latest entry that the same intent claimed before."""
-        return next((e for e in reversed(self.entries) if e.release.claim == claim), None)
+        """Return the latest entry that the same intent claimed before.
+
+        One that was rolled back for another reason than the model itself (a step failed, its run died) does not count:
+        the intent may be asked for again.
+        """
+        found = next((e for e in reversed(self.entries) if e.release.claim == claim), None)
+        if found is None or found.outcome is None or found.outcome.outcome != "rolled_back":
+            return found
+        return None if found.outcome.cause in ("failure", "lease") else found
 
     def hosts(self) -> frozenset[str]:
         """Return the names and ARNs of all hosts that the entries name: what this root's records call its own."""
@@ -74,13 +103,15 @@ class History:
         return frozenset((named | {e.outcome.host_arn for e in self.entries if e.outcome}) - {""})
 
     def live(self, before: int | None = None) -> Live | None:
-        """Fold the entries: the last one that ended as released is what is live.
+        """Fold the entries: the last one that ended as released is what is live; after a withdrawal nothing is.
 
         :param before: only entries with smaller numbers count; what was live when that release was claimed.
         """
         for entry in reversed(self.entries):
             if before is not None and entry.release.release >= before:
                 continue
+            if entry.outcome is not None and entry.outcome.outcome == "withdrawn":
+                return None
             if entry.outcome is not None and entry.outcome.outcome == "released":
                 return live_of(entry)
         return None
@@ -113,31 +144,108 @@ class Ledger:
         self.workload = workload
         self.root = root
         self.prefix = join_uri(root, workload, "releases") + "/"
+        self.evidence_prefix = join_uri(root, workload, "evidence") + "/"
 
-    def uri(self, number: int, note: str = "") -> str:
-        """Return the URI of an entry, or of one of its notes."""
-        return f"{self.prefix}{number:06d}.{note}.json" if note else f"{self.prefix}{number:06d}.json"
+    def uri(self, number: int, note: str = "", nonce: str = "") -> str:
+        """Return the URI of an entry, of its outcome, or of one of its notes."""
+        key = f"{number:06d}"
+        if nonce and note and note != "outcome":
+            key += f".{nonce[:NONCE_IN_KEYS]}"
+        return f"{self.prefix}{key}.{note}.json" if note else f"{self.prefix}{key}.json"
+
+    # Reading.
 
     def read(self) -> History:
-        """Read all entries.
+        """Read all entries; what does not fit is in `flaws`.
 
         :raises StateError: an object is there and cannot be read as what it should be.
         """
-        found = [item.uri for item in self._store.iter_objects(self.prefix)]
-        outcomes = {int(m[1]): uri for uri in found if (m := _OUTCOME.search(uri))}
-        numbers = {int(m[1]): uri for uri in found if (m := _ENTRY.search(uri))}
-        return History(tuple(self._entry(n, uri, outcomes.get(n)) for n, uri in sorted(numbers.items())))
+        history = self.survey()
+        broken = next((flaw for flaw in history.flaws if flaw.found == UNREADABLE), None)
+        if broken is not None:
+            raise _unreadable(broken.where, broken.meaning)
+        return history
 
-    def _entry(self, number: int, uri: str, outcome_uri: str | None) -> Entry:
-        raw, closing = self._bytes(uri), self._bytes(outcome_uri) if outcome_uri else b""
+    def sound(self) -> History:
+        """Read all entries for somebody who is going to act on them.
+
+        :raises StateError: something cannot be read, is missing, is left over, or does not fit.
+        """
+        history = self.read()
+        if history.flaws:
+            flaw = history.flaws[0]
+            more = f" (and {len(history.flaws) - 1} more)" if len(history.flaws) > 1 else ""
+            raise StateError(
+                f"deployment: the ledger of {self.workload} is damaged at {flaw.where}: {flaw.meaning}{more}. "
+                "Nothing was changed.",
+                hint="Restore the object from the bucket's versions; `airflow-distill verify` names every flaw.",
+            )
+        return history
+
+    def survey(self) -> History:
+        """Read whatever can be read; everything else is a flaw, never an exception."""
+        found: dict[int, dict[tuple[str, str], str]] = {}
+        for item in self._store.iter_objects(self.prefix):
+            if match := _OBJECT.search(item.uri):
+                found.setdefault(int(match[1]), {})[match[2] or "", match[3] or ""] = item.uri
+        entries: list[Entry] = []
+        flaws: list[Flaw] = []
+        for number, objects in sorted(found.items()):
+            entry = self._entry(number, objects, flaws)
+            if entry is not None:
+                flaws += _unfit(entry, entries[-1] if entries else None, objects)
+                entries.append(entry)
+        return History(tuple(entries), tuple(flaws))
+
+    def _entry(self, number: int, objects: Mapping[tuple[str, str], str], flaws: list[Flaw]) -> Entry | None:
+        uri = objects.get(("", ""))
+        if uri is None:
+            left = sorted(objects.values())[0]
+            flaws.append(
+                Flaw(number, "entry", self.uri(number), "an entry", "", f"release {number} is gone, {left} is left")
+            )  # fmt: skip
+            return None
         try:
-            release = Release.from_json(json.loads(raw))
-            outcome = Outcome.from_json(json.loads(closing)) if closing else None
+            raw = self._bytes(uri)
+            release = Release.from_json(json_object(raw))
+            if release.release != number or release.workload != self.workload:
+                raise ValueError("it names another release")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _unreadable(uri, error) from error
-        if release.release != number or release.workload != self.workload:
-            raise _unreadable(uri, ValueError("it names another release"))
-        return Entry(release, sha256_hex(raw), outcome, sha256_hex(closing) if closing else "")
+            flaws.append(Flaw(number, "entry", uri, "a release", UNREADABLE, _why(error)))
+            return None
+        closing_uri = objects.get(("", "outcome"))
+        if closing_uri is None:
+            return Entry(release, sha256_hex(raw))
+        try:
+            closing = self._bytes(closing_uri)
+            outcome = Outcome.from_json(json_object(closing))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            flaws.append(Flaw(number, "outcome", closing_uri, "an outcome", UNREADABLE, _why(error)))
+            return Entry(release, sha256_hex(raw))
+        return Entry(release, sha256_hex(raw), outcome, sha256_hex(closing))
+
+    def outcome(self, number: int) -> Outcome | None:
+        """Return how a release ended, or None while it is open."""
+        uri = self.uri(number, "outcome")
+        try:
+            return Outcome.from_json(json_object(self._store.read(uri)))
+        except ObjectMissingError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unreadable(uri, _why(error)) from error
+
+    def head(self, entry: Entry) -> Head | None:
+        """Return the ledger's head when this entry is its newest, with its outcome as it lies there; else None."""
+        number = entry.release.release
+        if self._store.exists(self.uri(number + 1)):
+            return None
+        try:
+            closing = sha256_hex(self._store.read(self.uri(number, "outcome")))
+        except ObjectMissingError:
+            closing = ""
+        return Head(number, entry.sha256, closing)
+
+    # Writing.
 
     def claim(self, release: Release) -> Entry:
         """Write a new entry; the number must be free.
@@ -166,7 +274,7 @@ class Ledger:
             self._store.write(uri, encode(outcome.to_json()), if_absent=True)
         except ObjectExistsError as error:
             there = self.outcome(outcome.release)
-            if there is None or there.outcome != outcome.outcome:
+            if there is None or there.outcome != outcome.outcome or there.nonce != outcome.nonce:
                 word = there.outcome if there else "unknown"
                 raise ReleaseConflictError(
                     f"deployment: release {outcome.release} of {self.workload} already ended as {word}.",
@@ -175,29 +283,111 @@ class Ledger:
             return there
         return outcome
 
-    def outcome(self, number: int) -> Outcome | None:
-        """Return how a release ended, or None while it is open."""
-        body = self.noted(number, "outcome")
-        return None if body is None else Outcome.from_json(body)
-
-    def note(self, number: int, name: str, body: Mapping[str, Any]) -> None:
+    def note(self, number: int, name: str, body: Mapping[str, Any], nonce: str = "") -> None:
         """Keep what a step found; the first writing stays."""
+        bound = {**body, "release": number, "nonce": nonce} if nonce else body
         try:
-            self._store.write(self.uri(number, name), encode(body), if_absent=True)
+            self._store.write(self.uri(number, name, nonce), encode(bound), if_absent=True)
         except ObjectExistsError:
             return
 
-    def noted(self, number: int, name: str) -> dict[str, Any] | None:
-        """Return what a step found earlier, or None."""
-        uri = self.uri(number, name)
+    def noted(self, number: int, name: str, nonce: str = "") -> dict[str, Any] | None:
+        """Return what a step of this claim found earlier, or None.
+
+        :raises StateError: the note cannot be read, or belongs to another claim.
+        """
+        uri = self.uri(number, name, nonce)
         try:
-            raw = self._store.read(uri)
+            body = json_object(self._store.read(uri))
         except ObjectMissingError:
             return None
+        except ValueError as error:
+            raise _unreadable(uri, _why(error)) from error
+        if nonce and (body.get("nonce") != nonce or body.get("release") != number):
+            raise _unreadable(uri, "it belongs to another claim")
+        return body
+
+    def notes_of(self, entry: Entry) -> dict[str, str]:
+        """Return the digests of the notes of a claim, by name; holds are no part of them."""
+        release = entry.release
+        start = f"{self.prefix}{release.release:06d}."
+        nonce = release.nonce[:NONCE_IN_KEYS]
+        return {
+            match[3]: sha256_hex(self._bytes(item.uri))
+            for item in self._store.iter_objects(start)
+            if (match := _OBJECT.search(item.uri))
+            and (match[2] or "") == nonce
+            and match[3] not in (None, "outcome")
+            and not match[3].startswith("hold-")
+        }
+
+    # Who works on an open release.
+
+    def holder(self, release: Release) -> Hold | None:
+        """Return who works on a release, or None before anybody has begun.
+
+        :raises StateError: the hold cannot be read.
+        """
+        start = self.uri(release.release, "hold-", release.nonce).removesuffix(".json")
+        last = ""
+        for item in self._store.iter_objects(start):
+            last = item.uri
+        if not last:
+            return None
         try:
-            return dict(json.loads(raw))
-        except (ValueError, TypeError) as error:
-            raise _unreadable(uri, error) from error
+            hold = Hold.from_json(json_object(self._bytes(last)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise _unreadable(last, _why(error)) from error
+        return hold
+
+    def take(
+        self, release: Release, holder: str, run: str, until: str, *, now: datetime, force: bool = False
+    ) -> Hold:
+        """Become the one who works on an open release, or renew that.
+
+        The same holder keeps its fence. The run that claimed the release, and whoever forces it, take over at once; others
+        when the hold has run out.
+
+        :raises ReleaseConflictError: somebody else holds it, or took it over this moment.
+        """
+        present = self.holder(release)
+        if present is not None and present.holder == holder:
+            hold = Hold(release.release, release.nonce, present.fence, holder, run, until)
+            self._store.write(self._hold_uri(hold), encode(hold.to_json()))
+            return hold
+        since = present.until if present else release.lease_until
+        owner = present.run if present else release.run
+        if not force and run != owner and not _over(since, now):
+            raise held(release, owner, since)
+        hold = Hold(release.release, release.nonce, present.fence + 1 if present else 1, holder, run, until)
+        try:
+            self._store.write(self._hold_uri(hold), encode(hold.to_json()), if_absent=True)
+        except ObjectExistsError as error:
+            raise held(release, "another holder", until) from error
+        return hold
+
+    def give_back(self, hold: Hold, now: str) -> None:
+        """End a hold that is still ours, so that the next one need not wait for its time to run out."""
+        ended = Hold(hold.release, hold.nonce, hold.fence, hold.holder, hold.run, now)
+        self._store.write(self._hold_uri(hold), encode(ended.to_json()))
+
+    def _hold_uri(self, hold: Hold) -> str:
+        return self.uri(hold.release, f"hold-{hold.fence:04d}", hold.nonce)
+
+    # Evidence.
+
+    def keep(self, name: str, raw: bytes) -> str:
+        """Keep a copy of something a release rests on, under its digest; returns its URI. Twice is the same as once."""
+        uri = f"{self.evidence_prefix}{sha256_hex(raw)}.{name}"
+        try:
+            self._store.write(uri, raw, if_absent=True)
+        except ObjectExistsError:
+            if self._bytes(uri) != raw:
+                raise StateError(
+                    f"deployment: {uri} does not have the digest in its name; it was changed.",
+                    hint="Restore it from the bucket's versions.",
+                ) from None
+        return uri
 
     def _bytes(self, uri: str) -> bytes:
         try:
@@ -206,41 +396,85 @@ class Ledger:
             raise StateError(f"deployment: {uri} vanished while it was read.", hint="Retry.") from error
 
 
+UNREADABLE = "unreadable"
+
+
 def encode(body: Mapping[str, Any]) -> bytes:
     """Return a ledger object's bytes: stable, and readable by people."""
     return (json.dumps(body, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def refuse_or_take_over(ledger: Ledger, history: History, now: datetime) -> History:
-    """Make sure that no other run is in the middle of a release; a claim past its lease is declared abandoned.
-
-    :raises ReleaseConflictError: another run holds the claim. Nothing was changed.
-    """
-    entry = history.open
-    if entry is None:
-        return history
-    release = entry.release
-    lease = moment_of(release.lease_until)
-    if lease is None or lease > now:
-        raise ReleaseConflictError(
-            f"deployment: release {release.release} of {release.workload} is being carried out by run "
-            f"{release.run or 'unknown'}; this run changed nothing.",
-            hint=f"Retry after it has ended; a claim counts as abandoned after {release.lease_until}.",
-        )
-    ledger.close(
-        Outcome(
-            release.release,
-            "abandoned",
-            iso(now),
-            why=("its lease ran out and it was never closed",),
-            entry_sha256=entry.sha256,
-        )
+def held(release: Release, run: str, until: str) -> ReleaseConflictError:
+    """Return the error of somebody who finds a release being worked on."""
+    return ReleaseConflictError(
+        f"deployment: release {release.release} of {release.workload} is being carried out by run "
+        f"{run or 'unknown'} (until {until} at least); this run changed nothing.",
+        hint="Retry after it has ended. If that run is dead, `airflow-distill release resume` finishes or rolls back.",
     )
-    return ledger.read()
 
 
-def _unreadable(uri: str, error: Exception) -> StateError:
+def is_held(release: Release, hold: Hold | None, now: datetime) -> bool:
+    """Say whether somebody works on an open release just now."""
+    return not _over(hold.until if hold else release.lease_until, now)
+
+
+def _over(until: str, now: datetime) -> bool:
+    moment = moment_of(until)
+    return moment is not None and moment <= now
+
+
+def _unfit(entry: Entry, before: Entry | None, objects: Mapping[tuple[str, str], str]) -> list[Flaw]:
+    """Return what does not fit: the number, the link to the entry before, the outcome, leftovers of another claim."""
+    release, outcome, number = entry.release, entry.outcome, entry.release.release
+    uri = objects["", ""]
+    flaws = []
+    expected = before.release.release + 1 if before else 1
+    if number != expected:
+        flaws.append(
+            Flaw(
+                number, "number", uri, str(expected), str(number), f"release {expected} is missing before it"
+            )
+        )
+    if before is not None and before.outcome is None:
+        meaning = f"release {before.release.release} has no outcome although a later release was claimed"
+        flaws.append(Flaw(before.release.release, "outcome", uri, "an outcome", "", meaning))
+    chain = before.chain_sha256 if before else ""
+    if number == expected and release.previous_sha256 != chain:
+        meaning = "the entry before, or its outcome, was changed after this one was written"
+        flaws.append(Flaw(number, "previous entry", uri, release.previous_sha256, chain, meaning))
+    if outcome is not None:
+        flaws += _outcome_flaws(entry, outcome, objects["", "outcome"])
+    nonce = release.nonce[:NONCE_IN_KEYS]
+    for (mark, name), other in sorted(objects.items()):
+        if name not in ("", "outcome") and mark != nonce:
+            meaning = f"{other} is left over from another claim of this number"
+            flaws.append(Flaw(number, "note", other, nonce, mark, meaning))
+    return flaws
+
+
+def _outcome_flaws(entry: Entry, outcome: Outcome, uri: str) -> list[Flaw]:
+    release = entry.release
+    number = release.release
+    flaws = []
+    if outcome.release != number:
+        flaws.append(
+            Flaw(number, "outcome", uri, str(number), str(outcome.release), "it names another release")
+        )
+    if (outcome.entry_sha256 or release.nonce) and outcome.entry_sha256 != entry.sha256:
+        meaning = "the entry was changed after its outcome was written"
+        flaws.append(Flaw(number, "entry", uri, outcome.entry_sha256, entry.sha256, meaning))
+    if outcome.nonce != release.nonce:
+        meaning = "the outcome belongs to another claim of this number"
+        flaws.append(Flaw(number, "outcome", uri, release.nonce, outcome.nonce, meaning))
+    return flaws
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__} {error}"
+
+
+def _unreadable(uri: str, why: str) -> StateError:
     return StateError(
-        f"deployment: the ledger object {uri} cannot be read ({type(error).__name__}).",
+        f"deployment: the ledger object {uri} cannot be read ({why}).",
         hint="Restore it from the bucket's versions; `airflow-distill verify` names what does not fit.",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from airflow_distill.remote.hosts import KINDS as KINDS
 from airflow_distill.remote.hosts import ON_DEMAND as ON_DEMAND
@@ -22,6 +22,12 @@ SCHEMA = 1
 
 TAG_HOURLY_PRICE = "airflow-distill:hourly-price"
 """On provisioned throughput: the price of one model unit an hour, as stated when it was bought."""
+
+TAG_CLAIM = "airflow-distill:claim"
+"""On a live host: the nonce of the release that made it, so that a host of another ledger is never taken for ours."""
+
+LEDGER_SCHEMA = 2
+"""Of entries and outcomes. Version 1 had no nonce and no digests of notes; it is read, and never written."""
 
 Commitment = Literal["none", "OneMonth", "SixMonths"]
 
@@ -109,10 +115,30 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """The ledger's newest entry as the pointer remembers it: an anchor that lies outside the bucket.
+
+    :param outcome_sha256: empty while the entry is open.
+    """
+
+    release: int
+    entry_sha256: str
+    outcome_sha256: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Head:
+        return cls(int(data["release"]), str(data["entry_sha256"]), str(data.get("outcome_sha256") or ""))
+
+
+@dataclass(frozen=True, slots=True)
 class Pointer:
     """What callers read to find the live model. A pure function of the release, so writing it twice is the same.
 
     :param root: the root's URI; with the workload it says whose the pointer is.
+    :param head: the ledger's newest entry when the pointer was written; no part of what callers need.
     """
 
     workload: str
@@ -122,6 +148,7 @@ class Pointer:
     host_arn: str
     region: str
     root: str = ""
+    head: Head | None = None
 
     @property
     def name(self) -> str:
@@ -138,6 +165,7 @@ class Pointer:
             "host_arn": self.host_arn,
             "region": self.region,
             **({"root": self.root} if self.root else {}),
+            "ledger": self.head.to_json() if self.head else None,
             "call": {
                 "service": "bedrock-runtime",
                 "operation": "Converse",
@@ -159,6 +187,7 @@ class Pointer:
             host_arn=data["host_arn"],
             region=data.get("region", ""),
             root=str(data.get("root") or ""),
+            head=Head.from_json(data["ledger"]) if data.get("ledger") else None,
         )
 
 
@@ -195,6 +224,10 @@ class ProbeSettings:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "shape": dict(self.shape)}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProbeSettings:
+        return cls(**{name: data[name] for name in cls.__slots__ if name in data})
+
 
 @dataclass(frozen=True, slots=True)
 class BakeSettings:
@@ -205,6 +238,42 @@ class BakeSettings:
     limits: ProbeSettings = field(
         default_factory=lambda: ProbeSettings(max_error_rate=0.05, min_shape_rate=0.95)
     )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"probes": self.probes, "every_seconds": self.every_seconds, "limits": self.limits.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BakeSettings:
+        return cls(int(data["probes"]), float(data["every_seconds"]), ProbeSettings.from_json(data["limits"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSettings:
+    """How a release must prove itself; part of its entry, so that anybody can finish what its run began.
+
+    :param smoke: None leaves the smoke test out; likewise the bake period.
+    :param grace_hours: how long a host that is replaced stays.
+    """
+
+    smoke: ProbeSettings | None = None
+    bake: BakeSettings | None = None
+    grace_hours: float = 2.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "smoke": self.smoke.to_json() if self.smoke else None,
+            "bake": self.bake.to_json() if self.bake else None,
+            "grace_hours": self.grace_hours,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProofSettings:
+        smoke, bake = data.get("smoke"), data.get("bake")
+        return cls(
+            smoke=ProbeSettings.from_json(smoke) if smoke else None,
+            bake=BakeSettings.from_json(bake) if bake else None,
+            grace_hours=float(data.get("grace_hours", 2.0)),
+        )
 
 
 # Steps. Each says what shall be true afterwards, so that doing it twice is the same as doing it once.
@@ -355,7 +424,10 @@ def step_json(step: Step) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a release rests on: where each thing lies and the digest it had. Missing members are empty, never guessed."""
+    """What a release rests on: where each thing lies and the digest it had. Missing members are empty, never guessed.
+
+    The members that end in `_copy` name copies under `evidence/`, which no retention rule may expire.
+    """
 
     decision_id: str = ""
     decision_uri: str = ""
@@ -366,6 +438,12 @@ class Evidence:
     manifest_uri: str = ""
     manifest_sha256: str = ""
     job_arn: str = ""
+    heldout_sha256: str = ""
+    decision_copy: str = ""
+    scorecard_copy: str = ""
+    manifest_copy: str = ""
+    heldout_ids_copy: str = ""
+    heldout_ids_sha256: str = ""
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)
@@ -375,8 +453,39 @@ class Evidence:
         return cls(**{name: str(data.get(name) or "") for name in cls.__slots__})
 
 
-Action = Literal["promote", "rollback"]
-OutcomeWord = Literal["released", "rolled_back", "abandoned"]
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """What a decision was judged against: the live release, its model and its host. None of them when nothing was live."""
+
+    release: int | None = None
+    model_arn: str = ""
+    host_arn: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Incumbent:
+        number = data.get("release")
+        return cls(
+            None if number is None else int(number),
+            str(data.get("model_arn") or ""),
+            str(data.get("host_arn") or ""),
+        )
+
+    def __str__(self) -> str:
+        if self.release is None:
+            return f"no release ({self.model_arn or 'nothing live'})"
+        return f"release {self.release} (model {self.model_arn}, host {self.host_arn})"
+
+
+Action = Literal["promote", "rollback", "withdraw"]
+OutcomeWord = Literal["released", "rolled_back", "withdrawn", "abandoned"]
+"""released: live. rolled_back: what was live before is live again. withdrawn: nothing is live, and a person said so.
+abandoned: written by version 1 only, for a claim whose run had died."""
+
+Cause = Literal["", "check", "failure", "person", "lease"]
+"""Why a release was rolled back: a check spoke against the model; a step failed for good; somebody asked; its run died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,9 +493,14 @@ class Release:
     """One entry of the ledger, written once when its number is claimed and never changed.
 
     :param claim: identity of who claims: the same decision asked for again finds its own entry.
-    :param lease_until: after that time another run may declare the claim abandoned.
+    :param lease_until: until then nobody but the claiming run works on it; holders renew it, see `Hold`.
     :param restores: the release whose model a rollback brings back.
     :param previous_sha256: digest of the previous entry and its outcome, so that the entries form a chain.
+    :param nonce: drawn at the claim; outcome and notes carry it, so that leftovers of another claim prove nothing.
+    :param proof: how it must prove itself.
+    :param judged_against: what the decision was judged against.
+    :param window_end: end of the log window behind the model, ISO 8601.
+    :param given_away: by metric, what the releases up to this one gave away against their predecessors (0 or below).
     """
 
     workload: str
@@ -403,10 +517,15 @@ class Release:
     why: tuple[str, ...]
     evidence: Evidence
     restores: int | None = None
+    nonce: str = ""
+    proof: ProofSettings = field(default_factory=ProofSettings)
+    judged_against: Incumbent = field(default_factory=Incumbent)
+    window_end: str = ""
+    given_away: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "v": SCHEMA,
+            "v": LEDGER_SCHEMA if self.nonce else 1,
             "kind": "release",
             "workload": self.workload,
             "release": self.release,
@@ -422,10 +541,19 @@ class Release:
             "why": list(self.why),
             "evidence": self.evidence.to_json(),
             "restores": self.restores,
+            "nonce": self.nonce,
+            "proof": self.proof.to_json(),
+            "judged_against": self.judged_against.to_json(),
+            "window_end": self.window_end,
+            "given_away": dict(self.given_away),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Release:
+        if data.get("kind") != "release" or data.get("v") not in (1, LEDGER_SCHEMA):
+            raise ValueError("not a release of a version known here")
+        if data["v"] != 1 and not data.get("nonce"):
+            raise ValueError("the nonce is missing")
         return cls(
             workload=data["workload"],
             release=int(data["release"]),
@@ -441,12 +569,22 @@ class Release:
             why=tuple(data.get("why") or ()),
             evidence=Evidence.from_json(data.get("evidence") or {}),
             restores=data.get("restores"),
+            nonce=str(data.get("nonce") or ""),
+            proof=ProofSettings.from_json(data.get("proof") or {}),
+            judged_against=Incumbent.from_json(data.get("judged_against") or {}),
+            window_end=str(data.get("window_end") or ""),
+            given_away={str(k): float(v) for k, v in dict(data.get("given_away") or {}).items()},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claimed release ended; written once, beside its entry."""
+    """How a claimed release ended; written once, beside its entry.
+
+    :param entry_sha256: digest of the entry that ended.
+    :param nonce: that of the entry.
+    :param notes: digests of the notes that its steps wrote, by name.
+    """
 
     release: int
     outcome: OutcomeWord
@@ -457,10 +595,13 @@ class Outcome:
     model_arn: str = ""
     entry_sha256: str = ""
     checks: Mapping[str, Any] = field(default_factory=dict)
+    nonce: str = ""
+    cause: Cause = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "v": SCHEMA,
+            "v": LEDGER_SCHEMA if self.nonce else 1,
             "kind": "outcome",
             "release": self.release,
             "outcome": self.outcome,
@@ -471,10 +612,17 @@ class Outcome:
             "model_arn": self.model_arn,
             "entry_sha256": self.entry_sha256,
             "checks": dict(self.checks),
+            "nonce": self.nonce,
+            "cause": self.cause,
+            "notes": dict(self.notes),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        if data.get("kind") != "outcome" or data.get("v") not in (1, LEDGER_SCHEMA):
+            raise ValueError("not an outcome of a version known here")
+        if data["outcome"] not in get_args(OutcomeWord):
+            raise ValueError("an outcome that is not known here")
         return cls(
             release=int(data["release"]),
             outcome=data["outcome"],
@@ -485,6 +633,43 @@ class Outcome:
             model_arn=data.get("model_arn", ""),
             entry_sha256=data.get("entry_sha256", ""),
             checks=dict(data.get("checks") or {}),
+            nonce=str(data.get("nonce") or ""),
+            cause=data.get("cause") or "",
+            notes={str(k): str(v) for k, v in dict(data.get("notes") or {}).items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who works on an open release just now. Written beside its entry and renewed; a higher fence ends a lower one.
+
+    :param fence: counts takeovers from 1. Before each step that changes the world the holder checks that no higher one
+        has been written.
+    :param holder: who, down to the try: a run, a try of it, a person.
+    :param until: without renewal, anybody may take over after this time (ISO 8601).
+    """
+
+    release: int
+    nonce: str
+    fence: int
+    holder: str
+    run: str
+    until: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "hold", "v": LEDGER_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Hold:
+        if data.get("kind") != "hold":
+            raise ValueError("not a hold")
+        return cls(
+            release=int(data["release"]),
+            nonce=str(data.get("nonce") or ""),
+            fence=int(data["fence"]),
+            holder=str(data["holder"]),
+            run=str(data.get("run") or ""),
+            until=str(data["until"]),
         )
 
 

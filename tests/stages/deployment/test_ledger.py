@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_distill.errors import ReleaseConflictError, StateError
-from airflow_distill.stages.deployment.ledger import History, Ledger, refuse_or_take_over
+from airflow_distill.stages.deployment.ledger import Entry, History, Ledger, is_held
 from airflow_distill.stages.deployment.records import (
     ON_DEMAND,
     Evidence,
@@ -71,17 +73,177 @@ def test_an_outcome_is_written_once() -> None:
         close(ledger, 1, "rolled_back")
 
 
-def test_an_open_claim_is_respected_until_its_lease_ends() -> None:
+def test_an_open_release_is_held_until_nobody_renews_it() -> None:
     ledger = make_ledger()
-    ledger.claim(make_release(1))
+    release = ledger.claim(make_release(1, hours=0.25)).release
+    late = NOW + timedelta(hours=1)
+    assert is_held(release, ledger.holder(release), NOW)
     with pytest.raises(ReleaseConflictError, match="being carried out by run run-1"):
-        refuse_or_take_over(ledger, ledger.read(), NOW)
-    history = refuse_or_take_over(ledger, ledger.read(), NOW + timedelta(hours=2))
-    assert history.open is None
-    assert history.next_number == 2
-    outcome = history.entries[0].outcome
-    assert outcome is not None
-    assert outcome.outcome == "abandoned"
+        ledger.take(release, "run-2 try 1", "run-2", iso(late), now=NOW)
+    mine = ledger.take(release, "run-1 try 1", "run-1", iso(late), now=NOW)
+    again = ledger.take(release, "run-1 try 1", "run-1", iso(late + timedelta(hours=1)), now=NOW)
+    assert (mine.fence, again.fence) == (1, 1), "the same try renews and keeps its fence"
+    with pytest.raises(ReleaseConflictError):
+        ledger.take(release, "run-2 try 1", "run-2", iso(late), now=late)
+    theirs = ledger.take(release, "run-2 try 1", "run-2", iso(late), now=late + timedelta(hours=2))
+    assert (theirs.fence, ledger.holder(release)) == (2, theirs)
+
+
+def test_a_retry_of_the_same_run_and_a_person_take_over_at_once() -> None:
+    ledger = make_ledger()
+    release = ledger.claim(make_release(1)).release
+    until = iso(NOW + timedelta(minutes=15))
+    ledger.take(release, "run-1 try 1", "run-1", until, now=NOW)
+    assert ledger.take(release, "run-1 try 2", "run-1", until, now=NOW).fence == 2
+    assert ledger.take(release, "ann", "cli/ann", until, now=NOW, force=True).fence == 3
+
+
+def test_a_hold_that_is_given_back_lets_the_next_run_begin_at_once() -> None:
+    ledger = make_ledger()
+    release = ledger.claim(make_release(1)).release
+    hold = ledger.take(release, "run-1 try 1", "run-1", iso(NOW + timedelta(hours=3)), now=NOW)
+    ledger.give_back(hold, iso(NOW))
+    assert not is_held(release, ledger.holder(release), NOW)
+    assert ledger.take(release, "run-2", "run-2", iso(NOW), now=NOW).fence == 2
+
+
+# What does not fit.
+
+
+def nonced(ledger: Ledger, number: int, letter: str) -> Entry:
+    """Claim a release as version 2 writes it, with one note, and close it."""
+    release = replace(make_release(number, letter, ledger.survey()), nonce=letter * 32)
+    entry = ledger.claim(release)
+    ledger.note(number, "smoke", {"passed": True}, release.nonce)
+    ledger.close(
+        Outcome(
+            number,
+            "released",
+            iso(NOW),
+            host_arn="arn:host",
+            entry_sha256=entry.sha256,
+            nonce=release.nonce,
+            notes=ledger.notes_of(entry),
+        )
+    )
+    return entry
+
+
+@pytest.fixture
+def three() -> Ledger:
+    ledger = make_ledger()
+    for number, letter in enumerate("abc", 1):
+        nonced(ledger, number, letter)
+    assert ledger.sound().flaws == ()
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (("",), "release 2 is gone"),
+        (("outcome",), "no outcome although a later release"),
+        (("", "outcome"), "release 2 is gone"),
+        (("", "outcome", "smoke"), "release 2 is missing"),
+    ],
+)
+def test_a_gap_is_an_error_for_whoever_acts_and_names_the_object(
+    three: Ledger, gone: tuple[str, ...], said: str
+) -> None:
+    for note in gone:
+        three._store.delete(three.uri(2, note, "b" * 32))
+    with pytest.raises(StateError, match=said):
+        three.sound()
+
+
+@pytest.mark.parametrize("gone", [("",), ("", "outcome")])
+def test_leftovers_of_the_newest_entry_are_an_error_and_prove_nothing(
+    three: Ledger, gone: tuple[str, ...]
+) -> None:
+    for note in gone:
+        three._store.delete(three.uri(3, note))
+    with pytest.raises(StateError, match="release 3 is gone"):
+        three.sound()
+
+
+def test_notes_of_another_claim_of_the_same_number_are_never_read_as_ours() -> None:
+    ledger = make_ledger()
+    ledger.note(1, "smoke", {"passed": True}, "a" * 32)
+    mine = replace(make_release(1), nonce="b" * 32)
+    ledger.claim(mine)
+    assert ledger.noted(1, "smoke", mine.nonce) is None
+    with pytest.raises(StateError, match="left over from another claim"):
+        ledger.sound()
+
+
+def test_a_note_moved_under_another_nonce_is_refused() -> None:
+    ledger = make_ledger()
+    ledger.note(1, "smoke", {"passed": True}, "a" * 32)
+    ledger._store.write(
+        ledger.uri(1, "smoke", "b" * 32), ledger._store.read(ledger.uri(1, "smoke", "a" * 32))
+    )
+    with pytest.raises(StateError, match="belongs to another claim"):
+        ledger.noted(1, "smoke", "b" * 32)
+
+
+def test_an_outcome_of_another_claim_does_not_count(three: Ledger) -> None:
+    three._store.write(three.uri(3, "outcome"), three._store.read(three.uri(2, "outcome")))
+    with pytest.raises(StateError, match="names another release"):
+        three.sound()
+
+
+def test_a_rewritten_entry_is_seen_by_its_outcome_and_by_the_next_entry(three: Ledger) -> None:
+    body = json.loads(three._store.read(three.uri(2)))
+    three._store.write(three.uri(2), json.dumps({**body, "why": ["another"]}).encode())
+    links = [(flaw.release, flaw.link) for flaw in three.survey().flaws]
+    assert links == [(2, "entry"), (3, "previous entry")]
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"v": NaN}', b"\xff", b"null"])
+def test_a_survey_names_what_cannot_be_read_and_never_crashes(three: Ledger, raw: bytes) -> None:
+    three._store.write(three.uri(2), raw)
+    three._store.write(three.uri(3, "outcome"), raw)
+    flaws = three.survey().flaws
+    assert {flaw.where for flaw in flaws if flaw.found == "unreadable"} == {
+        three.uri(2),
+        three.uri(3, "outcome"),
+    }
+    with pytest.raises(StateError, match="cannot be read"):
+        three.read()
+
+
+def test_evidence_is_kept_once_under_its_digest_and_a_changed_copy_is_refused() -> None:
+    ledger = make_ledger()
+    uri = ledger.keep("manifest.json", b"{}")
+    assert uri == ledger.keep("manifest.json", b"{}")
+    assert "/evidence/" in uri
+    ledger._store.write(uri, b"[]")
+    with pytest.raises(StateError, match="was changed"):
+        ledger.keep("manifest.json", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("cause", "found"), [("check", True), ("person", True), ("failure", False), ("lease", False)]
+)
+def test_an_intent_may_be_asked_for_again_when_nothing_spoke_against_its_model(
+    cause: Any, found: bool
+) -> None:
+    ledger = make_ledger()
+    ledger.claim(make_release(1, "c"))
+    ledger.close(Outcome(1, "rolled_back", iso(NOW), cause=cause))
+    assert (ledger.read().claimed_by("c") is not None) is found
+
+
+def test_after_a_withdrawal_nothing_is_live(three: Ledger) -> None:
+    ledger = three
+    release = replace(make_release(4, "w", ledger.read()), nonce="d" * 32, action="withdraw")
+    entry = ledger.claim(release)
+    ledger.close(Outcome(4, "withdrawn", iso(NOW), entry_sha256=entry.sha256, nonce=release.nonce))
+    history = ledger.sound()
+    assert history.live() is None
+    before = history.live(before=4)
+    assert before is not None
+    assert before.release == 3
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"v":1}', json.dumps({"release": 9}).encode()])

@@ -1,0 +1,180 @@
+"""Mends drift: makes the pointer and the live host what the ledger says, or writes down that nothing is live.
+
+Takes the findings of `stages/deployment/drift.py`. Pointer and lost tags are mended at once; a host that is gone, failed
+or serves another model needs a release of its own, prepared here and carried out by `aws/execute.py`. A ledger that was cut
+short or rewritten is never mended by a guess: its objects are restored from the bucket's versions.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+from airflow_distill.aws.account import find_host
+from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_pointer
+from airflow_distill.aws.promotion import Prepared, prepare, rollback_intent
+from airflow_distill.errors import DeploymentError
+from airflow_distill.remote.identity import resource_tags
+from airflow_distill.stages.deployment.drift import Drift
+from airflow_distill.stages.deployment.ledger import Entry, History, Ledger
+from airflow_distill.stages.deployment.records import TAG_CLAIM, Live, Outcome, Pointer, Release
+from airflow_distill.stages.deployment.times import iso, moment_of
+from airflow_distill.stages.digest import digest
+from airflow_distill.stages.storage import ObjectStore
+
+BY_RELEASE = ("host-gone", "host-failed", "host-other-model")
+"""Drift that only a release of its own mends: the live model on its host again, or on a new one."""
+
+
+def mend(
+    gateways: AwsGateways,
+    store: ObjectStore,
+    root: str,
+    workload: str,
+    found: Sequence[Drift],
+    person: str,
+    now: datetime,
+) -> tuple[Prepared, str] | None:
+    """Mend what can be mended at once; returns the release that mends the rest, to be carried out, and why.
+
+    :raises StateError: the ledger itself is damaged.
+    :raises DeploymentError: the ledger is not the one that the pointer remembers, or a release is open.
+    """
+    ledger = Ledger(store, root, workload)
+    history = ledger.sound()
+    codes = {each.code: each for each in found}
+    for code in ("ledger-rewritten", "open-release"):
+        if code in codes:
+            raise DeploymentError(
+                f"deployment: {codes[code].said}", hint=f"Mend it first: {codes[code].mend}."
+            )
+    live = history.live()
+    if live is None:
+        pointer = read_pointer(gateways.parameters, workload, root, history.hosts)
+        if pointer is not None:
+            remove_pointer(gateways.parameters, workload, root, pointer.release, history.hosts)
+        return None
+    entry = history.entry(live.release)
+    assert entry is not None
+    worst = next((code for code in BY_RELEASE if code in codes), "")
+    if worst:
+        return _release_again(gateways, store, ledger, history, live, person, codes[worst], now)
+    if "host-tags-lost" in codes:
+        gateways.bedrock.tag(live.host_arn, _tags(entry, root))
+    _publish(gateways, history, live, root, workload, _tags(entry, root))
+    return None
+
+
+def withdraw(
+    gateways: AwsGateways,
+    store: ObjectStore,
+    root: str,
+    workload: str,
+    person: str,
+    why: str,
+    now: datetime,
+) -> Entry:
+    """Write down that nothing is live any more, because a person says so, and remove the pointer.
+
+    :raises DeploymentError: the live host still answers, or nothing was live.
+    """
+    ledger = Ledger(store, root, workload)
+    history = ledger.sound()
+    live = history.live()
+    if live is None or history.open is not None:
+        said = "nothing is live" if live is None else "a release is open"
+        raise DeploymentError(
+            f"deployment: {said} of {workload}; nothing was changed.", hint="See `release drift`."
+        )
+    host = find_host(gateways.bedrock, live.host_kind, live.host_arn, tags=False)
+    if host is not None and host.usable:
+        raise DeploymentError(
+            f"deployment: the host {live.host_arn} still answers with {host.model_arn}; nothing was changed.",
+            hint="Move callers away and delete it first, or mend it with `airflow-distill release repair`.",
+        )
+    last = history.entries[-1]
+    reason = why or f"{person} says that nothing is live: the host {live.host_arn} is gone"
+    release = Release(
+        workload=workload,
+        release=history.next_number,
+        action="withdraw",
+        claim=digest(["withdraw", live.release], 32),
+        claimed_at=iso(now),
+        lease_until=iso(now),
+        run=f"cli/{person}",
+        owner=person,
+        target=live.target,
+        previous=live.release,
+        previous_sha256=last.chain_sha256,
+        why=(reason,),
+        evidence=last.release.evidence,
+        nonce=secrets.token_hex(16),
+    )
+    entry = ledger.claim(release)
+    ledger.close(
+        Outcome(
+            release.release, "withdrawn", iso(now), (reason,), entry_sha256=entry.sha256, nonce=release.nonce
+        )
+    )  # fmt: skip
+    pointer = read_pointer(gateways.parameters, workload, root, history.hosts)
+    if pointer is not None:
+        remove_pointer(gateways.parameters, workload, root, pointer.release, history.hosts)
+    return entry
+
+
+def _release_again(
+    gateways: AwsGateways,
+    store: ObjectStore,
+    ledger: Ledger,
+    history: History,
+    live: Live,
+    person: str,
+    drift: Drift,
+    now: datetime,
+) -> tuple[Prepared, str]:
+    intent = rollback_intent(
+        history,
+        root=ledger.root,
+        workload=ledger.workload,
+        run=f"cli/{person}",
+        owner=person,
+        to=live.release,
+        why=f"repair: {drift.said}",
+    )
+    prepared = prepare(gateways, store, intent, now=now)
+    return (
+        prepared,
+        f"release {prepared.plan.release} brings the model of release {live.release} back into service",
+    )
+
+
+def _publish(
+    gateways: AwsGateways, history: History, live: Live, root: str, workload: str, tags: dict[str, str]
+) -> None:
+    pointer = Pointer(
+        workload=workload,
+        release=live.release,
+        model_arn=live.target.model_arn,
+        host_kind=live.host_kind,
+        host_arn=live.host_arn,
+        region=gateways.bedrock.region,
+        root=root,
+        head=history.entries[-1].head,
+    )
+    publish_pointer(gateways.parameters, pointer, tags, history.hosts)
+
+
+def _tags(entry: Entry, root: str) -> dict[str, str]:
+    release = entry.release
+    return resource_tags(
+        release.workload,
+        release.run,
+        release.owner,
+        moment_of(release.target.host.ends_at),
+        dataset_id=release.evidence.dataset_id or None,
+        release=release.release,
+        root=root,
+        extra={**release.target.host.price_tags, **({TAG_CLAIM: release.nonce} if release.nonce else {})},
+    )
