@@ -11,16 +11,26 @@ def register(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--workload", metavar="FILE", type=Path, required=True, help="workload file")
     parser.add_argument("--document", metavar="NAME", help="print this document alone, ready for `aws iam`")
+    parser.add_argument(
+        "--data-key", metavar="ARN", help="KMS key of the bucket that holds the workload's folder"
+    )
+    parser.add_argument("--log-key", metavar="ARN", help="KMS key of the bucket that receives the logs")
     parser.add_argument("--region", metavar="REGION", help="used when the file names no Region")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print all documents as one object by name, or one document."""
     from airflow_distill.errors import ConfigurationError
-    from airflow_distill.workload.iam import documents
+    from airflow_distill.workload.iam import Keys, documents
     from airflow_distill.workload.reading import read_workload
 
-    found = documents(read_workload(args.workload), args.region)
+    keys = Keys(args.data_key, args.log_key)
+    for option, key in (("--data-key", keys.data), ("--log-key", keys.logs)):
+        if key is not None and not key.startswith("arn:"):
+            raise ConfigurationError(
+                f"{option} is {key!r}, not the ARN of a key.", hint="Give the key's ARN."
+            )
+    found = documents(read_workload(args.workload), args.region, keys)
     if args.document is None:
         print(json.dumps(found, indent=2))
         return 0

@@ -4,24 +4,34 @@ Takes a `Workload`, hands on named documents:
 
     customization-role-trust, customization-role-policy   what the distillation job's service role is and may
     evaluation-role-trust, evaluation-role-policy         the same for evaluation and batch jobs, when the file names a role
-    airflow-policy                                        what the identity behind the Airflow connection may
+    airflow-policy, airflow-policy-2, ...                 what the identity behind the Airflow connection may
     log-bucket-policy                                     what lets Bedrock deliver invocation logs into the bucket
+    log-key-policy                                        the same for a bucket under a customer's key
 
-Resources are as narrow as the service can name before they exist. What changes or deletes something is limited to
-resources that carry the workload's tag. Account and partition come from the role's ARN.
+Resources are as narrow as the service can name before they exist. What asks, changes or deletes something is limited to
+resources that carry the workload's tag; the tag is given on create and never moved to what is tagged otherwise. What counts
+as evidence (releases, decisions, approvals, claims of money) is written once: neither overwritten nor deleted. A
+policy is split where IAM's limit of 6,144 characters would be passed. Account and partition come from the role's ARN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from airflow_distill.errors import ConfigurationError
 from airflow_distill.remote.identity import TAG_WORKLOAD
 from airflow_distill.stages.deployment.records import pointer_name
 from airflow_distill.stages.jobs import models
 from airflow_distill.workload.config import Workload
 
 Document = dict[str, Any]
+
+LIMIT = 6144
+"""Characters of a managed policy, white space not counted (IAM quotas)."""
 
 READS = (
     "GetFoundationModel",
@@ -39,24 +49,90 @@ READS = (
 )
 """Calls that only read and that IAM cannot narrow to one workload."""
 
+WRITTEN_ONCE = (
+    "releases/*",
+    "decisions/*",
+    "evaluations/*/decision*.json",
+    "evaluations/*/approval*.json",
+    "spend/*",
+)
+"""What lies in the workload's folder as evidence: written when absent, and neither changed nor deleted after that."""
 
-def documents(workload: Workload, region: str | None = None) -> dict[str, Document]:
+OWN_TAGS = "airflow-distill:*"
+"""Keys of the tags that we set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Customer keys beside the model's own: of the bucket with the workload's folder, and of the bucket with the logs."""
+
+    data: str | None = None
+    logs: str | None = None
+
+
+def documents(workload: Workload, region: str | None = None, keys: Keys = Keys()) -> dict[str, Document]:
     """Return the documents by name.
 
     :param region: used when the workload names no Region; by default the one where the teacher's family is distilled.
+    :raises ConfigurationError: a URI of the file, an ARN or a key holds what IAM would read as a wildcard or a variable.
     """
+    _refuse_wildcards(workload, keys)
     place = _Place(workload, region)
-    found = {
-        "customization-role-trust": _trust(place, "model-customization-job"),
-        "customization-role-policy": _customization_role(workload, place),
-        "airflow-policy": _airflow(workload, place),
-    }
+    found = {"customization-role-trust": _trust(place, "model-customization-job")}
+    found |= _split("customization-role-policy", _customization_role(workload, place, keys))
+    found |= _split("airflow-policy", _airflow(workload, place, keys))
     if workload.evaluation_role_arn:
         found["evaluation-role-trust"] = _trust(place, "evaluation-job", "model-invocation-job")
-        found["evaluation-role-policy"] = _evaluation_role(workload, place)
+        found |= _split("evaluation-role-policy", _evaluation_role(workload, place, keys))
     if workload.logs:
         found["log-bucket-policy"] = _log_bucket(workload.logs.location, place)
+        if keys.logs:
+            found["log-key-policy"] = _log_key(place)
     return found
+
+
+def size(document: Document) -> int:
+    """Return the characters that IAM counts."""
+    return len(re.sub(r"\s", "", json.dumps(document, separators=(",", ":"), ensure_ascii=False)))
+
+
+def _split(name: str, document: Document) -> dict[str, Document]:
+    """Return a document under its name, or as many as its statements need: `name`, `name-2` and so on."""
+    parts: list[list[Document]] = [[]]
+    for statement in document["Statement"]:
+        if parts[-1] and size(_policy([*parts[-1], statement])) > LIMIT:
+            parts.append([])
+        parts[-1].append(statement)
+    return {name if n == 1 else f"{name}-{n}": _policy(part) for n, part in enumerate(parts, 1)}
+
+
+_WILD = re.compile(r"[*?]|\$\{")
+
+
+def _refuse_wildcards(workload: Workload, keys: Keys) -> None:
+    """Refuse text that would widen a policy: a bucket's object may be called `*`, an IAM resource means all by it."""
+    for where, text in _texts_in_arns(workload, keys):
+        if text and _WILD.search(text):
+            raise ConfigurationError(
+                f"iam: {where} is {text!r}; IAM would read *, ? and ${{ as more than themselves.",
+                hint="Choose names without these characters; no policy was printed.",
+            )
+
+
+def _texts_in_arns(workload: Workload, keys: Keys) -> Iterator[tuple[str, str | None]]:
+    yield "role_arn", workload.role_arn
+    yield "evaluation_role_arn", workload.evaluation_role_arn
+    yield "root", workload.root
+    yield "logs.location", workload.logs.location if workload.logs else None
+    yield "dataset.training_logs", workload.dataset.training_logs
+    yield "dataset.prompts", workload.dataset.prompts
+    yield "dataset.golden", workload.dataset.golden
+    yield "teacher", workload.teacher
+    yield "student", workload.student
+    yield "evaluation.judge", workload.evaluation.judge
+    yield "job.kms_key", workload.job.kms_key
+    yield "the data key", keys.data
+    yield "the log key", keys.logs
 
 
 class _Place:
@@ -138,6 +214,10 @@ def _invoke(sid: str, asked: Iterable[str], place: _Place) -> Document:
     """Asking models: a system profile needs itself and the model in every Region it may choose."""
     resources = []
     for model in asked:
+        if models.is_application_profile(model):
+            # Which models lie behind it, only the service can tell.
+            resources += [model, place.foundation_model("*", "*")]
+            continue
         base = models.base_model_id(model)
         if models.is_profile(model):
             profile = place.bedrock("inference-profile", models.strip_arn(model))
@@ -147,7 +227,17 @@ def _invoke(sid: str, asked: Iterable[str], place: _Place) -> Document:
     return _allow(sid, ["bedrock:InvokeModel"], resources)
 
 
-def _customization_role(workload: Workload, place: _Place) -> Document:
+def _use_key(
+    sid: str, key: str | None, actions: Iterable[str], service: str, place: _Place
+) -> list[Document]:
+    """Using a customer's key through one service only; nothing when there is none or it is named without its ARN."""
+    if key is None or not key.startswith("arn:"):
+        return []
+    via = {"StringEquals": {"kms:ViaService": f"{service}.{place.region}.amazonaws.com"}}
+    return [_allow(sid, [f"kms:{action}" for action in actions], key, via)]
+
+
+def _customization_role(workload: Workload, place: _Place, keys: Keys) -> Document:
     own = f"{workload.root}/{workload.name}"
     statements = [
         _listing("ListOwnFolder", own, place),
@@ -159,10 +249,11 @@ def _customization_role(workload: Workload, place: _Place) -> Document:
         statements.append(_allow("ReadLogs", ["s3:GetObject"], place.objects(workload.dataset.training_logs)))
     if workload.dataset.source != "logs-pairs":
         statements.append(_invoke("AskTeacher", [workload.teacher], place))
-    if workload.job.kms_key and workload.job.kms_key.startswith("arn:"):
-        actions = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:CreateGrant"]
-        via = {"StringEquals": {"kms:ViaService": f"bedrock.{place.region}.amazonaws.com"}}
-        statements.append(_allow("UseModelKey", actions, workload.job.kms_key, via))
+    model_key = ("Decrypt", "GenerateDataKey", "DescribeKey", "CreateGrant")
+    statements += _use_key("UseModelKey", workload.job.kms_key, model_key, "bedrock", place)
+    statements += _use_key("UseDataKey", keys.data, ("Decrypt", "GenerateDataKey"), "s3", place)
+    if workload.dataset.training_logs:
+        statements += _use_key("UseLogKey", keys.logs, ("Decrypt",), "s3", place)
     if workload.job.vpc:
         statements += _network(place)
     return _policy(statements)
@@ -203,13 +294,13 @@ def _network(place: _Place) -> list[Document]:
     ]
 
 
-def _evaluation_role(workload: Workload, place: _Place) -> Document:
+def _evaluation_role(workload: Workload, place: _Place, keys: Keys) -> Document:
+    """What AWS's pages on service roles of evaluation, judge and batch jobs list, for this workload's folder."""
     own = f"{workload.root}/{workload.name}"
-    batch = ["bedrock:CreateModelInvocationJob", "bedrock:StopModelInvocationJob"]
     judges = [workload.evaluation.judge] if workload.evaluation.judge else []
     statements = [
         _listing("ListOwnFolder", own, place),
-        _allow("FindBucket", ["s3:GetBucketLocation"], place.bucket(own)),
+        _allow("FindBucket", ["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], place.bucket(own)),
         _allow(
             "ReadPrompts",
             ["s3:GetObject"],
@@ -218,63 +309,31 @@ def _evaluation_role(workload: Workload, place: _Place) -> Document:
         _allow(
             "WriteScores", ["s3:PutObject", "s3:AbortMultipartUpload"], place.objects(f"{own}/evaluations")
         ),
-        _allow("RunInBatches", batch, [place.bedrock("model-invocation-job"), place.bedrock("custom-model")]),
-        _allow("AskThroughput", ["bedrock:InvokeModel"], place.bedrock("provisioned-model")),
+        _allow("RunInBatches", [f"bedrock:{name}" for name in BATCH], _batch_resources(place)),
+        _invoke("AskModels", [workload.student, workload.teacher, *judges], place),
     ]
-    if judges:
-        statements.append(_invoke("AskJudge", judges, place))
+    statements += _use_key("UseDataKey", keys.data, ("Decrypt", "GenerateDataKey"), "s3", place)
     return _policy(statements)
 
 
-def _airflow(workload: Workload, place: _Place) -> Document:
-    own = f"{workload.root}/{workload.name}"
-    tagged = {"StringEquals": {f"aws:ResourceTag/{TAG_WORKLOAD}": workload.name}}
-    tagging = {"StringEquals": {f"aws:RequestTag/{TAG_WORKLOAD}": workload.name}}
-    made = [place.bedrock(kind) for kind in RESOURCE_KINDS]
-    asked = [
-        workload.student,
-        workload.teacher,
-        *([workload.evaluation.judge] if workload.evaluation.judge else []),
+BATCH = ("CreateModelInvocationJob", "GetModelInvocationJob", "StopModelInvocationJob")
+"""What evaluation, judge and batch jobs do inside; on models and profiles as well as on jobs (AWS: judge service roles)."""
+
+
+def _batch_resources(place: _Place) -> list[str]:
+    return [
+        place.bedrock("model-invocation-job"),
+        place.foundation_model("*", "*"),
+        place.bedrock("inference-profile"),
     ]
-    roles = [workload.role_arn, *([workload.evaluation_role_arn] if workload.evaluation_role_arn else [])]
-    training_logs = workload.dataset.training_logs
-    logs_read = [place.bucket(training_logs)] if training_logs else []
-    creates = ["CreateModelCustomizationJob", *_host_actions(workload, "Create")]
-    changes = ["StopModelCustomizationJob", "DeleteCustomModel", *_host_actions(workload, "Update", "Delete")]
-    if workload.evaluation_role_arn:
-        creates += ["CreateEvaluationJob", "CreateModelInvocationJob"]
-        changes += ["StopEvaluationJob", "StopModelInvocationJob"]
+
+
+def _airflow(workload: Workload, place: _Place, keys: Keys) -> Document:
     statements = [
-        _allow("Look", [f"bedrock:{name}" for name in READS], "*"),
-        _allow("LookAtOwn", [f"bedrock:{name}" for name in LOOKS], made),
-        _allow("Create", [f"bedrock:{name}" for name in creates], [*made, place.foundation_model("*")]),
-        _allow("TagOnCreate", ["bedrock:TagResource"], made, tagging),
-        _allow("TagOwn", ["bedrock:TagResource", "bedrock:UntagResource"], made, tagged),
-        _allow("ChangeOwn", [f"bedrock:{name}" for name in changes], made, tagged),
-        _invoke("AskModels", asked, place),
-        _allow(
-            "AskHosts",
-            ["bedrock:InvokeModel"],
-            [place.bedrock("provisioned-model"), place.bedrock("custom-model-deployment")],
-        ),
-        _allow(
-            "PassRoles",
-            ["iam:PassRole"],
-            roles,
-            {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}},
-        ),
-        _allow("DoctorReadsRoles", [f"iam:{name}" for name in DOCTOR], roles),
-        _listing("ListOwnFolder", own, place),
-        _allow("FindBuckets", ["s3:GetBucketLocation"], [place.bucket(own), *logs_read]),
-        _allow("KeepGoods", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], place.objects(own)),
+        *_airflow_on_bedrock(workload, place),
+        *_airflow_on_roles(workload, place),
+        *_airflow_on_objects(workload, place, keys),
     ]
-    if workload.logs:
-        statements.append(_listing("ListLogs", workload.logs.location, place))
-        statements.append(_allow("ReadLogs", ["s3:GetObject"], place.objects(workload.logs.location)))
-    own_files = [uri for uri in (workload.dataset.prompts, workload.dataset.golden) if uri]
-    if own_files:
-        resources = [arn for uri in own_files for arn in _file_or_folder(uri, place)]
-        statements.append(_allow("ReadOwnFiles", ["s3:GetObject"], resources))
     if workload.deployment.enabled:
         parameters = f"arn:{place.partition}:ssm:{place.region}:{place.account}:parameter"
         # The second name is that of versions before 1.0, which is kept in step where it is still read.
@@ -283,6 +342,76 @@ def _airflow(workload: Workload, place: _Place) -> Document:
         actions = ["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter", "ssm:AddTagsToResource"]
         statements.append(_allow("MovePointer", actions, arn))
     return _policy(statements)
+
+
+def _airflow_on_bedrock(workload: Workload, place: _Place) -> Iterator[Document]:
+    owned = {"StringEquals": {f"aws:ResourceTag/{TAG_WORKLOAD}": workload.name}}
+    known_keys = {"aws:TagKeys": [OWN_TAGS, *sorted(workload.tags)]}
+    on_create = {
+        "StringEquals": {f"aws:RequestTag/{TAG_WORKLOAD}": workload.name},
+        "ForAllValues:StringLike": known_keys,
+    }
+    kinds = [kind for kind in RESOURCE_KINDS if workload.evaluation_role_arn or kind not in EVALUATION_KINDS]
+    made = [place.bedrock(kind) for kind in kinds]
+    creates = ["CreateModelCustomizationJob", *_host_actions(workload, "Create")]
+    changes = ["StopModelCustomizationJob", "DeleteCustomModel", *_host_actions(workload, "Update", "Delete")]
+    looks = list(LOOKS)
+    if workload.evaluation_role_arn:
+        creates += ["CreateEvaluationJob", "CreateModelInvocationJob"]
+        changes += ["StopEvaluationJob", "StopModelInvocationJob"]
+        looks += ["GetEvaluationJob", "GetModelInvocationJob"]
+    asked = [workload.student, workload.teacher, *filter(None, [workload.evaluation.judge])]
+    bases = [place.foundation_model("*", "*"), place.bedrock("inference-profile")]
+    yield _allow("Look", [f"bedrock:{name}" for name in READS], "*")
+    yield _allow("LookAtOwn", [f"bedrock:{name}" for name in looks], made)
+    yield _allow("Create", [f"bedrock:{name}" for name in creates], [*made, *bases], on_create)
+    # A resource that is being made has no tags yet; one that carries another workload's tag is out of reach.
+    new = {**on_create, "Null": {f"aws:ResourceTag/{TAG_WORKLOAD}": "true"}}
+    yield _allow("TagOnCreate", ["bedrock:TagResource"], made, new)
+    stays = {
+        **owned,
+        "StringEqualsIfExists": {f"aws:RequestTag/{TAG_WORKLOAD}": workload.name},
+        "ForAllValues:StringLike": known_keys,
+    }
+    yield _allow("TagOwn", ["bedrock:TagResource", "bedrock:UntagResource"], made, stays)
+    yield _allow("ChangeOwn", [f"bedrock:{name}" for name in changes], made, owned)
+    yield _invoke("AskModels", asked, place)
+    hosts = [place.bedrock("provisioned-model"), place.bedrock("custom-model-deployment")]
+    yield _allow("AskHosts", ["bedrock:InvokeModel"], hosts, owned)
+    yield from _use_key("AskModelsUnderKey", workload.job.kms_key, ("Decrypt",), "bedrock", place)
+
+
+def _airflow_on_roles(workload: Workload, place: _Place) -> Iterator[Document]:
+    roles = [workload.role_arn, *filter(None, [workload.evaluation_role_arn])]
+    to_bedrock = {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
+    yield _allow("PassRoles", ["iam:PassRole"], roles, to_bedrock)
+    yield _allow("DoctorReadsRoles", [f"iam:{name}" for name in DOCTOR], roles)
+    policies = [f"arn:{place.partition}:iam::{owner}:policy/*" for owner in (place.account, "aws")]
+    yield _allow("DoctorReadsPolicies", ["iam:GetPolicy", "iam:GetPolicyVersion"], policies)
+
+
+def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterator[Document]:
+    own = f"{workload.root}/{workload.name}"
+    training_logs = workload.dataset.training_logs
+    yield _listing("ListOwnFolder", own, place)
+    buckets = [place.bucket(own), *([place.bucket(training_logs)] if training_logs else [])]
+    yield _allow("FindBuckets", ["s3:GetBucketLocation"], buckets)
+    kept = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+    yield _allow("KeepGoods", kept, place.objects(own))
+    once = [f"{place.objects(own).removesuffix('*')}{pattern}" for pattern in WRITTEN_ONCE]
+    absent_only = {"Null": {"s3:if-none-match": "true"}}
+    yield {**_allow("WriteEvidenceOnce", ["s3:PutObject"], once, absent_only), "Effect": "Deny"}
+    yield {**_allow("KeepEvidence", ["s3:DeleteObject", "s3:DeleteObjectVersion"], once), "Effect": "Deny"}
+    if workload.logs:
+        yield _listing("ListLogs", workload.logs.location, place)
+        yield _allow("ReadLogs", ["s3:GetObject"], place.objects(workload.logs.location))
+    own_files = [uri for uri in (workload.dataset.prompts, workload.dataset.golden) if uri]
+    if own_files:
+        resources = [arn for uri in own_files for arn in _file_or_folder(uri, place)]
+        yield _allow("ReadOwnFiles", ["s3:GetObject"], resources)
+    yield from _use_key("UseDataKey", keys.data, ("Decrypt", "GenerateDataKey"), "s3", place)
+    if workload.logs:
+        yield from _use_key("UseLogKey", keys.logs, ("Decrypt",), "s3", place)
 
 
 RESOURCE_KINDS = (
@@ -294,13 +423,14 @@ RESOURCE_KINDS = (
     "model-invocation-job",
 )
 
+EVALUATION_KINDS = ("evaluation-job", "model-invocation-job")
+"""Kinds that only a workload with an evaluation role makes."""
+
 LOOKS = (
     "GetModelCustomizationJob",
     "GetCustomModel",
     "GetProvisionedModelThroughput",
     "GetCustomModelDeployment",
-    "GetEvaluationJob",
-    "GetModelInvocationJob",
     "ListTagsForResource",
 )
 
@@ -333,6 +463,27 @@ def _log_bucket(location: str, place: _Place) -> Document:
                 "Principal": {"Service": "bedrock.amazonaws.com"},
                 "Action": "s3:PutObject",
                 "Resource": place.objects(logs),
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": place.account},
+                    "ArnLike": {
+                        "aws:SourceArn": f"arn:{place.partition}:bedrock:{place.region}:{place.account}:*"
+                    },
+                },
+            }
+        ]
+    )
+
+
+def _log_key(place: _Place) -> Document:
+    """The statement that the key of a log bucket needs; merge it into the key's own policy."""
+    return _policy(
+        [
+            {
+                "Sid": "BedrockEncryptsInvocationLogs",
+                "Effect": "Allow",
+                "Principal": {"Service": "bedrock.amazonaws.com"},
+                "Action": "kms:GenerateDataKey",
+                "Resource": "*",
                 "Condition": {
                     "StringEquals": {"aws:SourceAccount": place.account},
                     "ArnLike": {
