@@ -8,6 +8,8 @@ an end date that the reaper honours.
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import DAG, Param
 
 from airflow_distill.operators.dataset import CheckDatasetOperator, CurateDatasetOperator
@@ -20,6 +22,10 @@ from airflow_distill.operators.logs import HarvestLogsOperator
 from airflow_distill.operators.report import RenderReportOperator
 from airflow_distill.pipelines import AccountSettings
 from airflow_distill.sensors.jobs import BedrockDistillationCompletedSensor
+
+URI: dict[str, Any] = {"type": ["null", "string"], "pattern": r"^(s3://)?[^\s{}]{1,1000}$"}
+MODEL: dict[str, Any] = {"type": "string", "pattern": r"^[\w.:/-]{1,2048}$"}
+"""Who may trigger a run chooses these values, so each has a schema; what is imported by path stands in this file alone."""
 
 with DAG(
     dag_id="distill_from_invocation_logs",
@@ -37,22 +43,70 @@ with DAG(
     },
     params={
         "aws_conn_id": Param(
-            "distill_aws", description="the AWS connection; without one the task's own role counts"
+            "distill_aws",
+            type="string",
+            pattern=r"^[\w.-]{1,200}$",
+            description="the AWS connection; without one the task's own role counts",
         ),
-        "root": Param(None, type=["null", "string"], description="s3://bucket/prefix to work under"),
-        "logs": Param(None, type=["null", "string"], description="where Bedrock delivers invocation logs"),
-        "role_arn": Param(None, type=["null", "string"], description="the role that Bedrock assumes"),
-        "workload": Param("support_tickets", description="also the request metadata to select by"),
-        "teacher": Param("amazon.nova-pro-v1:0"),
-        "student": Param("amazon.nova-micro-v1:0:128k"),
+        "root": Param(None, **URI, description="s3://bucket/prefix to work under"),
+        "logs": Param(None, **URI, description="where Bedrock delivers invocation logs"),
+        "role_arn": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$",
+            description="the role that Bedrock assumes",
+        ),
+        "workload": Param(
+            "support_tickets",
+            type="string",
+            pattern=r"^[a-z0-9](?:[-_]?[a-z0-9]){0,39}$",
+            description="also the request metadata to select by",
+        ),
+        "teacher": Param("amazon.nova-pro-v1:0", **MODEL),
+        "student": Param("amazon.nova-micro-v1:0:128k", **MODEL),
         "curation": Param(
-            {}, type="object", description="CurateSettings, such as heldout or near_duplicates"
+            {},
+            type="object",
+            additionalProperties=False,
+            properties={
+                "limit": {"type": "integer", "minimum": 130, "maximum": 15_000},
+                "heldout": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                "near_duplicates": {"type": "number", "minimum": 0.3, "maximum": 1},
+                "balance_by": {"type": "string", "pattern": "^(answer|metadata:.{1,256})?$"},
+                "max_characters": {"type": "integer", "minimum": 1},
+            },
+            description="CurateSettings that a run may choose",
         ),
-        "metric": Param("label_accuracy", description="what decides; token_f1 for free text"),
-        "margin": Param(0.05, type="number", description="how far below the teacher is good enough"),
-        "hourly_price": Param(18.4, type="number", description="USD an hour of a model unit, as billed"),
-        "days": Param(7, type="integer", description="days of logs to read, and of serving to buy"),
-        "poll_seconds": Param(60, type="number", description="how often to look at a job or host"),
+        "metric": Param(
+            "label_accuracy",
+            type="string",
+            enum=["label_accuracy", "macro_f1", "exact", "token_f1", "char_f1", "json_fields", "tool_calls"],
+            description="what decides; token_f1 for free text",
+        ),
+        "margin": Param(
+            0.05,
+            type="number",
+            exclusiveMinimum=0,
+            exclusiveMaximum=1,
+            description="how far below the teacher is good enough",
+        ),
+        "hourly_price": Param(
+            18.4, type="number", exclusiveMinimum=0, description="USD an hour of a model unit, as billed"
+        ),
+        "days": Param(
+            7,
+            type="integer",
+            minimum=1,
+            maximum=90,
+            description="days of logs to read, and of serving to buy",
+        ),
+        "poll_seconds": Param(
+            60,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=3600,
+            description="how often to look at a job or host",
+        ),
     },
 ):
     # region loop

@@ -24,13 +24,21 @@ with DAG(
     user_defined_macros={"account": AccountSettings("root")},
     params={
         "aws_conn_id": Param(
-            "distill_aws", description="the AWS connection; without one the task's own role counts"
+            "distill_aws",
+            type="string",
+            pattern=r"^[\w.-]{1,200}$",
+            description="the AWS connection; without one the task's own role counts",
         ),
-        "root": Param(None, type=["null", "string"], description="s3://bucket/prefix to look under"),
+        "root": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^(s3://)?[^\s{}]{1,1000}$",
+            description="s3://bucket/prefix to look under",
+        ),
         "delete": Param(False, type="boolean", description="remove what may be removed"),
-        "grace_hours": Param(24, type="number", description="for hosts that nothing points at"),
+        "grace_hours": Param(24, type="number", minimum=0, description="for hosts that nothing points at"),
         "keep_releases": Param(
-            1, type="integer", description="older releases that keep their model as a way back"
+            1, type="integer", minimum=0, description="older releases that keep their model as a way back"
         ),
     },
     tags=["bedrock", "distillation"],

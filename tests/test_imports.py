@@ -32,12 +32,14 @@ for package in (airflow_distill.operators, airflow_distill.sensors):
 LIGHT_STAGES = {
     "airflow_distill.stages.arguments",
     "airflow_distill.stages",
+    "airflow_distill.stages.code_paths",
     "airflow_distill.stages.deployment",
     "airflow_distill.stages.deployment.times",
     "airflow_distill.stages.deployment.values",
     "airflow_distill.stages.digest",
     "airflow_distill.stages.logs",
     "airflow_distill.stages.logs.limits",
+    "airflow_distill.stages.shown",
     "airflow_distill.stages.storage",
 }
 """Modules of the stages that operators may load with themselves; every other one is imported by the task that needs it."""

@@ -8,13 +8,13 @@ only to a terminal.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_distill.cli.terminal import console, say, say_json, say_table
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
 
@@ -186,8 +186,8 @@ def run(args: argparse.Namespace) -> int:
         message = str(error) if isinstance(error, DistillError) else f"{type(error).__name__}: {error}"
         if args.json:
             empty = {"valid": False, "records": 0, "accepted": 0, "findings": [], "counts": {}}
-            print(json.dumps(empty | {"error": message}))
-        print(f"airflow-distill: {message}", file=sys.stderr)
+            say_json(empty | {"error": message})
+        say(f"airflow-distill: {message}", err=True)
         return 2
 
 
@@ -230,7 +230,7 @@ def _check(args: argparse.Namespace) -> int:
             _warn_of_names(check, objects)
         report: _Report = check.finish()
     if args.json:
-        print(json.dumps(report.to_json()))
+        say_json(report.to_json())
     else:
         _show_check(report, args)
     return 0 if report.valid else 1
@@ -287,9 +287,9 @@ def _log_objects(store: ObjectStore, path: str) -> list[StoredObject]:
 def _show_check(result: _Report, args: argparse.Namespace) -> None:
     report = result.to_json()
     verdict = "accepted" if report["valid"] else "rejected"
-    print(f"{verdict}: {report['accepted']:,} of {report['records']:,} records can be used")
+    say(f"{verdict}: {report['accepted']:,} of {report['records']:,} records can be used")
     if report.get("unsure"):
-        print(f"{report['unsure']:,} more may be used; the service does not say")
+        say(f"{report['unsure']:,} more may be used; the service does not say")
     rows = []
     for code, count in sorted(report["counts"].items(), key=lambda pair: (-pair[1], pair[0])):
         first = result.first.get(code)
@@ -298,17 +298,17 @@ def _show_check(result: _Report, args: argparse.Namespace) -> None:
         else:
             rows.append((code, f"{count:,}", first.severity, _where(first.to_json()), first.fix))
     if rows:
-        print_table(("code", "count", "kind", "first", "what to do"), rows)
+        say_table(("code", "count", "kind", "first", "what to do"), rows)
     if report["valid"] and args.kind == "prompts":
-        print(
+        say(
             "next: upload it and hand its URI to the job, or build a dataset with `airflow-distill dataset build`"
         )
     elif report["valid"]:
-        print(
+        say(
             "next: hand the prefix to the job as invocation logs, or curate it with `airflow-distill dataset build`"
         )
     else:
-        print("next: mend the errors and check again; --json lists the first 100 findings line by line")
+        say("next: mend the errors and check again; --json lists the first 100 findings line by line")
 
 
 def _where(item: Mapping[str, Any]) -> str:
@@ -391,7 +391,7 @@ def _build(args: argparse.Namespace) -> int:
         "redacted": dict(sorted(built.curated.redacted.items())),
     }
     if args.json:
-        print(json.dumps(outcome))
+        say_json(outcome)
     else:
         _show_build(outcome)
     return 0 if built.package.accepted else 1
@@ -404,7 +404,7 @@ def _golden(args: argparse.Namespace) -> list[Any]:
 
     examples, findings = read_golden(open_store(args.golden, args).read(args.golden).split(b"\n"))
     for item in findings[:20]:
-        print(f"{args.golden}:{item.line}: {item.code}: {item.message} {item.fix}", file=sys.stderr)
+        say(f"{args.golden}:{item.line}: {item.code}: {item.message} {item.fix}", err=True)
     return examples
 
 
@@ -435,26 +435,24 @@ def _metadata_filter(pairs: list[str]) -> Any:
 def _show_build(outcome: Mapping[str, Any]) -> None:
     from airflow_distill.stages.dataset.checks import CODES
 
-    print(f"dataset {outcome['dataset_id']} in {outcome['out']}")
+    say(f"dataset {outcome['dataset_id']} in {outcome['out']}")
     rows = [("log lines read", "", f"{outcome['lines']:,}")]
     rows += [("  skipped", reason, f"{count:,}") for reason, count in outcome["skipped"].items() if count]
     rows += [("prompts kept", "", f"{outcome['kept']:,}")]
     rows += [("  dropped", reason, f"{count:,}") for reason, count in outcome["dropped"].items()]
     rows += [("train.jsonl", "", f"{outcome['train_records']:,}")]
     rows += [("heldout.jsonl", "", f"{outcome['heldout_records']:,}")]
-    print_table(("", "reason", "count"), rows)
+    say_table(("", "reason", "count"), rows)
     if outcome["redacted"]:
-        print("redacted: " + ", ".join(f"{count:,} {kind}" for kind, count in outcome["redacted"].items()))
+        say("redacted: " + ", ".join(f"{count:,} {kind}" for kind, count in outcome["redacted"].items()))
     for code, count in outcome["counts"].items():
         if CODES[code].severity == "warning":
-            print(f"warning: {code} in {count:,} records. {CODES[code].message} {CODES[code].fix}")
+            say(f"warning: {code} in {count:,} records. {CODES[code].message} {CODES[code].fix}")
     if outcome["valid"]:
-        print("next: upload train.jsonl and hand its URI to the job; keep heldout.jsonl for the evaluation")
+        say("next: upload train.jsonl and hand its URI to the job; keep heldout.jsonl for the evaluation")
         return
-    print(
-        "the service would refuse it: " + ", ".join(f"{code} {n:,}" for code, n in outcome["counts"].items())
-    )
-    print("next: widen the window or the filter, or look at findings.jsonl for what was dropped")
+    say("the service would refuse it: " + ", ".join(f"{code} {n:,}" for code, n in outcome["counts"].items()))
+    say("next: widen the window or the filter, or look at findings.jsonl for what was dropped")
 
 
 # stores, progress, tables
@@ -517,25 +515,13 @@ def progress_bar(what: str, total: int | None, *, quiet: bool) -> Iterator[Bar]:
     if quiet or not sys.stderr.isatty():
         yield Bar()
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(err=True), transient=True) as bar:
         yield Bar(bar, bar.add_task(what, total=total))
-
-
-def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a small table: rich on a terminal, aligned text elsewhere."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*head, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-        return
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

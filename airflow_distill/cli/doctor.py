@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures, unasked
 
@@ -151,9 +151,9 @@ def run(args: argparse.Namespace) -> int:
     spec = preflight_of(complete(args))
     results = doctor(spec, connect(args))
     if args.json:
-        print(json.dumps([result.to_json() for result in results], indent=2))
+        say_json([result.to_json() for result in results], indent=2)
     else:
-        print("\n".join(lines(results, quiet=args.quiet)))
+        say(*lines(results, quiet=args.quiet))
     if failures(results):
         return 1
     return 2 if unasked(results) else 0

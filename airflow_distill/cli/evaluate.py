@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.decision.decide import Freshness, decide
@@ -91,9 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         _write_report(args, scorecard, verdict, examples, answers)
     if args.json:
-        print(
-            json.dumps({"verdict": verdict.to_json(), "scorecard": scorecard.to_json()}, ensure_ascii=False)
-        )
+        say_json({"verdict": verdict.to_json(), "scorecard": scorecard.to_json()})
     else:
         _show(scorecard, verdict, args.report)
     return 0 if verdict.promotes else 1
@@ -236,19 +234,17 @@ def _texts(scorecard: Scorecard, examples: list[Example], answers: list[Answer])
 
 
 def _show(scorecard: Scorecard, verdict: Verdict, report: str | None) -> None:
-    print(f"{verdict.verdict.upper()}  {scorecard.n} prompts")
+    say(f"{verdict.verdict.upper()}  {scorecard.n} prompts")
     for reason in verdict.reasons:
-        print(f"  {reason.text}")
-    print()
+        say(f"  {reason.text}")
+    say()
     for metric in scorecard.metrics:
         if not metric.slice:
             mean = "unknown" if metric.mean is None else f"{metric.mean:.3f}"
             ends = f"  [{metric.interval.low:.3f}, {metric.interval.high:.3f}]" if metric.interval else ""
-            print(f"  {metric.metric:<20} {metric.role:<10} {mean}{ends}")
+            say(f"  {metric.metric:<20} {metric.role:<10} {mean}{ends}")
     for summary in scorecard.summaries:
         if summary.errors:
-            print(
-                f"  {summary.role}: {summary.errors} of {summary.answers} answers are errors", file=sys.stderr
-            )
+            say(f"  {summary.role}: {summary.errors} of {summary.answers} answers are errors", err=True)
     if report:
-        print(f"\nReport: {report}")
+        say("", f"Report: {report}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from airflow_distill.cli.terminal import say_json
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -32,11 +33,11 @@ def run(args: argparse.Namespace) -> int:
             )
     found = documents(read_workload(args.workload), args.region, keys)
     if args.document is None:
-        print(json.dumps(found, indent=2))
+        say_json(found, indent=2)
         return 0
     if args.document not in found:
         raise ConfigurationError(
             f"There is no document {args.document!r} for this workload.", hint=f"Known: {', '.join(found)}."
         )
-    print(json.dumps(found[args.document], indent=2))
+    say_json(found[args.document], indent=2)
     return 0

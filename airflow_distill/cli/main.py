@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from airflow_distill import __version__
+from airflow_distill.cli.terminal import error_line, say
 from airflow_distill.errors import DiskFullError, DistillError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -73,16 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
     except DistillError as error:
-        print(f"airflow-distill: {type(error).__name__}: {error}", file=sys.stderr)
+        error_line(error)
         return 2
     except ModuleNotFoundError as error:
         top = (error.name or "").partition(".")[0]
         if top not in BROUGHT_BY:
             raise
-        print(
+        say(
             f"airflow-distill: `{args.command}` needs the module {error.name}, which is not installed here. "
             f"Run: pip install '{BROUGHT_BY[top]}'",
-            file=sys.stderr,
+            err=True,
         )
         return 2
     except BrokenPipeError:
@@ -91,10 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         full = DiskFullError.from_os(error)
         if full is None:
             raise
-        print(f"airflow-distill: {type(full).__name__}: {full}", file=sys.stderr)
+        error_line(full)
         return 2
     except KeyboardInterrupt:
-        print("airflow-distill: interrupted", file=sys.stderr)
+        say("airflow-distill: interrupted", err=True)
         return 130
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_distill.cli.doctor import add_job_arguments, complete, connect, filters_of
+from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.stages.jobs.spec import make_spec
@@ -78,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
         output_tokens=args.output_tokens,
         region=args.region or (gateways.bedrock.region if gateways else ""),
     )
-    print(json.dumps(plan.to_json(), indent=2) if args.json else "\n".join(lines(plan)))
+    if args.json:
+        say_json(plan.to_json(), indent=2)
+    else:
+        say(*lines(plan))
     return 1 if plan.action == "refuse" else 0
 
 

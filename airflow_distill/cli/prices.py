@@ -9,8 +9,9 @@ A user's table lies over the packaged one; `show --json` prints a table of the f
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import UTC, datetime
+
+from airflow_distill.cli.terminal import say, say_json
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -45,16 +46,16 @@ def _show(args: argparse.Namespace) -> int:
         wanted = base_model_id(args.model)
         table = PriceTable(tuple(row for row in table.rows if row.model in (wanted, "*")))
     if args.json:
-        print(json.dumps(table.to_json(), indent=1))
+        say_json(table.to_json(), indent=1)
         return 0
     old = table.aged(f"{datetime.now(UTC):%Y-%m-%d}", [row.model for row in table.rows])
     for row in table.rows:
         where = row.region or "all Regions"
         age = f"  older than {MOST_DAYS} days" if row in old else ""
-        print(
+        say(
             f"{row.item:32} {row.model:40} {row.usd.normalize():f} USD per {row.unit}, {where}, {row.date}{age}"
         )
-    print(f"{len(table.rows)} prices; what is not listed is unknown. Source and trust of each: --json")
+    say(f"{len(table.rows)} prices; what is not listed is unknown. Source and trust of each: --json")
     return 0
 
 
@@ -68,15 +69,15 @@ def _diff(args: argparse.Namespace) -> int:
     changes: list[Change] = compare(before, after)
     for change in changes:
         if args.json:
-            print(json.dumps(change.to_json()))
+            say_json(change.to_json())
         else:
             was, now = (
                 "unknown" if usd is None else f"{usd.normalize():f} USD"
                 for usd in (change.before, change.after)
             )
-            print(
+            say(
                 f"{change.item} of {change.model}{f' in {change.region}' if change.region else ''}: {was} -> {now}"
             )
     if not args.json:
-        print(f"{len(changes)} price{'' if len(changes) == 1 else 's'} differ")
+        say(f"{len(changes)} price{'' if len(changes) == 1 else 's'} differ")
     return 1 if changes else 0

@@ -6,11 +6,10 @@ Compares the account with pointers and ledgers. Only resources that carry our ta
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from datetime import UTC, datetime
 
 from airflow_distill.cli.account import add_account_flags, open_account
+from airflow_distill.cli.terminal import say, say_json, say_text
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +64,12 @@ def run(args: argparse.Namespace) -> int:
     )
     removable = [find for find in finds if find.action == "remove"]
     if not args.yes:
-        print(json.dumps([find.to_json() for find in finds]) if args.json else render_finds(finds), end="")
+        if args.json:
+            say_json([find.to_json() for find in finds])
+        else:
+            say_text(render_finds(finds))
         if removable and not args.json:
-            print("Nothing was removed; add --yes to remove what is marked so.")
+            say("Nothing was removed; add --yes to remove what is marked so.")
         return 1 if removable else 0
     done = remove_finds(
         gateways,
@@ -75,11 +77,11 @@ def run(args: argparse.Namespace) -> int:
         args.root,
         finds,
         artefacts=args.artefacts,
-        progress=lambda line: print(line, file=sys.stderr),
+        progress=lambda line: say(line, err=True),
     )
     if args.json:
         rows = [{**r.find.to_json(), "removed": r.removed, "kept_because": r.why} for r in done]
-        print(json.dumps(rows))
+        say_json(rows)
     else:
-        print(f"Removed {sum(r.removed for r in done)} of {len(finds)} left over.")
+        say(f"Removed {sum(r.removed for r in done)} of {len(finds)} left over.")
     return 0 if all(r.removed for r in done) else 1

@@ -11,14 +11,13 @@ repair    make pointer and live host what the ledger says
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_distill.cli.account import add_account_flags, open_account, person
+from airflow_distill.cli.terminal import say, say_json, say_text
 
 if TYPE_CHECKING:
     from airflow_distill.aws.execute import Execution
@@ -98,22 +97,18 @@ def list_releases(args: argparse.Namespace) -> int:
     live = history.live()
     number = live.release if live else None
     if args.json:
-        print(
-            json.dumps(
-                {"workload": args.workload, "live": number, "releases": [_row(e) for e in history.entries]}
-            )
-        )
+        say_json({"workload": args.workload, "live": number, "releases": [_row(e) for e in history.entries]})
         return 0
     if not history.entries:
-        print(f"{args.workload} has no releases under {args.root}.")
+        say(f"{args.workload} has no releases under {args.root}.")
         return 0
-    print(f"{'':2}{'release':>7}  {'action':9}{'outcome':12}{'at':22}{'model':14}why")
+    say(f"{'':2}{'release':>7}  {'action':9}{'outcome':12}{'at':22}{'model':14}why")
     for entry in history.entries:
         row = _row(entry)
         mark = "* " if row["release"] == number else "  "
         name = str(row["model_arn"]).rsplit("/", 1)[-1]
         why = "; ".join(row["why"][:1])[:70]
-        print(f"{mark}{row['release']:>7}  {row['action']:9}{row['outcome']:12}{row['at']:22}{name:14}{why}")
+        say(f"{mark}{row['release']:>7}  {row['action']:9}{row['outcome']:12}{row['at']:22}{name:14}{why}")
     return 0
 
 
@@ -152,7 +147,7 @@ def show_release(args: argparse.Namespace) -> int:
         "outcome": entry.outcome.to_json() if entry.outcome else None,
         "against": ledger.noted(args.number, "against", entry.release.nonce),
     }
-    print(json.dumps(body, indent=None if args.json else 1))
+    say_json(body, indent=None if args.json else 1)
     return 0
 
 
@@ -200,13 +195,13 @@ def resume(args: argparse.Namespace) -> int:
     gateways, store = open_account(args)
     opened = unfinished(gateways, store, args.root, args.workload)
     if opened is None or opened.entry is None:
-        print("null" if args.json else f"{args.workload}: no release is open.")
+        say("null" if args.json else f"{args.workload}: no release is open.")
         return 0
     release = opened.entry.release
     standing, _ = look_for_drift(gateways, store, args.root, args.workload, _now())
     if not args.json:
         who = f"held by {standing.held_by}" if standing.held_by else "nobody works on it"
-        print(
+        say(
             f"release {release.release} ({release.action}, run {release.run}) is open, {who}: {told(standing)}."
         )
     back = args.back or _ledger(args, store).noted(release.release, "against", release.nonce) is not None
@@ -225,9 +220,9 @@ def show_drift(args: argparse.Namespace) -> int:
     gateways, store = open_account(args)
     _, found = look_for_drift(gateways, store, args.root, args.workload, _now())
     if args.json:
-        print(json.dumps([each.to_json() for each in found]))
+        say_json([each.to_json() for each in found])
     else:
-        print(render_drift(args.workload, found), end="")
+        say_text(render_drift(args.workload, found))
     return 1 if found else 0
 
 
@@ -241,23 +236,23 @@ def repair(args: argparse.Namespace) -> int:
     if args.nothing_live:
         if args.yes:
             withdraw(gateways, store, args.root, args.workload, person(), args.why, _now())
-            print(f"{args.workload}: nothing is live now; the next promotion is a first release.")
+            say(f"{args.workload}: nothing is live now; the next promotion is a first release.")
         else:
-            print(
+            say(
                 f"{args.workload}: the ledger would say that nothing is live. Nothing was changed; add --yes to do it."
             )
         return 0
     if not found:
         return show_drift(args)
     for each in found:
-        print(each)
+        say(each)
     if not args.yes:
-        print("Nothing was changed; add --yes to do it.")
+        say("Nothing was changed; add --yes to do it.")
         return 1
     again = mend(gateways, store, args.root, args.workload, found, person(), _now())
     if again is not None:
         prepared, why = again
-        print(why)
+        say(why)
         _tell(args, _carry_out(args, gateways, prepared), 0)
     return show_drift(args)
 
@@ -272,18 +267,19 @@ def _plan_only(args: argparse.Namespace, plan: DeploymentPlan, part: str = "") -
     from airflow_distill.stages.deployment.plan import render
 
     if args.json:
-        print(json.dumps(plan.to_json()))
+        say_json(plan.to_json())
         return 0
-    print(render(plan), end="")
-    print(f"Nothing was changed; add --yes to do it{f' (the {part} above)' if part else ''}.")
+    say_text(render(plan))
+    say(f"Nothing was changed; add --yes to do it{f' (the {part} above)' if part else ''}.")
     return 0
 
 
 def _tell(args: argparse.Namespace, outcome: Outcome, status: int) -> int:
     why = f": {'; '.join(outcome.why)}" if outcome.why and outcome.outcome != "released" else ""
-    print(
-        json.dumps(outcome.to_json()) if args.json else f"release {outcome.release}: {outcome.outcome}{why}"
-    )
+    if args.json:
+        say_json(outcome.to_json())
+    else:
+        say(f"release {outcome.release}: {outcome.outcome}{why}")
     return status
 
 
@@ -306,7 +302,7 @@ def _carry_out(
         examples=heldout_reader(store, entry.release.evidence),
         clock=_now,
         sleep=time.sleep,
-        progress=lambda line: print(line, file=sys.stderr),
+        progress=lambda line: say(line, err=True),
         run=f"cli/{person()}",
         holder=f"cli/{person()} {os.getpid()}",
         force=True,

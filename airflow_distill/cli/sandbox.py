@@ -23,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from airflow_distill.cli.terminal import say, say_json
+
 if TYPE_CHECKING:
     from airflow_distill.sandbox.server import Sandbox
 
@@ -110,12 +112,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _steer(args)
     except urllib.error.HTTPError as error:
-        print(f"airflow-distill: {_error_text(error)}", file=sys.stderr)
+        say(f"airflow-distill: {_error_text(error)}", err=True)
     except (_NoTokenError, ValueError) as error:
-        print(f"airflow-distill: {error}", file=sys.stderr)
+        say(f"airflow-distill: {error}", err=True)
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        print(f"airflow-distill: no sandbox answers at {args.url} ({reason})", file=sys.stderr)
+        say(f"airflow-distill: no sandbox answers at {args.url} ({reason})", err=True)
     return 2
 
 
@@ -141,10 +143,10 @@ def _start(args: argparse.Namespace) -> int:
             options={name: _option(value) for name, value in map(_setting, args.option)},
         )
     except (SandboxUsageError, ValueError) as error:
-        print(f"airflow-distill: {error}", file=sys.stderr)
+        say(f"airflow-distill: {error}", err=True)
         return 2
     except OSError as error:
-        print(f"airflow-distill: cannot listen on 127.0.0.1:{args.port}: {error.strerror}", file=sys.stderr)
+        say(f"airflow-distill: cannot listen on 127.0.0.1:{args.port}: {error.strerror}", err=True)
         return 2
     ended = threading.Event()
 
@@ -215,14 +217,15 @@ def _write_ready_file(path: Path, sandbox: Sandbox, *, must: bool) -> None:
 
 
 def _introduce(sandbox: Sandbox) -> None:
-    print(f"Local Bedrock, S3, IAM, STS, SSM and KMS: {sandbox.endpoint_url}")
-    print(f"Admin interface: {sandbox.admin_url}/status (airflow-distill sandbox status)")
-    print("\nFor a shell (boto3, AWS CLI, Airflow), paste:\n")
+    say(f"Local Bedrock, S3, IAM, STS, SSM and KMS: {sandbox.endpoint_url}")
+    say(f"Admin interface: {sandbox.admin_url}/status (airflow-distill sandbox status)")
+    say("", "For a shell (boto3, AWS CLI, Airflow), paste:", "")
     for name, value in sandbox.environment().items():
-        print(f"export {name}='{value}'")
-    print(f"export {_URL_VARIABLE}='{sandbox.endpoint_url}'")
-    print(f"export {_TOKEN_VARIABLE}='{sandbox.admin_token}'")
-    print("\nEnd with Ctrl-C.", flush=True)
+        say(f"export {name}='{value}'")
+    say(f"export {_URL_VARIABLE}='{sandbox.endpoint_url}'")
+    say(f"export {_TOKEN_VARIABLE}='{sandbox.admin_token}'")
+    say("", "End with Ctrl-C.")
+    sys.stdout.flush()
 
 
 # --- all other words ----------------------------------------------------------------------------------------------
@@ -302,13 +305,13 @@ def _error_text(error: urllib.error.HTTPError) -> str:
 
 
 def _show(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    say_json(value, indent=1)
 
 
 def _show_bill(bill: dict[str, Any]) -> None:
     for line in bill["lines"]:
         what = f"{line['service']} {line['model']}" + (f" ({line['purpose']})" if line["purpose"] else "")
-        print(f"{line['amount']:>14.6f}  {what}: {line['quantity']:,.2f} {line['unit']}")
-    print(
+        say(f"{line['amount']:>14.6f}  {what}: {line['quantity']:,.2f} {line['unit']}")
+    say(
         f"{bill['total']:>14.6f}  {bill['currency']} in all; {len(bill['billing_now'])} things still bill by the hour"
     )

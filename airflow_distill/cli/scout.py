@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from airflow_distill.stages.storage import ObjectStore
@@ -39,11 +40,9 @@ def run(args: argparse.Namespace) -> int:
         )
     shown = found[: args.top]
     if args.json:
-        print(
-            json.dumps({"days": round(survey.days, 2), "candidates": [c.to_json() for c in shown]}, indent=2)
-        )
+        say_json({"days": round(survey.days, 2), "candidates": [c.to_json() for c in shown]}, indent=2)
     else:
-        print("\n".join(table(shown, survey.days)))
+        say(*table(shown, survey.days))
     return 0 if any(c.fits for c in found) else 1
 
 
@@ -67,7 +66,7 @@ def look(args: argparse.Namespace) -> Survey:
         with contextlib.closing(store.open(item.uri)) as stream:
             survey.add(reader.iter_calls(stream))
         if number % 200 == 0 and sys.stderr.isatty():
-            print(f"\r{number} log objects", end="", file=sys.stderr)
+            say(f"{number} log objects", err=True, end="\r")
     return survey
 
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_distill.cli.terminal import say, say_json
+
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
     from airflow_distill.stages.storage import ObjectStore
@@ -43,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
         )
     gateways = gateways_from_session(region_name=region, endpoint_url=args.endpoint_url)
     told = status_of(gateways, store_for(gateways, root), root, name, datetime.now(UTC))
-    print(json.dumps(told, indent=2) if args.json else "\n".join(lines(told)))
+    if args.json:
+        say_json(told, indent=2)
+    else:
+        say(*lines(told))
     return 0
 
 

@@ -6,9 +6,9 @@ Walks the digests from pointer and host to model, job, decision, scorecard and d
 from __future__ import annotations
 
 import argparse
-import json
 
 from airflow_distill.cli.account import add_account_flags, open_account
+from airflow_distill.cli.terminal import say_json, say_text
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
 
     gateways, store = open_account(args)
     result = verify_workload(gateways, store, args.root, args.workload, every_release=args.all)
-    print(
-        json.dumps(result.to_json()) if args.json else render_verification(result),
-        end="\n" if args.json else "",
-    )
+    if args.json:
+        say_json(result.to_json())
+    else:
+        say_text(render_verification(result))
     return 1 if result.broken else 0

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from airflow_distill.cli.terminal import say, say_json, say_text
 
 if TYPE_CHECKING:
     from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.workload.config import Workload
-    from airflow_distill.workload.reading import Read
+    from airflow_distill.workload.reading import Problem, Read
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -78,18 +79,19 @@ def init_file(args: argparse.Namespace) -> int:
     given = {option: getattr(args, option) for option in INIT_OPTIONS if getattr(args, option)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(workload_text(path.stem, **given), encoding="utf-8")
-    print(f"wrote {path}")
-    return _report([check_workload(path)], as_json=False)
+    say(f"wrote {path}")
+    return _report([check_workload(path)], [], as_json=False)
 
 
 def lint_files(args: argparse.Namespace) -> int:
     """Print every problem of workload files, with file, line, column and a suggestion. Exit status 1 when there are any."""
+    from airflow_distill.workload.dry_run import late_problems
     from airflow_distill.workload.reading import check_folder, check_workload
 
     found: list[Read] = []
     for path in args.paths:
         found += check_folder(path) if path.is_dir() else [check_workload(path)]
-    return _report(found, as_json=args.json)
+    return _report(found, late_problems(found), as_json=args.json)
 
 
 def plan_file(args: argparse.Namespace) -> int:
@@ -97,11 +99,12 @@ def plan_file(args: argparse.Namespace) -> int:
     from airflow_distill.aws.planning import plan_job
     from airflow_distill.remote.identity import resource_tags
     from airflow_distill.workload import tasks
+    from airflow_distill.workload.dry_run import imagined_receipt
     from airflow_distill.workload.iam import home_region
     from airflow_distill.workload.reading import read_workload
 
     workload = read_workload(args.path)
-    receipt = _receipt_of(args.manifest) if args.manifest else _imagined(workload)
+    receipt = _receipt_of(args.manifest) if args.manifest else imagined_receipt(workload)
     spec = tasks.job_spec(
         workload, receipt, resource_tags(workload.name, "plan", workload.owner, root=workload.root)
     )
@@ -120,15 +123,15 @@ def plan_file(args: argparse.Namespace) -> int:
         for task in group.tasks
     ]
     if args.json:
-        print(json.dumps({"workload": workload.name, "tasks": steps, "job": plan.to_json()}, indent=2))
+        say_json({"workload": workload.name, "tasks": steps, "job": plan.to_json()}, indent=2)
     else:
         from airflow_distill.cli.plan import lines
 
         for step in steps:
-            print(f"task         {step['task_id']}  {step['operator'].rpartition('.')[2]}")
+            say(f"task         {step['task_id']}  {step['operator'].rpartition('.')[2]}")
         if not args.manifest:
-            print(f"dataset      {receipt['dataset_id']} (imagined; --manifest takes a real one)")
-        print("\n".join(lines(plan)))
+            say(f"dataset      {receipt['dataset_id']} (imagined; --manifest takes a real one)")
+        say(*lines(plan))
     return 1 if plan.problems else 0
 
 
@@ -148,17 +151,6 @@ def _receipt_of(uri: str) -> dict[str, Any]:
     }
 
 
-def _imagined(workload: Workload) -> dict[str, Any]:
-    """Return the receipt of a dataset as large as the file allows; its id shows where the real one will stand."""
-    dataset = workload.dataset
-    return {
-        "dataset_id": "example",
-        "train_uri": f"{workload.root}/{workload.name}/datasets/example/train.jsonl",
-        "train_records": round(dataset.size * (1 - dataset.heldout)),
-        "with_answers": dataset.source == "curated-with-answers",
-    }
-
-
 def _prices(workload: Workload) -> PriceTable:
     from airflow_distill.aws.prices import read_prices
 
@@ -171,7 +163,7 @@ def eject_file(args: argparse.Namespace) -> int:
     from airflow_distill.workload.reading import read_workload
     from airflow_distill.workload.source import dag_source
 
-    sys.stdout.write(dag_source(read_workload(args.path), args.path.name))
+    say_text(dag_source(read_workload(args.path), args.path.name))
     return 0
 
 
@@ -179,17 +171,17 @@ def print_schema(args: argparse.Namespace) -> int:
     """Print the JSON schema of workload files, for editors and other tools."""
     from airflow_distill.workload.schema import text
 
-    sys.stdout.write(text())
+    say_text(text())
     return 0
 
 
-def _report(found: list[Read], *, as_json: bool) -> int:
-    problems = list(dict.fromkeys(problem for one in found for problem in one.problems))
+def _report(found: list[Read], late: list[Problem], *, as_json: bool) -> int:
+    problems = list(dict.fromkeys([*(problem for one in found for problem in one.problems), *late]))
     for problem in problems:
-        print(json.dumps(problem.to_json()) if as_json else problem)
+        say_json(problem.to_json()) if as_json else say(problem)
     if not as_json:
         files = f"{len(found)} file" + ("" if len(found) == 1 else "s")
-        print(f"{files}, {len(problems)} problem" + ("" if len(problems) == 1 else "s"))
+        say(f"{files}, {len(problems)} problem" + ("" if len(problems) == 1 else "s"))
     return 1 if problems else 0
 
 

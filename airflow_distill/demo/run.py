@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.text import Text
 
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.demo import application
@@ -31,6 +32,7 @@ from airflow_distill.demo.processes import Processes, free_port, port_is_free, w
 from airflow_distill.demo.show import DONE, Progress, TaskRow, fact_of, summary_table
 from airflow_distill.demo.traffic import Call, Traffic, plan_calls, read_traffic, shipped_traffic
 from airflow_distill.errors import ConfigurationError, DistillError
+from airflow_distill.stages.shown import one_line
 
 DAG_ID = "distill_from_invocation_logs"
 WORKLOAD = "support_tickets"
@@ -66,7 +68,8 @@ class Demonstration:
 
     def say(self, text: str) -> None:
         """Print one line with the time since the start."""
-        self.console.print(f"[dim]{self.clock()}[/dim]  {text}", highlight=False, soft_wrap=True)
+        line = Text.assemble((self.clock(), "dim"), "  ", one_line(text))
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -189,7 +192,7 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
     console.print()
     console.print(summary_table(facts))
     for report in write_report(demo.home, facts, receipts, meter, demo.timings, gateways.objects):
-        console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+        console.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
     _explain_failures(demo, airflow, run_id, state)
     ended_in_verdict = verdict is not None and state == "success"
     if demo.args.keep:
@@ -351,9 +354,9 @@ def _explain_failures(demo: Demonstration, airflow: LocalAirflow, run_id: str, s
         return
     failed = [t for t in airflow.task_instances(DAG_ID, run_id) if t["state"] == "failed"]
     for task in failed:
-        demo.console.print(f"[red]The task {task['task_id']} failed.[/red]", highlight=False)
+        demo.console.print(f"The task {task['task_id']} failed.", style="red", highlight=False, markup=False)
     folder = demo.home / "airflow" / "logs" / f"dag_id={DAG_ID}"
-    demo.console.print(f"Task logs are in {folder}", highlight=False, soft_wrap=True)
+    demo.console.print(f"Task logs are in {folder}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _keep(demo: Demonstration, airflow: LocalAirflow, endpoint_url: str) -> None:
@@ -361,6 +364,7 @@ def _keep(demo: Demonstration, airflow: LocalAirflow, endpoint_url: str) -> None
         f"\nAirflow's UI: {airflow.url} (no login: everybody is admin on this machine)\n"
         f"Sandbox: {endpoint_url}\nCtrl-C ends both.",
         highlight=False,
+        markup=False,
     )
     with contextlib.suppress(Interrupted):
         while True:

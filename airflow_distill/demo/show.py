@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from airflow_distill.stages.shown import one_line
+
 STYLES = {
     "success": "green",
     "failed": "bold red",
@@ -72,7 +74,8 @@ def task_table(rows: Sequence[TaskRow], title: str) -> Table:
     table.add_column("what it says", overflow="fold")
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.0f} s"
-        table.add_row(row.task_id, Text(row.state, style=STYLES.get(row.state, "dim")), seconds, row.fact)
+        state = Text(row.state, style=STYLES.get(row.state, "dim"))
+        table.add_row(Text(one_line(row.task_id)), state, seconds, Text(one_line(row.fact)))
     return table
 
 
@@ -105,7 +108,7 @@ class Progress:
                 self._seen[row.task_id] = row.state
                 fact = f": {row.fact}" if row.fact and row.state in DONE else ""
                 self.console.print(
-                    f"  {clock}  {row.task_id} {row.state}{fact}", highlight=False, soft_wrap=True
+                    Text(one_line(f"  {clock}  {row.task_id} {row.state}{fact}")), soft_wrap=True
                 )
 
 
@@ -128,5 +131,7 @@ def summary_table(facts: Sequence[tuple[str, str]]) -> Table:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, text in facts:
-        table.add_row(name, text)
+        table.add_row(
+            Text(one_line(name)), Text(one_line(text))
+        )  # prompts and answers: text, never rich's markup
     return table

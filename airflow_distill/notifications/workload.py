@@ -13,6 +13,8 @@ from typing import Any
 
 from airflow.sdk import BaseNotifier
 
+from airflow_distill.errors import ConfigurationError
+
 
 class WorkloadNotifier(BaseNotifier):
     """Tell about one event of a workload through another notifier.
@@ -36,8 +38,7 @@ class WorkloadNotifier(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         """Build the other notifier and let it tell."""
-        module, _, name = self.notifier.rpartition(".")
-        target = getattr(importlib.import_module(module), name)(**self.arguments)
+        target = notifier_class(self.notifier)(**self.arguments)
         told = {
             "workload": self.workload,
             "owner": self.owner,
@@ -45,6 +46,26 @@ class WorkloadNotifier(BaseNotifier):
             "summary": summary(self.workload, self.event, context),
         }
         target({**context, "distill": told})
+
+
+def notifier_class(path: str) -> type[BaseNotifier]:
+    """Import a notifier by its dotted path.
+
+    :raises ConfigurationError: it is none. Nothing else is ever called, whatever the path leads to.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"alerts: the notifier {path!r} cannot be imported ({type(error).__name__}).",
+            hint="Install its provider where Dags and tasks run.",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, BaseNotifier)):
+        raise ConfigurationError(
+            f"alerts: {path!r} is no notifier.", hint="Name a class derived from airflow.sdk.BaseNotifier."
+        )
+    return found
 
 
 def summary(workload: str, event: str, context: Mapping[str, Any]) -> str:

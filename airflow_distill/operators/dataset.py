@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
 from airflow_distill.operators.base import DistillOperator
+from airflow_distill.operators.code_paths import refuse_detectors, written_paths
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -46,9 +47,10 @@ class CurateDatasetOperator(_DatasetOperator):
     :param teacher: the teacher model's id (templated).
     :param student: the student model's id (templated).
     :param salt: fixes which prompts are held out; never change it. The workload's name when left out (templated).
-    :param settings: more of `CurateSettings` as a dict: `limit`, `heldout`, `with_answers`, `redact`, `detectors`,
-        `drop_refusals`, `max_characters`, `near_duplicates`, `contamination`, `balance_by`, `balance_ratio`,
+    :param settings: more of `CurateSettings` as a dict: `limit`, `heldout`, `with_answers`, `redact`, `drop_refusals`,
+        `max_characters`, `near_duplicates`, `contamination`, `balance_by`, `balance_ratio`,
         `golden_share`, `keep`, `thinking`, `reserved_words` (templated).
+    :param detectors: import paths of more detectors, `package.module:function`, written out in the Dag file.
     :param golden: URI of a file of examples that people answered; empty for none (templated).
     :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
     :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
@@ -82,6 +84,7 @@ class CurateDatasetOperator(_DatasetOperator):
         student: str,
         salt: str = "",
         settings: Mapping[str, Any] | None = None,
+        detectors: Sequence[str] = (),
         golden: str = "",
         live_manifest: str = "",
         saving: Any = None,
@@ -97,6 +100,7 @@ class CurateDatasetOperator(_DatasetOperator):
         self.student = student
         self.salt = salt
         self.settings = settings
+        self.detectors = written_paths(detectors, "detectors")
         self.golden = golden
         self.live_manifest = live_manifest
         self.saving = saving
@@ -113,7 +117,7 @@ class CurateDatasetOperator(_DatasetOperator):
 
         receipts = receipts_of(self.harvest)
         store = self.store_for(self.root)
-        settings = settings_of(self.settings, self.salt or self.workload)
+        settings = settings_of(self.settings, self.salt or self.workload, self.detectors)
         uris = [uri for receipt in receipts for uri in receipt["shards"]]
         harvest = read_harvest(store, uris)
         built = build_dataset(
@@ -342,19 +346,19 @@ def receipts_of(value: Any) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda receipt: tuple(receipt["window"]))
 
 
-def settings_of(values: Mapping[str, Any] | None, salt: str) -> CurateSettings:
-    """Return the curation settings of a plain dict.
+def settings_of(values: Mapping[str, Any] | None, salt: str, detectors: Sequence[str] = ()) -> CurateSettings:
+    """Return the curation settings of a plain dict, which cannot name detectors, and of detectors.
 
     :raises ConfigurationError: a name is unknown or a value out of range.
     """
     from airflow_distill.stages.dataset.curate import CurateSettings
 
+    refuse_detectors(values)
     known = dict(values or {})
-    for name in ("detectors", "keep"):
-        if name in known:
-            known[name] = tuple(known[name])
+    if "keep" in known:
+        known["keep"] = tuple(known["keep"])
     try:
-        return CurateSettings(**{"salt": salt, **known})
+        return CurateSettings(**{"salt": salt, **known}, detectors=tuple(detectors))
     except TypeError as error:
         raise ConfigurationError(
             f"dataset: the settings {sorted(known)} are not all known or of the right type.",

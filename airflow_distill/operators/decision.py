@@ -28,6 +28,7 @@ from airflow_distill.operators.evaluation import (
 )
 from airflow_distill.operators.task import DistillTask
 from airflow_distill.stages.digest import digest, sha256_hex
+from airflow_distill.stages.shown import markdown, markdown_code
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.decision.decide import Freshness
     from airflow_distill.stages.decision.policy import PromotionPolicy
-    from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
+    from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord, Reason, Verdict
     from airflow_distill.stages.deployment.ledger import Ledger
     from airflow_distill.stages.deployment.records import Live
     from airflow_distill.stages.evaluation.records import Scorecard
@@ -635,8 +636,8 @@ def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:
     """Return what the approver sees, as Markdown: figures and digests, no prompts or answers."""
     checks = [c for c in record.verdict.checks if c.estimate is not None and c.outcome != "skipped"]
     rows = [
-        f"| {c.metric or c.code}{f' ({c.slice})' if c.slice else ''} | {c.against or '-'} | {c.n or '-'} "
-        f"| {_figure(c.estimate)} | {_figure(c.bound)} | {_figure(c.limit)} | {c.outcome} |"
+        f"| {markdown(_what(c), 200)} | {markdown(c.against) or '-'} | {c.n or '-'} | {_figure(c.estimate)} "
+        f"| {_figure(c.bound)} | {_figure(c.limit)} | {markdown(c.outcome)} |"
         for c in checks[:12]
     ]
     costs = record.costs
@@ -650,9 +651,10 @@ def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:
     )
     return "\n".join(
         [
-            f"**{record.workload}**: the figures say **{record.verdict.verdict}** on {record.verdict.n} prompts.",
+            f"**{markdown(record.workload)}**: the figures say **{markdown(record.verdict.verdict)}** "
+            f"on {record.verdict.n} prompts.",
             "",
-            *[f"You are asked because {line}." for line in lines if line],
+            *[f"You are asked because {markdown(line)}." for line in lines if line],
             "",
             "| What | Against | n | Estimate | Bound | Must exceed | Outcome |",
             "|---|---|---|---|---|---|---|",
@@ -660,11 +662,16 @@ def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:
             "",
             *money,
             "",
-            f"Decision `{record.decision_id}` · dataset `{record.dataset_id}` · scorecard `{record.scorecard_sha256[:16]}`",
-            f"Model `{record.model_arn}`",
-            f"Live now `{record.incumbent or 'nothing'}`",
+            f"Decision {markdown_code(record.decision_id)} · dataset {markdown_code(record.dataset_id)} "
+            f"· scorecard {markdown_code(record.scorecard_sha256[:16])}",
+            f"Model {markdown_code(record.model_arn)}",
+            f"Live now {markdown_code(record.incumbent or 'nothing')}",
         ]
     )
+
+
+def _what(check: Check) -> str:
+    return (check.metric or check.code) + (f" ({check.slice})" if check.slice else "")
 
 
 def _figure(value: float | None) -> str:

@@ -73,7 +73,8 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
         from airflow_distill.stages.deployment.plan import render
 
         if prepared.entry is None:
-            self.log.info("Dry run, nothing is changed:\n%s", render(prepared.plan))
+            for line in ("Dry run, nothing is changed:", *render(prepared.plan).splitlines()):
+                self.log.info("%s", line)
             return self._receipt(prepared, None, None)
         outcome = self.advance(context, prepared, force=force)
         store = store_for(self.gateways, self.root)

@@ -19,6 +19,7 @@ from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.operators.code_paths import refuse_foreign_functions, written_paths
 from airflow_distill.stages.digest import canonical_json, sha256_hex
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -400,6 +401,7 @@ class ScoreAnswersOperator(DistillOperator):
     :param answers: the `answers` receipt (templated).
     :param dataset: the `dataset` receipt (templated).
     :param metrics: scorers, by kind or as `{"kind": ..., ...}` (templated).
+    :param functions: import paths of the functions that `metrics` may name, written out in the Dag file.
     :param slices: keys of the request metadata to cut along; None takes those with few values (templated).
     :param scores: `scores` receipts of other tasks, such as a judge's (templated).
     :param alpha: the error rate of each bound in the scorecard.
@@ -419,6 +421,7 @@ class ScoreAnswersOperator(DistillOperator):
         answers: Any,
         dataset: Any,
         metrics: Sequence[str | Mapping[str, Any]] = ("exact",),
+        functions: Sequence[str] = (),
         slices: Sequence[str] | None = None,
         scores: Any = (),
         alpha: float = 0.05,
@@ -433,6 +436,7 @@ class ScoreAnswersOperator(DistillOperator):
         self.answers = answers
         self.dataset = dataset
         self.metrics = metrics
+        self.functions = written_paths(functions, "functions")
         self.slices = slices
         self.scores = scores
         self.alpha = alpha
@@ -445,6 +449,7 @@ class ScoreAnswersOperator(DistillOperator):
         from airflow_distill.stages.evaluation.report_costs import answers_usd
         from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 
+        refuse_foreign_functions(self.metrics, self.functions)
         answers = require(self.answers, "answers", "answers")
         dataset = require(self.dataset, "dataset", "dataset")
         if answers["dataset_id"] != dataset["dataset_id"]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.operators.code_paths import written_paths
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT, DEFAULT_SHARDS, LEAST_SHARD_BYTES
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
@@ -165,7 +166,8 @@ class HarvestLogsOperator(_LogsOperator):
     :param overlap_hours: how long after the window's end records may still be delivered (templated).
     :param redact: replace secrets and common identifiers before anything is written, as curation does; give both tasks the
         same setting.
-    :param detectors: import paths of more detectors, `package.module:function`, as in curation's settings.
+    :param detectors: import paths of more detectors, `package.module:function`, written out in the Dag file; give
+        curation the same.
     :param shard: one ticket of `PlanHarvestOperator`, for mapped tasks; the plan's window then counts (templated).
     """
 
@@ -230,7 +232,7 @@ class HarvestLogsOperator(_LogsOperator):
         self.answer_rule = answer_rule
         self.overlap_hours = overlap_hours
         self.redact = redact
-        self.detectors = detectors
+        self.detectors = written_paths(detectors, "detectors")
         self.shard = shard
 
     def work(self, context: Any) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class ReapUnusedOperator(DistillOperator):
             price_of=lambda item, base: table.rate(item, base, gateways.bedrock.region),
             workload=self.workload or None,
         )
-        self.log.info("Left over:\n%s", render_finds(finds))
+        for line in ("Left over:", *render_finds(finds).splitlines()):
+            self.log.info("%s", line)
         done: tuple[Removal, ...] = ()
         if flag(self.delete):
             done = remove_finds(

@@ -29,6 +29,7 @@ from airflow_distill.errors import (
     ServiceConflictError,
     ServiceQuotaError,
 )
+from airflow_distill.operators.log_lines import LogsByLine
 from airflow_distill.stages.arguments import READERS, as_choice, is_nothing, plain
 
 _MARKS = ("{{", "{%", "{#")
@@ -164,7 +165,7 @@ def _plain_kind(member: Any) -> str:
     return "receipt"
 
 
-class DistillTask(BaseOperator):
+class DistillTask(LogsByLine, BaseOperator):
     """Base of the package's operators and sensors, beside the amazon provider's.
 
     :param retries: how often a failed try is repeated; 3 where neither the author nor `default_args` says otherwise.

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSmallError, ServiceNotFoundError
 from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.operators.code_paths import written_paths
 from airflow_distill.operators.logs import redaction_of, write_harvest
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import ObjectStore, join_uri
@@ -90,7 +91,8 @@ class ReadPromptsOperator(DistillOperator):
     :param salt: fixes which prompts are in the sample; the workload's name when left out (templated).
     :param limit: the most distinct prompts to keep (templated).
     :param redact: replace secrets and common identifiers before anything is written, as curation does.
-    :param detectors: import paths of more detectors, `package.module:function`, as in curation's settings.
+    :param detectors: import paths of more detectors, `package.module:function`, written out in the Dag file; give
+        curation the same.
     """
 
     template_fields: Sequence[str] = aws_template_fields(
@@ -120,7 +122,7 @@ class ReadPromptsOperator(DistillOperator):
         self.salt = salt
         self.limit = limit
         self.redact = redact
-        self.detectors = detectors
+        self.detectors = written_paths(detectors, "detectors")
 
     def store_for(self, uri: str) -> ObjectStore:
         """The bucket's store, or folders when the URI is a path."""

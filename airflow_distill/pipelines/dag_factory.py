@@ -7,7 +7,8 @@ mistake does not take the others down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param
 from airflow_distill.notifications.workload import WorkloadNotifier
 from airflow_distill.pipelines.assets import fresh_logs_asset
 from airflow_distill.pipelines.task_groups import loop_groups, operator_class
+from airflow_distill.stages.digest import digest
+from airflow_distill.stages.shown import markdown_code
 from airflow_distill.workload import tasks
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.reading import Problem, check_folder
+from airflow_distill.workload.reading import SHOWN, Mark, Problem, Read, check_folder
 
 TAGS = ("airflow-distill",)
 GUARDS = "distill_guards"
@@ -41,19 +44,51 @@ def build_dags(
     :param default_args: Airflow arguments of every task, such as `pool` or `queue`.
     :param guards: schedule of the guards, or None for none.
     """
-    dags: dict[str, DAG] = {}
+    made: dict[Path, DAG] = {}
     sound: list[Workload] = []
+    wrong: dict[Path, Sequence[Problem]] = {}
     for read in check_folder(folder, overrides):
-        if read.workload is not None:
-            dag = build_dag(read.workload, prefix=prefix, default_args=default_args)
+        made_or_wrong = _built(read, prefix, default_args)
+        if isinstance(made_or_wrong, DAG) and read.workload is not None:
+            made[read.path] = made_or_wrong
             sound.append(read.workload)
-        else:
-            dag = broken_dag(f"{prefix}{read.path.stem}", read.problems)
-        dags[dag.dag_id] = dag
-    if guards and sound:
-        dag = guards_dag(sound, schedule=guards, default_args=default_args)
-        dags[dag.dag_id] = dag
-    return dags
+        elif not isinstance(made_or_wrong, DAG):
+            wrong[read.path] = made_or_wrong
+    guard = guards_dag(sound, schedule=guards, default_args=default_args) if guards and sound else None
+    taken = {dag.dag_id for dag in made.values()} | {GUARDS}
+    for path, problems in wrong.items():
+        made[path] = broken_dag(broken_id(path, prefix, taken), problems)
+        taken.add(made[path].dag_id)
+    dags = [made[path] for path in sorted(made)]
+    return {dag.dag_id: dag for dag in (*dags, *([guard] if guard else []))}
+
+
+def _built(read: Read, prefix: str, default_args: Mapping[str, Any] | None) -> DAG | Sequence[Problem]:
+    """Return the Dag of a file, or why there is none; what Airflow refuses is this file's fault, not the others'."""
+    if read.workload is None:
+        return read.problems
+    if f"{prefix}{read.workload.name}" == GUARDS:
+        return (
+            Problem(Mark(str(read.path), 1, 1), "name", f"the Dag {GUARDS} is taken", "choose another name"),
+        )
+    try:
+        return build_dag(read.workload, prefix=prefix, default_args=default_args)
+    except Exception as error:
+        return (unbuildable(read.path, error),)
+
+
+def unbuildable(path: Path, error: Exception) -> Problem:
+    """Return what Airflow's refusal of a workload's Dag amounts to."""
+    said = " ".join(str(error).split())[:300]
+    message = f"Airflow does not take its Dag ({type(error).__name__}: {said})"
+    return Problem(Mark(str(path), 1, 1), "", message, "change what it names")
+
+
+def broken_id(path: Path, prefix: str, taken: Container[str]) -> str:
+    """Return an id for the Dag of a file that is wrong: what Airflow takes of its name, and never one that is taken."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem)[:100]
+    first = f"{prefix}{name}"
+    return first if first not in taken else f"{first}.{digest(str(path), 8)}"
 
 
 def build_dag(
@@ -70,11 +105,13 @@ def build_dag(
     """
     with DAG(
         **tasks.dag_arguments(workload, prefix),
+        auto_register=False,  # a Dag whose building fails half-way must not be registered by Airflow
         schedule=schedule_of(workload) if schedule is None else schedule,
         default_args=dict(default_args or {}),
         on_failure_callback=notifiers(workload, "failure") or None,
     ) as dag:
         loop_groups(workload)
+        dag.auto_register = True
     # Last: every operator copies what params the Dag has by then, once for each class it derives from, a fifth of the time.
     dag.params.update({name: Param(**arguments) for name, arguments in tasks.PARAMETERS.items()})
     for task_id, callback, event in tasks.callbacks(workload):
@@ -100,11 +137,13 @@ def notifiers(workload: Workload, event: str) -> list[Any]:
 
 def broken_dag(dag_id: str, problems: Sequence[Problem]) -> DAG:
     """Build a Dag that shows what is wrong with a file, and fails when it is run."""
-    lines = [str(problem) for problem in problems]
+    lines = [str(problem) for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f"and {len(problems) - SHOWN} more; airflow-distill workload lint shows all")
     with DAG(
         dag_id=dag_id,
         description="The workload file is wrong: " + lines[0][:200],
-        doc_md="The workload file is wrong.\n\n" + "\n".join(f"- `{line}`" for line in lines),
+        doc_md="The workload file is wrong.\n\n" + "\n".join(f"- {markdown_code(line)}" for line in lines),
         schedule=None,
         start_date=tasks.START,
         tags={*TAGS, "broken"},

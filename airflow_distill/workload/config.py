@@ -31,11 +31,15 @@ from pydantic import (
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorer
 from airflow_distill.stages.jobs import models
-from airflow_distill.stages.jobs.request import ROLE_ARN, S3_URI, WORKLOAD
+from airflow_distill.stages.jobs.request import KMS_KEY, NETWORK_ID, ROLE_ARN, S3_URI, TAG_TEXT, WORKLOAD
+from airflow_distill.stages.logs import metadata
 from airflow_distill.stages.logs.limits import DEFAULT_SHARDS, LEAST_SHARD_BYTES
-from airflow_distill.workload.import_paths import FUNCTION_PATH, check_function
+from airflow_distill.workload.import_paths import FUNCTION_PATH, check_detector, check_notifier, check_scorer
 
-_DURATION = re.compile(r"(\d+)(m|h|d|w)")
+_DURATION = re.compile(r"([0-9]{1,7})(m|h|d|w)")
+LONGEST_SPAN = timedelta(days=3660)
+LARGEST = 1_000_000_000_000
+"""No count or sum of a workload file is larger: 10^12 tokens, or US dollars."""
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -49,7 +53,10 @@ def parse_duration(value: Any) -> timedelta:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError("a duration is a whole number and a unit, such as 90m, 36h, 7d or 2w")
-    return int(match[1]) * _UNITS[match[2]]
+    span = int(match[1]) * _UNITS[match[2]]
+    if span > LONGEST_SPAN:
+        raise ValueError(f"a duration is at most {format_duration(LONGEST_SPAN)}")
+    return span
 
 
 def format_duration(span: timedelta) -> str:
@@ -71,7 +78,11 @@ Duration = Annotated[
 def _check_scorer(spec: Any) -> Any:
     """Refuse a scorer that cannot be made. A user's own function is not imported here: reading a file stays cheap."""
     kind = spec.get("kind") if isinstance(spec, dict) else spec
-    if kind == "function" and isinstance(spec, dict) and ":" in str(spec.get("path", "")):
+    if kind == "function" and isinstance(spec, dict) and "path" in spec:
+        check_scorer(str(spec["path"]))
+        unknown = sorted(set(spec) - {"kind", "path", "name", "needs_reference"})
+        if unknown:
+            raise ValueError(f"a function takes path, name and needs_reference, not {unknown[0]!r}")
         return spec
     if kind not in SCORERS:
         close = difflib.get_close_matches(str(kind), SCORERS, 1, 0.5)
@@ -92,11 +103,37 @@ def metric_of(spec: str | Mapping[str, Any]) -> str:
 
 
 def _check_s3_uri(value: str) -> str:
+    if "*" in value:
+        raise ValueError("a place is one place: no `*`, which policies would read as any place")
     if not S3_URI.fullmatch(value):
         raise ValueError(
             "Bedrock takes S3 URIs such as s3://bucket/folder: no '=', ':', '+', spaces or empty segments"
         )
     return value.rstrip("/")
+
+
+def _check_tag_text(value: str) -> str:
+    if not TAG_TEXT.fullmatch(value) or len(value) > 256:
+        raise ValueError("AWS tags hold at most 256 of letters a to z, digits, spaces and ._:/=+@-")
+    return value
+
+
+def _check_owner(value: str) -> str:
+    if len(value) > 100:
+        raise ValueError("at most 100 characters: Airflow's longest tag")
+    return _check_tag_text(value)
+
+
+def _check_kms_key(value: str) -> str:
+    if not KMS_KEY.fullmatch(value):
+        raise ValueError("a key is given by its id, alias/NAME or ARN")
+    return value
+
+
+def _check_network_id(value: str) -> str:
+    if not NETWORK_ID.fullmatch(value) or len(value) > 32:
+        raise ValueError("an id such as subnet-0abc or sg-0abc is needed")
+    return value
 
 
 def _check_role(value: str) -> str:
@@ -110,12 +147,15 @@ RoleArn = Annotated[
     str, AfterValidator(_check_role), Field(examples=["arn:aws:iam::111122223333:role/distill"])
 ]
 FunctionPath = Annotated[
-    str, AfterValidator(check_function), WithJsonSchema({"type": "string", "pattern": FUNCTION_PATH})
+    str, AfterValidator(check_detector), WithJsonSchema({"type": "string", "pattern": FUNCTION_PATH})
 ]
+TagText = Annotated[str, AfterValidator(_check_tag_text)]
+NetworkId = Annotated[str, AfterValidator(_check_network_id)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 PartShare = Annotated[float, Field(ge=0.0, lt=1.0, strict=True)]
-Dollars = Annotated[float, Field(gt=0, strict=True)]
-Count = Annotated[int, Field(strict=True)]
+Dollars = Annotated[float, Field(gt=0, le=LARGEST, strict=True)]
+Price = Annotated[float, Field(ge=0, le=LARGEST, strict=True)]
+Count = Annotated[int, Field(le=LARGEST, strict=True)]
 PriceItem = Literal[
     "inference-input",
     "inference-output",
@@ -131,7 +171,9 @@ ScorerSpec = Annotated[str | dict[str, Any], AfterValidator(_check_scorer)]
 class Settings(BaseModel):
     """Base of every group: frozen, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, str_min_length=1)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, str_min_length=1, allow_inf_nan=False
+    )
 
 
 class MetadataMatch(Settings):
@@ -172,6 +214,10 @@ class MetadataFilter(Settings):
             entries = getattr(self, name)
             if entries is not None and len(entries) != 1:
                 raise ValueError(f"{name} takes one key; list the comparisons under andAll instead")
+        try:
+            metadata.MetadataFilter.from_json(self.as_request())
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
         return self
 
     def as_request(self) -> dict[str, Any]:
@@ -308,8 +354,10 @@ class Dataset(Settings):
 class Vpc(Settings):
     """Where the job's network interfaces go."""
 
-    subnets: tuple[str, ...] = Field(min_length=1, max_length=16, description="subnet ids")
-    security_groups: tuple[str, ...] = Field(min_length=1, max_length=5, description="security group ids")
+    subnets: tuple[NetworkId, ...] = Field(min_length=1, max_length=16, description="subnet ids")
+    security_groups: tuple[NetworkId, ...] = Field(
+        min_length=1, max_length=5, description="security group ids"
+    )
 
 
 class Job(Settings):
@@ -330,7 +378,9 @@ class Job(Settings):
         description="checks of the doctor, by name, whose failure does not stop a run; such as those your account "
         "may not make",
     )
-    kms_key: str | None = Field(default=None, description="customer key for the custom model")
+    kms_key: Annotated[str, AfterValidator(_check_kms_key)] | None = Field(
+        default=None, description="customer key for the custom model"
+    )
     vpc: Vpc | None = Field(default=None, description="network of the job; AWS's own when left out")
 
 
@@ -503,6 +553,41 @@ class Deployment(Settings):
         return self
 
 
+_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON_NAMES = {name: at for at, name in enumerate(_MONTHS, 1)}
+_CRON_NAMES |= {name: at for at, name in enumerate(_DAYS)}
+_CRON_ITEM = re.compile(
+    r"(?:\*|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/([0-9]{1,2})|#[1-5])?|l[0-7]?"
+)
+
+
+def is_cron(text: str) -> bool:
+    """Say whether Airflow's timetable takes a cron expression; one that it refuses would fail the whole Dag file.
+
+    >>> is_cron("0 3 * * mon-fri"), is_cron("0 25 * * *"), is_cron("@daily"), is_cron("@x")
+    (True, False, True, False)
+    """
+    if text.startswith("@"):
+        return text in ("@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually", "@midnight")
+    fields = text.lower().split()
+    return len(fields) == 5 and all(
+        _is_cron_item(item, low, high)
+        for field, (low, high) in zip(fields, _CRON_RANGES, strict=True)
+        for item in field.split(",")
+    )
+
+
+def _is_cron_item(item: str, low: int, high: int) -> bool:
+    match = _CRON_ITEM.fullmatch(item)
+    if match is None:
+        return False
+    ends = [int(end) if end.isdigit() else _CRON_NAMES.get(end, -1) for end in match.groups()[:2] if end]
+    step = match[3]
+    return all(low <= end <= high for end in ends) and (step is None or int(step) > 0)
+
+
 class Schedule(Settings):
     """When the loop runs: at a time, on enough fresh logs, or only on demand."""
 
@@ -524,8 +609,10 @@ class Schedule(Settings):
         given = [n for n in ("cron", "fresh_prompts") if getattr(self, n) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of cron and fresh_prompts; this gives {' and '.join(given)}")
-        if self.cron is not None and len(self.cron.split()) != 5 and not self.cron.startswith("@"):
-            raise ValueError("cron has five fields, such as '0 3 * * 1'")
+        if self.cron is not None and not is_cron(self.cron):
+            raise ValueError(
+                "cron has five fields, each in its range, such as '0 3 * * 1'; or @hourly, @daily, @weekly, @monthly"
+            )
         return self
 
 
@@ -534,7 +621,7 @@ class Budget(Settings):
 
     usd_per_run: Dollars = Field(description="what one run may cost up to its verdict")
     usd_per_month: Dollars | None = Field(default=None, description="all runs of a calendar month together")
-    student_prices: dict[PriceItem, float] = Field(
+    student_prices: dict[PriceItem, Price] = Field(
         default_factory=dict,
         description="prices of the student that the table lacks, in its units: USD per 1,000 tokens; training, "
         "deployment-input, deployment-output",
@@ -552,7 +639,7 @@ class Budget(Settings):
 class Notifier(Settings):
     """An Airflow notifier by its class, and the arguments it takes."""
 
-    notifier: str = Field(
+    notifier: Annotated[str, AfterValidator(check_notifier)] = Field(
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
         description="dotted path of a BaseNotifier, such as airflow.providers.slack.notifications.slack.SlackNotifier",
     )
@@ -580,7 +667,9 @@ class Workload(Settings):
     description: Annotated[str, Field(min_length=0)] = Field(
         default="", description="shown in Airflow's list of Dags"
     )
-    owner: str = Field(description="team or person; on every resource as a tag")
+    owner: Annotated[str, AfterValidator(_check_owner)] = Field(
+        description="team or person; on every resource as a tag"
+    )
     teacher: str = Field(
         description="model id or system inference profile", examples=["amazon.nova-pro-v1:0"]
     )
@@ -596,8 +685,12 @@ class Workload(Settings):
         default=None, description="service role of evaluation and batch jobs"
     )
     aws_conn_id: str = Field(default="aws_default", description="Airflow connection")
-    region_name: str | None = Field(default=None, description="the connection's Region when left out")
-    tags: dict[str, str] = Field(default_factory=dict, max_length=40, description="added to every resource")
+    region_name: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{2,9}){1,3}-[0-9]{1,2}$")] | None = Field(
+        default=None, description="the connection's Region when left out"
+    )
+    tags: dict[TagText, TagText] = Field(
+        default_factory=dict, max_length=40, description="added to every resource"
+    )
     logs: Logs | None = Field(default=None, description="where the teacher's answers come from")
     dataset: Dataset = Dataset()
     job: Job = Job()

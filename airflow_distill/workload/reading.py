@@ -3,11 +3,16 @@
 Takes paths, hands on `Workload` records. A folder's `defaults.yaml` lies beneath every file of the folder (and beneath the
 `defaults.yaml` of its subfolders). Nothing here imports Airflow or touches the network; the C parser of PyYAML does the
 parsing, so a hundred files take a fraction of a second.
+
+A file is written by a colleague who may be wrong or worse, and parsed by the process that parses all Dags. So size,
+depth, aliases and numbers are bounded before values are made of it (`yaml_bounds`), texts are checked for what would be
+code or markup elsewhere (`plain_text`), and whatever goes wrong with one file is a problem of that file.
 """
 
 from __future__ import annotations
 
 import difflib
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +22,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.shown import one_line
 from airflow_distill.workload.config import Workload
-
-try:
-    from yaml import CSafeLoader as Loader
-except ImportError:  # a PyYAML built without libyaml: the same answers, slower
-    from yaml import SafeLoader as Loader
+from airflow_distill.workload.plain_text import unfit_texts
+from airflow_distill.workload.yaml_bounds import Loader, OutOfBoundsError, bounded_node
 
 DEFAULTS = "defaults.yaml"
 SUFFIXES = (".yaml", ".yml")
@@ -56,7 +59,9 @@ class Problem:
 
     def __str__(self) -> str:
         setting = f" {self.setting}:" if self.setting else ""
-        return f"{self.mark}:{setting} {self.message}{f'; {self.fix}' if self.fix else ''}"
+        return one_line(
+            f"{self.mark}:{setting} {self.message}{f'; {self.fix}' if self.fix else ''}", LONGEST_LINE
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -89,6 +94,8 @@ class Read:
     problems: tuple[Problem, ...]
 
 
+LONGEST_LINE = 1_000
+"""Characters of a problem as shown; a message may quote a value of the file."""
 SHOWN = 20
 """So many problems an exception tells; `workload lint` tells all."""
 
@@ -152,6 +159,20 @@ def iter_files(folder: Path | str) -> Iterator[Path]:
 def check_workload(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Read:
     """Read one file over its folder's defaults; never raises for what stands in the file."""
     path = Path(path)
+    try:
+        return _check(path, overrides)
+    except (
+        Exception,
+        RecursionError,
+        MemoryError,
+    ) as error:  # a fault of ours must not take the other Dags down
+        message = f"cannot be understood ({type(error).__name__})"
+        return Read(
+            path, None, (Problem(Mark(str(path), 1, 1), "", message, "take out what is unusual in it"),)
+        )
+
+
+def _check(path: Path, overrides: Mapping[str, Any] | None) -> Read:
     layers = [parse_file(each) for each in (*_defaults_of(path), path)]
     problems = tuple(problem for layer in layers for problem in layer.problems)
     if problems:
@@ -167,42 +188,73 @@ def check_workload(path: Path | str, overrides: Mapping[str, Any] | None = None)
     try:
         return Read(path, Workload.model_validate(merged.data), ())
     except ValidationError as error:
-        found = (_problem(dict(detail), merged) for detail in error.errors(include_url=False))
+        details = [dict(detail) for detail in error.errors(include_url=False)]
+        found = (_problem(detail, merged) for detail in details if not _follows(detail, details))
         return Read(path, None, tuple(sorted(found, key=lambda p: (p.mark.path, p.mark.line, p.mark.column))))
+
+
+def _follows(detail: Mapping[str, Any], details: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a list is called too short only because what is wrong with its items left none."""
+    at = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        each["loc"][: len(at)] == at and len(each["loc"]) > len(at) for each in details
+    )
 
 
 def parse_file(path: Path) -> Document:
     """Parse one YAML file into plain data with marks."""
     try:
-        if path.stat().st_size > LARGEST:
-            problem = Problem(Mark(str(path), 1, 1), "", f"the file is larger than {LARGEST // 1024} KiB")
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device has no end
+            problem = Problem(Mark(str(path), 1, 1), "", "is not a file")
             return Document(str(path), problems=[problem])
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         return Document(str(path), problems=[Problem(Mark(str(path), 1, 1), "", f"cannot be read: {reason}")])
+    if len(data) > LARGEST:
+        problem = Problem(Mark(str(path), 1, 1), "", f"the file is larger than {LARGEST // 1024} KiB")
+        return Document(str(path), problems=[problem])
     return parse_text(text, str(path))
 
 
 def parse_text(text: str, path: str) -> Document:
     """Parse YAML text into plain data with marks; what is not a mapping of settings is a problem."""
     document = Document(path)
-    loader = Loader(text)
+    loader = None
     try:
-        node = loader.get_single_node()
+        node = bounded_node(text)
+        loader = Loader("")
         if node is None:
             document.problems.append(Problem(Mark(path, 1, 1), "", "the file is empty"))
         elif not isinstance(node, yaml.MappingNode):
             document.problems.append(Problem(_mark(path, node), "", "the file must be a mapping of settings"))
         else:
-            _place(node, (), document, loader, frozenset())
+            _place(node, (), document, loader, set())
             if not document.problems:
                 document.data = _without_empty(loader.construct_document(node))
+                document.problems += _unfit(document)
+    except OutOfBoundsError as error:
+        mark = Mark(path, error.line, error.column)
+        document.problems.append(Problem(mark, "", error.message, error.fix))
     except yaml.YAMLError as error:
         document.problems.append(_syntax_problem(error, path))
+    except (ValueError, OverflowError) as error:  # a date such as 2026-99-99
+        document.problems.append(
+            Problem(
+                Mark(path, 1, 1), "", f"holds a value that is none ({type(error).__name__})", "quote dates"
+            )
+        )
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return document
+
+
+def _unfit(document: Document) -> Iterator[Problem]:
+    for place, message, fix in unfit_texts(document.data):
+        yield Problem(_find(document.values, place, document), _dotted(place), message, fix)
 
 
 def _syntax_problem(error: yaml.YAMLError, path: str) -> Problem:
@@ -214,18 +266,15 @@ def _syntax_problem(error: yaml.YAMLError, path: str) -> Problem:
     )
 
 
-def _place(node: yaml.Node, at: Place, document: Document, loader: Any, above: frozenset[int]) -> None:
-    """Note where every key and value under a node stands; report duplicate and non-text keys."""
-    if id(node) in above:
-        document.problems.append(
-            Problem(_mark(document.path, node), _dotted(at), "an alias that contains itself")
-        )
-        return
+def _place(node: yaml.Node, at: Place, document: Document, loader: Any, seen_nodes: set[int]) -> None:
+    """Note where every key and value under a node stands; report duplicate and non-text keys. An alias is walked once."""
     document.values[at] = _mark(document.path, node)
-    above = above | {id(node)}
+    if id(node) in seen_nodes:
+        return
+    seen_nodes.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            _place(item, (*at, number), document, loader, above)
+            _place(item, (*at, number), document, loader, seen_nodes)
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
@@ -245,7 +294,7 @@ def _place(node: yaml.Node, at: Place, document: Document, loader: Any, above: f
             document.problems.append(Problem(mark, _dotted((*at, key)), "given twice", "keep one of them"))
         seen.add(key)
         document.keys[(*at, key)] = mark
-        _place(value_node, (*at, key), document, loader, above)
+        _place(value_node, (*at, key), document, loader, seen_nodes)
 
 
 def _mark(path: str, node: yaml.Node) -> Mark:

@@ -42,9 +42,11 @@ def dag_source(workload: Workload, path: str) -> str:
     body = ["\n".join(_group(group, groups)) for group in groups]
     callbacks = "\n".join(_callbacks(workload))
     parts = [
-        f'"""Distils {workload.teacher} into {workload.student}: the tasks of {path}, as operators.\n\n'
-        f"Written by `airflow-distill workload eject`; yours to change. Take the workload file away then: two Dags of one\n"
-        f'workload share its jobs and releases.\n"""',
+        docstring(
+            f"Distils {workload.teacher} into {workload.student}: the tasks of {path}, as operators.",
+            "Written by `airflow-distill workload eject`; yours to change. Take the workload file away then: two Dags of\n"
+            "one workload share its jobs and releases.",
+        ),
         "from __future__ import annotations",
         "\n".join(_imports(workload, groups)),
         f"SHARED = {literal(shared)}",
@@ -98,7 +100,7 @@ def _params() -> str:
 def _schedule(workload: Workload) -> Any:
     schedule = workload.schedule
     if schedule.cron:
-        return _Name(f"CronTriggerTimetable({schedule.cron!r}, timezone='UTC')".replace("'", '"'))
+        return _Name(call("CronTriggerTimetable", {"": schedule.cron, "timezone": "UTC"}, 1))
     if schedule.fresh_prompts:
         trigger = _Name(call("FreshLogsTrigger", tasks.fresh_logs_arguments(workload), 5))
         watcher = _Name(call("AssetWatcher", {"name": f"fresh_logs_{workload.name}", "trigger": trigger}, 4))
@@ -158,6 +160,16 @@ def _callbacks(workload: Workload) -> Iterable[str]:
         found = _notifiers(workload, event)
         if found:
             yield f"{STEP}{task_id.rpartition('.')[2]}.{callback} = {literal(found, 1)}"
+
+
+def docstring(summary: str, text: str) -> str:
+    """Return a docstring that says exactly this, whatever quotes, backslashes or line ends the summary holds."""
+    shown = repr(summary)[1:-1].replace('"', '\\"') if not _is_plain(summary) else summary
+    return f'"""{shown}\n\n{text}\n"""'
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and not any(char in text for char in "\"'\\")
 
 
 def call(name: str, arguments: Mapping[str, Any], depth: int = 0) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+
+import yaml
+
 TEMPLATE = """\
 owner: {owner}
 teacher: {teacher}
@@ -42,22 +48,35 @@ def workload_text(
 ) -> str:
     """Return the text of a new workload file, comments aligned."""
     region = "us-west-2" if "meta." in teacher else "us-east-1"
-    text = TEMPLATE.format(
-        name=name,
-        owner=owner,
-        teacher=teacher,
-        student=student,
-        root=root,
-        logs=logs,
-        role_arn=role_arn,
-        region=region,
-    )
-    return "".join(_align(line) + "\n" for line in text.splitlines())
+    values = {
+        "name": name,
+        "owner": owner,
+        "teacher": teacher,
+        "student": student,
+        "root": root,
+        "logs": logs,
+        "role_arn": role_arn,
+        "region": region,
+    }
+    given = {each: scalar(value) for each, value in values.items()}
+    return "".join(_filled(line, given) + "\n" for line in TEMPLATE.splitlines())
 
 
-def _align(line: str) -> str:
-    """Put the comment of a line at one column, or two spaces after a long value."""
+def scalar(value: str) -> str:
+    """Return a text as a YAML scalar that reads as this text: plain where that is safe, else in double quotes.
+
+    >>> scalar("amazon.nova-pro-v1:0"), scalar("me: you # they"), scalar("yes")
+    ('amazon.nova-pro-v1:0', '"me: you # they"', '"yes"')
+    """
+    plain = re.fullmatch(r"[A-Za-z0-9](?:[\w./@+=-]|:(?=\S)){0,500}", value, re.ASCII)
+    if plain and yaml.safe_load(value) == value:
+        return value
+    quoted: str = yaml.safe_dump(value, default_style='"', width=math.inf)
+    return quoted.rstrip("\n")
+
+
+def _filled(line: str, given: Mapping[str, str]) -> str:
+    """Fill in a line of the template; its comment stands at one column, or two spaces after a long value."""
     value, mark, comment = line.partition("  #")
-    if not mark:
-        return line
-    return f"{value.rstrip():<38}  # {comment.strip()}"
+    value = value.rstrip().format(**given)
+    return f"{value:<38}  # {comment.strip()}" if mark else value

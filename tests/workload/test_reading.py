@@ -88,7 +88,7 @@ def test_an_item_of_a_list_is_told_at_its_own_line(write: Write) -> None:
         ("name: Support Tickets\n", "a name has at most 40"),
         ("evaluation: {judge: ''}\n", "at least 1 character"),
         (
-            "dataset: {redact: false, detectors: ['json:loads']}\n",
+            "dataset: {redact: false, detectors: ['tests.stages.dataset.planted:find_word7']}\n",
             "10:10: dataset: detectors find nothing with",
         ),
     ],
@@ -120,8 +120,8 @@ def test_reading_a_file_runs_no_detectors_module(
 ) -> None:
     (tmp_path / "loads_a_model.py").write_text("from re import *\nraise RuntimeError\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    path = write("dataset: {detectors: ['loads_a_model:compile', 'math:sqrt']}\n")
-    assert read_workload(path).dataset.detectors == ("loads_a_model:compile", "math:sqrt")
+    path = write("dataset: {detectors: ['loads_a_model:compile', 'msgspec._core:encode']}\n")
+    assert read_workload(path).dataset.detectors == ("loads_a_model:compile", "msgspec._core:encode")
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ same thing. What is redacted already stays as it is and counts nothing. A detect
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.code_paths import DETECTOR, load_function
 from airflow_distill.stages.dataset.known_secrets import KINDS, Detector, Span, find_known
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.logs.records import Interaction, Turn
@@ -36,20 +36,9 @@ __all__ = [
 def load_detector(path: str) -> Detector:
     """Return the detector an import path names, written `package.module:function`.
 
-    :raises ConfigurationError: there is no such function.
+    :raises ConfigurationError: there is no such function, or it is no function of a text.
     """
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"dataset: the detector {path!r} cannot be imported.", hint="Write it as package.module:function."
-        ) from error
-    if not callable(found):
-        raise ConfigurationError(
-            f"dataset: {path!r} is not a function.", hint="A detector takes a text, yields Spans."
-        )
-    return cast("Detector", found)
+    return load_function(path, DETECTOR, "dataset: the detector")
 
 
 @dataclass(frozen=True, slots=True)

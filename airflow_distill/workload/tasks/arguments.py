@@ -37,6 +37,11 @@ def selection_of(workload: Workload) -> dict[str, Any]:
     )
 
 
+def function_paths(workload: Workload) -> list[str]:
+    """Return the import paths of the scorers that are functions."""
+    return [s["path"] for s in workload.evaluation.scorers if isinstance(s, dict) and s["kind"] == "function"]
+
+
 def forecast_of(workload: Workload) -> dict[str, Any]:
     """Return what the file says of the traffic and the host to come, as `Forecast` takes it."""
     deployment = workload.deployment

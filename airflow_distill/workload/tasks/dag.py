@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_distill.stages.shown import markdown, markdown_code
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import given, selection_of
 
@@ -51,11 +52,12 @@ def dag_doc(workload: Workload) -> str:
     if workload.budget.usd_per_month:
         budget += f", {workload.budget.usd_per_month:g} USD a month"
     lines = [
-        workload.description or f"Distils `{workload.teacher}` into `{workload.student}`.",
+        markdown(workload.description)
+        or f"Distils {markdown_code(workload.teacher)} into {markdown_code(workload.student)}.",
         "",
-        f"- Teacher and student: `{workload.teacher}`, `{workload.student}`",
-        f"- Owner: {workload.owner}",
-        f"- Goods: `{workload.root}/{workload.name}/`",
+        f"- Teacher and student: {markdown_code(workload.teacher)}, {markdown_code(workload.student)}",
+        f"- Owner: {markdown(workload.owner)}",
+        f"- Goods: {markdown_code(f'{workload.root}/{workload.name}/')}",
         f"- Budget: {budget}",
     ]
     return "\n".join(lines)

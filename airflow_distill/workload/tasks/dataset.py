@@ -19,7 +19,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "drop_refusals": dataset.drop_refusals,
         "thinking": dataset.thinking,
         "reserved_words": dataset.reserved_words,
-        **given(detectors=list(dataset.detectors), balance_by=dataset.balance_by, keep=list(dataset.keep)),
+        **given(balance_by=dataset.balance_by, keep=list(dataset.keep)),
     }
     live = TaskSpec(
         "find_live",
@@ -37,7 +37,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "settings": settings,
         "worth": {"least_new": dataset.least_new},
         "live_manifest": Output("live", "manifest_uri"),
-        **given(golden=dataset.golden),
+        **given(detectors=list(dataset.detectors), golden=dataset.golden),
     }
     curate = TaskSpec("curate", f"{OPERATORS}.dataset.CurateDatasetOperator", arguments, makes="curated")
     check = TaskSpec(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, prices_of, units_of
+from airflow_distill.workload.tasks.arguments import (
+    OPERATORS,
+    function_paths,
+    given,
+    place_of,
+    prices_of,
+    units_of,
+)
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 
@@ -51,7 +58,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             "answers": Output("answers"),
             "dataset": Output("dataset"),
             "metrics": list(evaluation.scorers),
-            **given(slices=list(evaluation.slices)),
+            **given(functions=function_paths(workload), slices=list(evaluation.slices)),
             **prices_of(workload),
             **({"scores": [Output("scores")]} if evaluation.judge else {}),
         },

@@ -1,4 +1,4 @@
-"""A user's own scorer: any importable function of (answer, reference, example) that returns 0 to 1 or a truth value.
+"""A user's own scorer: a function of (answer, reference, example), by these names, that returns 0 to 1 or a truth value.
 
     def close_enough(answer: str, reference: str | None, example: Example) -> float: ...
 
@@ -8,12 +8,11 @@ reason (its message may hold text), and missing scores hold the promotion.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.code_paths import SCORER, load_function
 from airflow_distill.stages.dataset.records import Example
 
 
@@ -28,28 +27,10 @@ class Function:
     _call: Callable[..., Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_call", _load(self.path))
+        object.__setattr__(self, "_call", load_function(self.path, SCORER, "evaluation: the scorer"))
         if not self.name:
             object.__setattr__(self, "name", self.path.rpartition(":")[2])
 
     def score(self, answer: str, example: Example) -> float | None:
         value = self._call(answer, example.answer, example)
         return None if value is None else float(value)
-
-
-def _load(path: str) -> Callable[..., Any]:
-    module, colon, name = path.partition(":")
-    if not colon or not module or not name:
-        raise ConfigurationError(
-            f"evaluation: {path!r} names no function.", hint="Write package.module:function."
-        )
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"evaluation: the scorer {path!r} cannot be imported ({type(error).__name__}).",
-            hint="The module must be importable where the task runs.",
-        ) from error
-    if not callable(found):
-        raise ConfigurationError(f"evaluation: {path!r} is not a function.")
-    return found  # type: ignore[no-any-return]

@@ -13,6 +13,8 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.evaluation.scorers.json_text import NotJsonError, read_json
 
+_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+
 
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
@@ -41,15 +43,38 @@ class JsonSchema:
 def _compile(schema: Mapping[str, Any]) -> Any:
     try:
         from jsonschema import exceptions, validators  # type: ignore[import-untyped]
+        from referencing import Registry
     except ImportError:
         raise ConfigurationError(
             "evaluation: the scorer json_schema needs the library jsonschema.",
             hint="It comes with Airflow; without Airflow, install jsonschema.",
         ) from None
     plain = dict(schema)
+    _refuse_remote(plain)
     kind = validators.validator_for(plain, default=validators.Draft202012Validator)
     try:
         kind.check_schema(plain)
     except exceptions.SchemaError as error:
         raise ConfigurationError(f"evaluation: the JSON schema is not one ({error.message}).") from None
-    return kind(plain)
+    return kind(plain, registry=Registry())  # an empty one: what is not in the schema itself is never fetched
+
+
+def _refuse_remote(schema: Any) -> None:
+    """Refuse a reference that leads out of the schema: it would be fetched wherever the scores are made.
+
+    :raises ConfigurationError: there is one.
+    """
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            for key in _REFERENCES & value.keys():
+                target = value[key]
+                if isinstance(target, str) and not target.startswith("#"):
+                    raise ConfigurationError(
+                        f"evaluation: the JSON schema's {key} leads out of the schema.",
+                        hint='Put what it names under "$defs" and write "#/$defs/NAME".',
+                    )
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value

@@ -1,0 +1,52 @@
+"""Import paths in operators: from the Dag file, never from a value that is rendered, triggered with or handed on.
+
+Detectors and scorer functions are called with what end users wrote, so whoever may choose the function runs code on the
+worker. Arguments that name them are therefore no template fields, and templated settings may not name any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.code_paths import is_function_path
+
+
+def written_paths(value: Any, argument: str) -> tuple[str, ...]:
+    """Return import paths as the Dag's author wrote them.
+
+    :raises ConfigurationError: it is a template, the output of a task, or no list of `package.module:function`.
+    """
+    if not isinstance(value, list | tuple) or not all(is_function_path(path) for path in value):
+        raise ConfigurationError(
+            f"{argument}: a list of import paths is needed, written out in the Dag file.",
+            hint=f'{argument}=["my_package.module:function"]; templates, Params and outputs of tasks are not taken.',
+        )
+    return tuple(value)
+
+
+def refuse_detectors(settings: Any) -> None:
+    """Refuse curation settings that name detectors.
+
+    :raises ConfigurationError: they do, whatever they name.
+    """
+    if isinstance(settings, Mapping) and "detectors" in settings:
+        raise ConfigurationError(
+            "dataset: `settings` may come from a trigger and cannot name detectors.",
+            hint='Give the operator detectors=["my_package.module:function"] in the Dag file.',
+        )
+
+
+def refuse_foreign_functions(metrics: Any, functions: Sequence[str]) -> None:
+    """Refuse metrics that name a function which the Dag file does not.
+
+    :raises ConfigurationError: one does.
+    """
+    specs: Iterable[Any] = metrics if isinstance(metrics, list | tuple) else ()
+    for spec in specs:
+        if isinstance(spec, Mapping) and spec.get("kind") == "function" and spec.get("path") not in functions:
+            raise ConfigurationError(
+                "evaluation: `metrics` may come from a trigger; a function must be named in the Dag file as well.",
+                hint='Give the operator functions=["my_package.module:function"].',
+            )
