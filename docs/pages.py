@@ -431,7 +431,7 @@ GUIDES = (
 
 
 def on_config(config: Any) -> Any:
-    """Put the guides and decisions that exist into the navigation; mkdocs calls this."""
+    """Put the platforms, guides and decisions that exist into the navigation; mkdocs calls this."""
 
     def found(folder: str, order: tuple[str, ...]) -> list[str]:
         rank = {name: number for number, name in enumerate(order)}
@@ -442,6 +442,8 @@ def on_config(config: Any) -> Any:
 
     nav = list(config["nav"])
     at = next(number for number, item in enumerate(nav) if isinstance(item, dict) and "Reference" in item)
+    nav.insert(at, {"Platforms": found("platforms", ("mwaa", "helm", "docker-compose"))})
+    at += 1
     nav.insert(at, {"Guides": found("guides", GUIDES)})
     extra = [page for page in found("reference", ()) if page not in nav[at + 1]["Reference"]]
     nav[at + 1] = {"Reference": [*nav[at + 1]["Reference"], *extra]}
