@@ -2,7 +2,8 @@
 
 Standard library only. Across machines the shards are mapped tasks, and this module is not needed. This process reads too,
 while the others start; whoever is free takes the next object, so none waits for another. Processes are started afresh
-rather than forked, since a forked SDK client or thread pool is not safe to use.
+rather than forked, since a forked SDK client or thread pool is not safe to use. What the others kept is merged onto what
+this one keeps; each leaves out what the others show to be outside the sample.
 """
 
 from __future__ import annotations
@@ -74,12 +75,12 @@ def harvest_in_processes(
     context = multiprocessing.get_context("spawn")
     shared = SharedObjects(context, objects)
     with tempfile.TemporaryDirectory(prefix="harvest-") as folder:
-        paths = [Path(folder) / str(number) for number in range(workers)]
+        paths = [Path(folder) / str(number) for number in range(1, workers)]
         start = partial(_start, open_store, shared)
         with ProcessPoolExecutor(workers - 1, context, initializer=start) as pool:
             try:
-                running = [pool.submit(_run, task, patience, path) for path in paths[1:]]
-                _read(store, shared, task, patience, paths[0], progress)
+                running = [pool.submit(_run, task, patience, path) for path in paths]
+                harvest = _read(store, shared, task, patience, Path(folder) / "here", progress)
                 for future in as_completed(running):
                     future.result()
                     if progress is not None:
@@ -87,17 +88,11 @@ def harvest_in_processes(
             finally:
                 shared.withdraw()
                 pool.shutdown(wait=False)
-            return _merged(paths)
-
-
-def _merged(paths: Sequence[Path]) -> Harvest:
-    merged: Harvest | None = None
-    for path in paths:
-        with path.open("rb", BUFFER) as stream:
-            merged = Harvest.read_plain(stream, merged)
-    assert merged is not None
-    merged.prove_whole()
-    return merged
+            for path in paths:
+                with path.open("rb", BUFFER) as stream:
+                    Harvest.read_plain(stream, harvest)
+        harvest.prove_whole()
+        return harvest
 
 
 _store: ObjectStore | None = None
@@ -113,10 +108,13 @@ def _run(task: ShardTask, patience: Patience | None, path: Path) -> None:
     assert _store is not None
     assert _shared is not None
     try:
-        _read(_store, _shared, task, patience, path)
+        harvest = _read(_store, _shared, task, patience, path)
     except BaseException:
         _shared.withdraw()
         raise
+    with path.open("wb", BUFFER) as stream:
+        harvest.write_plain(stream)
+    harvest.sample.close()
 
 
 def _read(
@@ -126,8 +124,8 @@ def _read(
     patience: Patience | None,
     path: Path,
     progress: Progress | None = None,
-) -> None:
-    """Read what this process can get of the shared objects into a file."""
+) -> Harvest:
+    """Read what this process can get of the shared objects; `path` names its part, and lies in the folder of all."""
 
     def count(size: int) -> None:
         shared.count(size)
@@ -135,7 +133,4 @@ def _read(
             progress(shared.done, shared.size)
 
     surplus = Surplus(LocalStore(), str(path.parent / FOLDER), path.name)
-    harvest = task.run_objects(store, shared, patience, count, surplus)
-    with path.open("wb", BUFFER) as stream:
-        harvest.write_plain(stream)
-    harvest.sample.close()
+    return task.run_objects(store, shared, patience, count, surplus)

@@ -77,22 +77,24 @@ class Kept:
 class _StoredVote:
     """A vote whose payload is in the spool."""
 
-    __slots__ = ("answer", "order", "slot")
+    __slots__ = ("answer", "is_clean", "order", "slot")
 
-    def __init__(self, answer: str, order: Order, slot: Slot) -> None:
+    def __init__(self, answer: str, order: Order, slot: Slot, is_clean: bool) -> None:
         self.answer = answer
         self.order = order
         self.slot = slot
+        self.is_clean = is_clean
 
 
 class _Entry:
     """A prompt of the sample whose payloads are in the spool."""
 
-    __slots__ = ("count", "order", "slot", "votes")
+    __slots__ = ("count", "is_clean", "order", "slot", "votes")
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.slot: Slot = (0, 0)
+        self.is_clean = False
         self.count = 0
         self.votes: dict[int, _StoredVote] | None = None
 
@@ -177,13 +179,13 @@ class Sample:
             entry = self._add(other.prompt, other.order)
         entry.count += other.count
         for vote in other.votes:
-            self._cast(entry, vote)
+            self._cast(entry, vote, is_clean=True)
         if other.votes:
             return
         if is_new:
-            entry.slot = self._spool.put(other.payload)
+            entry.slot, entry.is_clean = self._spool.put(other.payload), True
         elif other.order == entry.order or self._is_better(other.order, entry.order):
-            self._choose(entry, other.order, other.payload)
+            self._choose(entry, other.order, other.payload, is_clean=True)
 
     def hashes(self) -> Iterable[int]:
         """Return the hashes of the prompts in the sample, in no order."""
@@ -209,7 +211,9 @@ class Sample:
         get = self._spool.get
         for prompt, entry in sorted(self._entries.items()):
             if not entry.votes:
-                yield Kept(prompt, entry.count, entry.order, self._cleaned(get(entry.slot)))
+                payload = get(entry.slot)
+                clean = payload if entry.is_clean else self._cleaned(payload)
+                yield Kept(prompt, entry.count, entry.order, clean)
                 continue
             votes = tuple(self._counted(key, vote) for key, vote in sorted(entry.votes.items()))
             elected = elect(votes)
@@ -222,12 +226,12 @@ class Sample:
     def _is_better(self, order: Order, held: Order) -> bool:
         return order > held if self.rule == "latest" else order < held
 
-    def _choose(self, entry: _Entry, order: Order, payload: bytes) -> None:
+    def _choose(self, entry: _Entry, order: Order, payload: bytes, *, is_clean: bool = False) -> None:
         """Put another record in a prompt's place. Of two with one time and request, the one of larger bytes stays."""
         if order == entry.order and not self._is_larger(payload, entry.slot):
             return
         self._spool.forget(entry.slot)
-        entry.order, entry.slot = order, self._spool.put(payload)
+        entry.order, entry.slot, entry.is_clean = order, self._spool.put(payload), is_clean
         self._tidy()
 
     def _is_larger(self, payload: bytes, slot: Slot) -> bool:
@@ -249,12 +253,12 @@ class Sample:
     def _counted(self, key: int, vote: _StoredVote) -> Vote:
         """Return a vote as it is counted: clean, for a clean answer."""
         payload, answer = self._spool.get(vote.slot), vote.answer
-        if self._clean is not None:
+        if self._clean is not None and not vote.is_clean:
             payload, text = self._clean(payload)
             answer = answer_digest(text)
         return Vote(key, answer, vote.order, payload)
 
-    def _cast(self, entry: _Entry, vote: Vote) -> None:
+    def _cast(self, entry: _Entry, vote: Vote, *, is_clean: bool = False) -> None:
         """Count a vote among the bottom ones by hash; the same request votes once."""
         votes = entry.votes = {} if entry.votes is None else entry.votes
         held = votes.get(vote.key)
@@ -267,7 +271,7 @@ class Sample:
             if vote.key > largest:
                 return
             self._spool.forget(votes.pop(largest).slot)
-        votes[vote.key] = _StoredVote(vote.answer, vote.order, self._spool.put(vote.payload))
+        votes[vote.key] = _StoredVote(vote.answer, vote.order, self._spool.put(vote.payload), is_clean)
         self._tidy()
 
     def _add(self, prompt: int, order: Order) -> _Entry:
