@@ -10,7 +10,7 @@ export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-shared test-soak test-matrix demo docs lock clean bench
+.PHONY: help setup check format test test-fast test-all test-shared test-soak test-matrix test-stack test-mwaa demo docs lock clean bench
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,12 +54,18 @@ test-shared: setup ## checks on texts of real people, which are not part of the 
 	DISTILL_TEXTS="$(TEXTS)" $(PYTEST) -q tests/real_texts/check_real_texts.py
 
 test-soak: setup ## kill, restart and pause parts of a real Airflow
-	$(PYTEST) -q -m "soak" --reruns 1
+	$(PYTEST) -q -m "soak and not stack" --reruns 1
 
 test-all: test test-soak test-matrix ## `test`, the soak tests, then the lowest and newest dependency sets
 
 test-matrix: $(UV) ## tests with lowest-direct, locked and newest dependencies
 	bash requirements/matrix.sh
+
+test-stack: $(UV) ## a workload on a platform like Amazon MWAA in whole, with parts killed and stopped
+	bash requirements/mwaa.sh stack
+
+test-mwaa: $(UV) ## Airflow tests and the stack under Amazon MWAA's versions, for CI
+	bash requirements/mwaa.sh lane
 
 demo: setup ## the whole loop on a local Airflow and a local Bedrock
 	@$(BIN)/airflow-distill demo
@@ -75,4 +81,4 @@ lock: $(UV) ## resolve the locked versions anew
 	echo 'uv>=0.8' | $(LOCK) - --output-file requirements/uv.txt
 
 clean: ## remove environments and caches
-	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist build
+	rm -rf .venv .venv-mwaa .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist build

@@ -17,13 +17,7 @@ trap 'rm -rf "$FOLDER"' EXIT
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 PYTHONDONTWRITEBYTECODE=1
 unset VIRTUAL_ENV PYTHONPATH
 
-find_python() { # a path, or nothing
-    local found
-    found="$("$UV" python find --no-project "$1" 2>/dev/null)" && { echo "$found"; return; }
-    for found in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
-        [ -x "$found" ] && { echo "$found"; return; }
-    done
-}
+. requirements/find_python.sh
 
 released() { # version of Airflow: the day after its release
     case "$1" in
