@@ -12,6 +12,7 @@ from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.storage import ObjectStore
 
 
@@ -25,26 +26,32 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--region", metavar="REGION", help="AWS Region; the file's or the SDK's own when left out"
     )
     parser.add_argument("--endpoint-url", metavar="URL", help="one endpoint for all services")
+    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
     """Read bucket and account, print."""
     from airflow_distill.aws.gateways import gateways_from_session, store_for
+    from airflow_distill.aws.prices import read_prices
     from airflow_distill.errors import ConfigurationError
     from airflow_distill.workload.reading import read_workload
 
     name, root, region = args.workload, args.root, args.region
+    prices, stated, student = args.prices, None, ""
     if Path(args.workload).is_file():
         workload = read_workload(args.workload)
         name, root = workload.name, root or workload.root
         region = region or workload.region_name
+        prices, student = prices or workload.budget.prices, workload.student
+        stated = {str(item): usd for item, usd in workload.budget.student_prices.items()}
     if not root:
         raise ConfigurationError(
             "status: where the workload's goods lie is not known.", hint="Give --root, or its file."
         )
     gateways = gateways_from_session(region_name=region, endpoint_url=args.endpoint_url)
-    told = status_of(gateways, store_for(gateways, root), root, name, datetime.now(UTC))
+    table = read_prices(gateways, prices, student=student, stated=stated)
+    told = status_of(gateways, store_for(gateways, root), root, name, datetime.now(UTC), table)
     if args.json:
         say_json(told, indent=2)
     else:
@@ -53,14 +60,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def status_of(
-    gateways: AwsGateways, store: ObjectStore, root: str, name: str, now: datetime
+    gateways: AwsGateways, store: ObjectStore, root: str, name: str, now: datetime, table: PriceTable
 ) -> dict[str, Any]:
     """Return what bucket and account say of a workload. Reads only."""
     from airflow_distill.aws.account import iter_hosts
+    from airflow_distill.aws.exposure import exposure_of
     from airflow_distill.aws.pointers import read_pointer
     from airflow_distill.remote.identity import slug
+    from airflow_distill.remote.ownership import Owner
     from airflow_distill.stages.deployment.ledger import Ledger
+    from airflow_distill.stages.money.exposure import sentence
 
+    exposure = exposure_of(gateways, Owner(name, root), table, now=now)
     history = Ledger(store, root, name).read()
     live = history.live()
     pointer = read_pointer(gateways.parameters, name, root, history.hosts)
@@ -96,6 +107,7 @@ def status_of(
         "hosts": hosts,
         "decision": _latest_decision(store, root, name),
         "spent_this_month_usd": _spent(store, root, name, now),
+        "exposure": exposure.to_json() | {"sentence": sentence(exposure)},
     }
 
 
@@ -148,4 +160,5 @@ def lines(told: dict[str, Any]) -> list[str]:
         kind = "temporary " * host["temporary"] + host["host_kind"]
         out.append(f"bills      {kind} {host['host_arn']}: {host['status']}")
     out += [f"release    {each['release']}: {each['outcome']}" for each in told["releases"]]
-    return [*out, f"allowed    {told['spent_this_month_usd']:.2f} USD this month"]
+    out.append(f"allowed    {told['spent_this_month_usd']:.2f} USD this month")
+    return [*out, f"exposure   {told['exposure']['sentence']}"]

@@ -32,7 +32,8 @@ class RenderReportOperator(DistillOperator):
     :param decision: the `decision` receipt, if there is one; the approved one after an approval (templated).
     :param dataset: the `dataset` receipt, for the dataset card (templated).
     :param scores: `scores` receipts of judges, for the chapter on judges (templated).
-    :param hosts: `host` and `deployment` receipts of what was left serving; None when nobody knows (templated).
+    :param hosts: `host` and `deployment` receipts of what was left serving; when left out, the account is asked
+        (templated).
     :param bill: what the run cost, as `prices.Bill.to_json()`; worked out from the dataset and the counted tokens when
         left out (templated).
     :param forecast: as in `DecidePromotionOperator`, for what working out the bill needs (templated).
@@ -109,7 +110,7 @@ class RenderReportOperator(DistillOperator):
                 decision=_decision(store, self.decision),
                 manifest=_manifest(store, self.dataset),
                 bill=self._bill(store, scorecard),
-                billing=billing_rows(self.hosts),
+                billing=self._billing(scorecard.workload, str(evaluation["scorecard_uri"])),
                 judges=[
                     json.loads(store.read(s["report_uri"]))
                     for s in _listed(self.scores)
@@ -147,6 +148,32 @@ class RenderReportOperator(DistillOperator):
         forecast = Forecast.from_json(self.forecast or {})
         table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
         return run_bill(scorecard, manifest, forecast, table).to_json()
+
+    def _billing(self, workload: str, scorecard_uri: str) -> list[dict[str, Any]] | None:
+        """Return what bills: of the receipts handed in, else of the account; None when it could not be asked."""
+        from airflow_distill.aws.exposure import exposure_of
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.errors import ServiceError
+        from airflow_distill.remote.ownership import Owner
+
+        if self.hosts is not None:
+            return billing_rows(self.hosts)
+        root = scorecard_uri.rsplit(f"/{workload}/evaluations/", 1)[0]
+        table = read_prices(self.gateways, self.prices)
+        try:
+            found = exposure_of(self.gateways, Owner(workload, root), table, now=wall_clock())
+        except ServiceError as error:
+            self.log.warning("What still bills could not be looked up: %s", error.message)
+            return None
+        return [
+            {
+                "what": line.kind.replace("-", " "),
+                "name": line.name or line.arn,
+                "usd_per_hour": None if line.usd_a_day is None else float(line.usd_a_day / 24),
+                "until": "" if line.ends_at is None else f"{line.ends_at:%Y-%m-%dT%H:%M:%SZ}",
+            }
+            for line in found.lines
+        ]
 
     def _key(self, context: Any, evaluation: Mapping[str, Any]) -> str:
         if self.run_key:

@@ -144,3 +144,18 @@ def test_status_tells_where_a_new_workload_stands(
     assert (told["live"], told["jobs"], told["hosts"], told["spent_this_month_usd"]) == (None, [], [], 0)
     assert main(["status", "w", "--root", str(tmp_path)]) == 0
     assert "live       nothing yet" in capsys.readouterr().out
+
+
+def test_status_says_what_a_day_costs_and_the_most_that_can_still_be_billed(
+    world: ReleaseWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two kept models are billed for their storage until they are deleted; deployments cost nothing while idle."""
+    assert main(["status", world.workload, "--root", world.root, "--json"]) == 0
+    exposure = json.loads(capsys.readouterr().out)["exposure"]
+    models = [line for line in exposure["lines"] if line["kind"] == "custom-model"]
+    assert models
+    assert all(
+        line["most_usd"] is None and line["usd_a_day"] == pytest.approx(1.95 * 24 / 730) for line in models
+    )
+    assert exposure["usd_a_day"] == pytest.approx(len(models) * 1.95 * 24 / 730)
+    assert "until deleted: custom-model" in exposure["sentence"]
