@@ -25,7 +25,7 @@ from airflow_distill.stages.deployment.records import (
     HostKind,
 )
 from airflow_distill.stages.deployment.times import iso_or_none
-from airflow_distill.stages.jobs.models import DEPLOYMENT_REGIONS, base_model_id, hosts_of
+from airflow_distill.stages.jobs.models import base_model_id, deployment_regions, hosts_of
 
 
 def find_host(bedrock: BedrockGateway, kind: HostKind, identifier: str, *, tags: bool = True) -> Host | None:
@@ -111,7 +111,7 @@ def read_capability(bedrock: BedrockGateway, model: Mapping[str, Any], region: s
     :param model: the answer of GetCustomModel.
     """
     student = str(model.get("baseModelArn") or "").rsplit("/", 1)[-1] or base_of_arn(str(model["modelArn"]))
-    kinds = tuple(k for k in hosts_of(student) if k != ON_DEMAND or region in DEPLOYMENT_REGIONS)
+    kinds = tuple(k for k in hosts_of(student) if k != ON_DEMAND or region in deployment_regions())
     status, end = "", None
     for name in dict.fromkeys((student, base_model_id(student))):
         try:

@@ -12,12 +12,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count, islice
-from typing import Any
+from typing import Any, get_args
 
 from airflow_distill.aws.failure import NO_CREDENTIALS
 from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.quotas import no_room, rooms
 from airflow_distill.aws.s3 import split_uri
 from airflow_distill.errors import DistillError, ServiceNotFoundError
 from airflow_distill.stages.jobs import models
@@ -42,7 +43,9 @@ from airflow_distill.stages.storage import join_uri
 SAMPLE_OBJECTS = 4
 SAMPLE_LINES = 2_000
 JOBS_IN_PROGRESS = 10
-"""Scheduled customization jobs an account was seen to be allowed (quota L-0406044C)."""
+"""Scheduled customization jobs that an account was seen to be allowed at once."""
+LONGEST_JOB = timedelta(days=7)
+"""How long a customization job may run; its base model must live that long."""
 
 PATIENCE = 120.0
 """Seconds that one visit may spend on asking again where the service gave no answer."""
@@ -152,6 +155,7 @@ class Examination:
             "may-read-jobs": (self.may_read_jobs, ("identity",)),
             "may-list-models": (self.may_list_models, ("identity",)),
             "may-list-hosts": (self.may_list_hosts, ("identity",)),
+            "host-quota": (self.host_quota, ("hosting", "may-list-hosts")),
             "jobs-in-progress": (self.jobs_in_progress, ("may-list-jobs",)),
             "role-exists": (self.role_exists, ("role-arn", "identity")),
             "role-trust": (self.role_trust, ("role-exists",)),
@@ -262,11 +266,17 @@ class Examination:
     def hosting(self) -> Answer:
         """A student that cannot be served is not worth training."""
         kinds = models.hosts_of(self.spec.student)
+        if not kinds and not self.spec.host_kind:
+            return (
+                "failed",
+                f"how {self.spec.student} can be served is not in the table of models, and no host is named",
+                "Name the host (deployment.host, or --host-kind), or add the model to your file of models (models:).",
+            )
         if not kinds:
             return (
                 "warning",
-                f"how {self.spec.student} can be served is not in our tables",
-                "Check the AWS documentation.",
+                f"how {self.spec.student} can be served is not in the table of models; you named {self.spec.host_kind}",
+                "Check the AWS documentation before you pay for a student.",
             )
         if self.spec.host_kind and self.spec.host_kind not in kinds:
             return (
@@ -323,6 +333,14 @@ class Examination:
         lifecycle = self.aws.bedrock.get_foundation_model(model).get("modelLifecycle") or {}
         status, end = str(lifecycle.get("status", "ACTIVE")), lifecycle.get("endOfLifeTime")
         when = f", ends on {end:%Y-%m-%d}" if isinstance(end, datetime) else ""
+        known = models.model_end(model)
+        end = end if isinstance(end, datetime) else known
+        if status == "ACTIVE" and end is not None and end <= self.now + LONGEST_JOB:
+            return (
+                "failed",
+                f"{model} ends on {end:%Y-%m-%d}, before a job bought today must have ended ({LONGEST_JOB.days} days)",
+                "Choose a pair whose models live longer.",
+            )
         if status == "ACTIVE":
             return "ok", f"{model} is active{when}", ""
         return (
@@ -363,6 +381,32 @@ class Examination:
         next(self.aws.bedrock.iter_deployments(maxResults=1), None)
         return "ok", "both kinds of hosts can be listed", ""
 
+    def host_quota(self) -> Answer:
+        """The account has room for a host of the student; a quota of 0 is the default for units without commitment."""
+        named = self.spec.host_kind
+        kinds = models.hosts_of(self.spec.student)
+        asked = tuple(
+            kind for kind in get_args(models.HostKind) if kind == named or (not named and kind in kinds)
+        )
+        found = rooms(self.aws, self.spec.student, asked)
+        blocked = no_room(found)
+        if blocked:
+            return (
+                "failed",
+                f"no host of the student fits: {blocked}",
+                "Raise the quota there, then run again.",
+            )
+        unknown = [f"{room.kind}: {room.unknown}" for room in found if room.unknown]
+        if unknown and all(room.blocked or room.unknown for room in found):
+            return (
+                "warning",
+                f"whether a host fits is not known: {'; '.join(unknown)}",
+                "Look in Service Quotas.",
+            )
+        free = ", ".join(room.kind for room in found if not room.blocked and not room.unknown)
+        taken = "; ".join(f"{room.kind} would not fit: {room.blocked}" for room in found if room.blocked)
+        return "ok", f"there is room for: {free}{f' ({taken})' if taken else ''}", ""
+
     def jobs_in_progress(self) -> Answer:
         """A full quota refuses the next job."""
         running = sum(
@@ -372,7 +416,7 @@ class Examination:
             return (
                 "warning",
                 f"{running} jobs are in progress; accounts were seen to be limited to {JOBS_IN_PROGRESS}",
-                "Wait, or raise quota L-0406044C in Service Quotas.",
+                "Wait until one has ended, or look for the quota of scheduled customization jobs in Service Quotas.",
             )
         return "ok", f"{running} jobs are in progress", ""
 

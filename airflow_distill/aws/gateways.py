@@ -18,6 +18,7 @@ from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.endpoints import endpoints_in_force, refuse_mixture
 from airflow_distill.aws.identity import IdentityGateway
 from airflow_distill.aws.parameters import ParameterGateway
+from airflow_distill.aws.quotas import QuotaGateway
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.aws.s3 import S3Store
 from airflow_distill.stages.storage import LocalStore, ObjectStore
@@ -53,6 +54,11 @@ class AwsGateways:
     def parameters(self) -> ParameterGateway:
         """SSM parameters: the pointer to the live model."""
         return ParameterGateway(self._client("ssm"))
+
+    @cached_property
+    def quotas(self) -> QuotaGateway:
+        """Service Quotas: what the account may have."""
+        return QuotaGateway(self._client("service-quotas"))
 
     @cached_property
     def identity(self) -> IdentityGateway:

@@ -48,6 +48,9 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
         help="request metadata that traffic carries",
     )
     parser.add_argument("--kms-key", help="key for the custom model")
+    parser.add_argument(
+        "--models", metavar="URI", help="your table of models, a path or s3://; lies over the packaged one"
+    )
     parser.add_argument("--region", help="AWS Region; the SDK's default when left out")
     parser.add_argument("--profile", help="profile of the AWS configuration")
     parser.add_argument("--endpoint-url", help="one URL for all services, such as the sandbox's")
@@ -70,6 +73,7 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
             "root": file.root,
             "region": file.region_name,
             "kms_key": file.job.kms_key,
+            "models": file.models,
         }
         for name, value in told.items():
             if getattr(args, name) is None:
@@ -147,9 +151,12 @@ def connect(args: argparse.Namespace) -> AwsGateways:
 def run(args: argparse.Namespace) -> int:
     """Run the checks and print one line each; returns 1 when one failed, 2 when one could not be asked."""
     from airflow_distill.aws.doctor import doctor
+    from airflow_distill.aws.models import models_in_force
 
     spec = preflight_of(complete(args))
-    results = doctor(spec, connect(args))
+    gateways = connect(args)
+    with models_in_force(gateways, args.models):
+        results = doctor(spec, gateways)
     if args.json:
         say_json([result.to_json() for result in results], indent=2)
     else:

@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "iam": ("airflow_distill.cli.iam", "print the least-privilege policies of a workload"),
     "dataset": ("airflow_distill.cli.dataset", "check prompt files and logs; build a dataset from logs"),
     "evaluate": ("airflow_distill.cli.evaluate", "score collected answers under a policy; write a report"),
+    "models": (
+        "airflow_distill.cli.models",
+        "print the table of models in force; compare it with the account",
+    ),
     "doctor": ("airflow_distill.cli.doctor", "ask an account, read-only, whether a job would go through"),
     "plan": (
         "airflow_distill.cli.plan",

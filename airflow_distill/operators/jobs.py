@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
@@ -77,6 +77,8 @@ class BedrockDistillModelOperator(WaitingOperator):
         after a stop, or when the service says that it failed by itself (templated).
     :param first_generation: raise it to buy anew on purpose although a job completed (templated).
     :param allow_unlisted_pair: submit a pair that our tables do not list (templated).
+    :param host_kind: how the student is to be served; needed for a student whose hosts our tables do not list (templated).
+    :param models: path or URI of a table of models that lies over the packaged one (templated).
     """
 
     kind = "customization-job"
@@ -108,6 +110,8 @@ class BedrockDistillModelOperator(WaitingOperator):
         "max_generations",
         "first_generation",
         "allow_unlisted_pair",
+        "host_kind",
+        "models",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "dataset": "json",
@@ -138,6 +142,8 @@ class BedrockDistillModelOperator(WaitingOperator):
         max_generations: int | None = None,
         first_generation: int = 1,
         allow_unlisted_pair: bool = False,
+        host_kind: Literal["provisioned-throughput", "custom-model-deployment"] | None = None,
+        models: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -160,6 +166,8 @@ class BedrockDistillModelOperator(WaitingOperator):
         self.max_generations = max_generations
         self.first_generation = first_generation
         self.allow_unlisted_pair = allow_unlisted_pair
+        self.host_kind = host_kind
+        self.models = models
 
     def spec(self, context: Any) -> CustomizationSpec:
         """Return what is wanted, from the rendered arguments."""
@@ -186,10 +194,13 @@ class BedrockDistillModelOperator(WaitingOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Find, adopt or submit the job; then wait as asked."""
         from airflow_distill.aws.customization import customization_wish
-        from airflow_distill.stages.jobs.request import require_valid
+        from airflow_distill.aws.models import models_in_force
+        from airflow_distill.stages.jobs.request import require_host, require_valid
 
         spec = self.spec(context)
-        require_valid(spec, allow_unlisted_pair=self.allow_unlisted_pair)
+        with models_in_force(self.gateways, self.models):
+            require_valid(spec, allow_unlisted_pair=self.allow_unlisted_pair)
+            require_host(spec.student, self.host_kind)
         submission = self.buy_once(
             context,
             customization_wish(spec, self.gateways.bedrock),

@@ -31,6 +31,7 @@ class BedrockDoctorOperator(DistillOperator):
     :param kms_key_id: key for the custom model (templated).
     :param host_kind: how the student is to be served (templated).
     :param tags: your own tags (templated).
+    :param models: path or URI of a table of models that lies over the packaged one (templated).
     :param ignore: names of checks whose failure is accepted (templated).
     """
 
@@ -47,6 +48,7 @@ class BedrockDoctorOperator(DistillOperator):
         "kms_key_id",
         "host_kind",
         "tags",
+        "models",
         "ignore",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json", "tags": "json"}
@@ -66,6 +68,7 @@ class BedrockDoctorOperator(DistillOperator):
         kms_key_id: str | None = None,
         host_kind: str | None = None,
         tags: Mapping[str, str] | None = None,
+        models: str | None = None,
         ignore: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -82,11 +85,13 @@ class BedrockDoctorOperator(DistillOperator):
         self.kms_key_id = kms_key_id
         self.host_kind = host_kind
         self.tags = tags
+        self.models = models
         self.ignore = ignore
 
     def work(self, context: Any) -> dict[str, Any]:
         """Run the checks."""
         from airflow_distill.aws.doctor import doctor
+        from airflow_distill.aws.models import models_in_force
         from airflow_distill.stages.jobs.preflight import Preflight, failures, unasked
 
         spec = Preflight(
@@ -103,7 +108,8 @@ class BedrockDoctorOperator(DistillOperator):
             host_kind=self.host_kind,
             tags=dict(self.tags or {}),
         )
-        results = doctor(spec, self.gateways, now=wall_clock())
+        with models_in_force(self.gateways, self.models):
+            results = doctor(spec, self.gateways, now=wall_clock())
         for result in results:
             tell = self.log.warning if result.status in ("failed", "warning", "unknown") else self.log.info
             tell(

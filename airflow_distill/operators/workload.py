@@ -16,7 +16,13 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
-from airflow_distill.errors import BudgetError, ConfigurationError, DatasetTooSmallError, ServiceNotFoundError
+from airflow_distill.errors import (
+    BudgetError,
+    ConfigurationError,
+    DatasetTooSmallError,
+    ServiceNotFoundError,
+    ServiceQuotaError,
+)
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.code_paths import written_paths
 from airflow_distill.operators.logs import redaction_of, write_harvest
@@ -261,7 +267,7 @@ class CheckBudgetOperator(DistillOperator):
         epochs: int = 3,
         teacher_called: bool = True,
         untuned_asked: bool = True,
-        host_kind: str = "custom-model-deployment",
+        host_kind: Literal["provisioned-throughput", "custom-model-deployment"] = "custom-model-deployment",
         candidate_hours: float = 3,
         hourly_price: float | None = None,
         student_prices: Mapping[str, float] | None = None,
@@ -326,8 +332,26 @@ class CheckBudgetOperator(DistillOperator):
         if self.buy == "never":
             context["ti"].xcom_push(key="return_value", value=receipt)
             raise AirflowSkipException(f"jobs: {self.workload} was told to buy nothing in this run")
+        self._require_room(dataset["student"])
         self._hold_against_caps(most, spend, dataset["dataset_id"])
         return receipt
+
+    def _require_room(self, student: str) -> None:
+        """See that a host of the student fits into the account's quotas, before its training is paid for."""
+        from airflow_distill.aws.quotas import no_room, rooms
+        from airflow_distill.stages.jobs.models import hosts_of
+
+        found = rooms(self.gateways, student, hosts_of(student) or (self.host_kind,))
+        for room in found:
+            if room.unknown:
+                self.log.warning("Whether %s fits is not known: %s", room.kind, room.unknown)
+        blocked = no_room(found)
+        if blocked:
+            raise ServiceQuotaError(
+                f"jobs: no host of {student} fits, so no job was bought: {blocked}",
+                operation="GetServiceQuota",
+                hint="Raise the quota on that page; the task retries slowly and goes on by itself.",
+            )
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
         from airflow_distill.stages.money.estimate import RunPlan

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from airflow_distill.sandbox import moto_door
+from airflow_distill.sandbox import moto_door, service_quotas
 from airflow_distill.sandbox.failures import SandboxUsageError, ServiceError, unsupported
 from airflow_distill.sandbox.faults import Fault
 from airflow_distill.sandbox.guard import ADMIN_PREFIX, is_steering, refuse_foreign, refuse_stranger
@@ -74,9 +74,23 @@ class Dispatcher:
         access_key, region, service = scope
         if service in ("bedrock", "bedrock-runtime"):
             return self._bedrock(request, access_key, region)
+        if service == "servicequotas":
+            return self._quotas(request, region)
         if service not in moto_door.SERVICES:
             return render_error(unsupported(f"The sandbox does not serve {service}."))
         return self._neighbour(service, request, connection)
+
+    def _quotas(self, request: WireRequest, region: str) -> WireReply:
+        operation = neighbour_operation("servicequotas", request)
+        fault = self.world.faults.strike(f"servicequotas:{operation}", "")
+        try:
+            self._before(fault)
+            reply = service_quotas.answer(self.world, request, operation, region)
+        except ServiceError as error:
+            self.world.meter.count(operation, error.code)
+            return service_quotas.refusal(error)
+        self.world.meter.count(operation, "ok")
+        return reply
 
     # --- Bedrock ---
 

@@ -33,7 +33,7 @@ from airflow_distill.sandbox.traffic import Pair, pair_from, read_traffic
 from airflow_distill.sandbox.world import World
 
 CREDENTIALS = ("AKIAIOSFODNN7EXAMPLE", "sandbox-secret")
-SERVICES = ("bedrock", "bedrock-runtime", "s3", "sts", "iam", "ssm", "kms")
+SERVICES = ("bedrock", "bedrock-runtime", "s3", "sts", "iam", "ssm", "kms", "service-quotas")
 _TICK_SECONDS = 0.05
 
 _running: set[Sandbox] = set()

@@ -13,6 +13,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -34,6 +35,7 @@ from airflow_distill.stages.jobs import models
 from airflow_distill.stages.jobs.request import KMS_KEY, NETWORK_ID, ROLE_ARN, S3_URI, TAG_TEXT, WORKLOAD
 from airflow_distill.stages.logs import metadata
 from airflow_distill.stages.logs.limits import DEFAULT_SHARDS, LEAST_SHARD_BYTES
+from airflow_distill.stages.model_table import ModelTable, read_table, using
 from airflow_distill.workload.import_paths import FUNCTION_PATH, check_detector, check_notifier, check_scorer
 
 _DURATION = re.compile(r"([0-9]{1,7})(m|h|d|w)")
@@ -651,6 +653,17 @@ class Notifier(Settings):
     )
 
 
+def _local_table(path: str | None) -> ModelTable | None:
+    if not path:
+        return None
+    try:
+        return read_table(Path(path).expanduser().read_bytes(), path)
+    except OSError as error:
+        raise ValueError(f"models: {path} cannot be read ({type(error).__name__})") from error
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+
+
 def _check_name(value: str) -> str:
     if not WORKLOAD.fullmatch(value) or len(value) > 40:
         raise ValueError(
@@ -669,6 +682,9 @@ class Workload(Settings):
     )
     owner: Annotated[str, AfterValidator(_check_owner)] = Field(
         description="team or person; on every resource as a tag"
+    )
+    models: str | None = Field(
+        default=None, description="URI or path of a table of models that lies over the packaged one"
     )
     teacher: str = Field(
         description="model id or system inference profile", examples=["amazon.nova-pro-v1:0"]
@@ -708,6 +724,14 @@ class Workload(Settings):
         teacher = info.data.get("teacher")
         if teacher is None or info.data.get("allow_unlisted_pair"):
             return value
+        own = info.data.get("models")
+        if own and own.startswith("s3://"):
+            return value  # nothing is fetched while a file is read; the doctor asks before anything is paid
+        with using(_local_table(own)):
+            return cls._listed(teacher, value)
+
+    @classmethod
+    def _listed(cls, teacher: str, value: str) -> str:
         pair = models.find_pair(teacher, value)
         if pair is None:
             listed = ", ".join(models.students_of(teacher)) or "none"
@@ -725,6 +749,14 @@ class Workload(Settings):
         if taken:
             raise ValueError(f"{taken[0]} is a reserved tag")
         return value
+
+    @model_validator(mode="after")
+    def _has_a_host(self) -> Workload:
+        if self.deployment.host == "auto" and self.allow_unlisted_pair and not models.hosts_of(self.student):
+            raise ValueError(
+                f"no host is known for {self.student}: name deployment.host with allow_unlisted_pair, or give models"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_data(self) -> Workload:

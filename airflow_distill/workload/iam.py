@@ -388,6 +388,8 @@ def _airflow_on_roles(workload: Workload, place: _Place) -> Iterator[Document]:
     yield _allow("DoctorReadsRoles", [f"iam:{name}" for name in DOCTOR], roles)
     policies = [f"arn:{place.partition}:iam::{owner}:policy/*" for owner in (place.account, "aws")]
     yield _allow("DoctorReadsPolicies", ["iam:GetPolicy", "iam:GetPolicyVersion"], policies)
+    quotas = f"arn:{place.partition}:servicequotas:{place.region}:{place.account}:bedrock/*"
+    yield _allow("DoctorReadsQuotas", ["servicequotas:GetServiceQuota"], quotas)
 
 
 def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterator[Document]:

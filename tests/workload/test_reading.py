@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,7 +152,20 @@ def test_a_pair_the_service_refuses_is_told_before_anything_runs(
 
 def test_a_pair_not_in_the_table_can_be_insisted_on(write: Write, shortest: str) -> None:
     text = shortest.replace("nova-micro-v1:0:128k", "nova-9-v1:0:1m") + "allow_unlisted_pair: true\n"
-    assert told(write(text=text)) == []
+    (problem,) = told(write(text=text))
+    assert "name deployment.host" in problem, "nobody pays for a student that nothing is known to serve"
+    assert told(write(text=text + "deployment:\n  host: custom-model-deployment\n")) == []
+
+
+def test_a_table_of_one_s_own_lists_pairs_for_a_file(write: Write, shortest: str, tmp_path: Path) -> None:
+    pair = {"teacher": "amazon.nova-pro-v1:0", "student": "amazon.nova-9-v1:0:1m", "region": "us-east-1"}
+    own = tmp_path / "models.json"
+    own.write_text(json.dumps({"v": 1, "date": "2026-12-01", "pairs": [pair]}))
+    text = shortest.replace("nova-micro-v1:0:128k", "nova-9-v1:0:1m")
+    assert "not a listed student" in told(write(text=text))[0]
+    assert told(write(text=f"{text}models: {own}\n")) == []
+    own.write_text("{")
+    assert "is not JSON" in " ".join(told(write(text=f"{text}models: {own}\n")))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What each family of student models accepts, as data: turns, context, control tokens.
 
 Takes a model id or ARN in any form and hands on a `StudentFamily`. Standard library only; the dataset stage may not import
-the jobs stage, so families are told apart by the provider's prefix alone.
+the jobs stage, so families are told apart by the provider's prefix; contexts come from the table of models.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-_PROFILE = re.compile(r"^(?:us|eu|apac|global|us-gov|jp|au|ca)\.(?=[a-z0-9-]+\.)")
+from airflow_distill.stages.model_table import in_force
+
 _CONTEXT = re.compile(r":(\d+)k$")
 
 CONTEXT_TOKENS = 32_000
-SHORTER_CONTEXTS = (("meta.llama3-1-70b", 16_000), ("meta.llama3-3-70b", 16_000))
-"""Context that students are fine-tuned with, in tokens. Source: Amazon Bedrock endpoints and quotas: 32,000 for Nova v1
-and Llama 3.1 8B, 16,000 for Llama 3.1 70B; taken for the others too, which state none."""
+"""Context of fine-tuning, in tokens, of a student for which the table of models states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ ANY_FAMILY = StudentFamily("any", True, CONTEXT_TOKENS, (*_NOVA_TOKENS, *_ANY_TO
 def base_name(model: str) -> str:
     """Return the model id without ARN and system-profile prefix, context suffix kept."""
     name = model.rsplit("/", 1)[-1] if model.startswith("arn:") else model
-    return _PROFILE.sub("", name)
+    return in_force().prefix.sub("", name)
 
 
 def provider_of(model: str) -> str:
@@ -86,7 +85,8 @@ def family_of(model: str | None) -> StudentFamily:
     family = FAMILIES.get(provider_of(model), ANY_FAMILY)
     suffix = _CONTEXT.search(model)
     contexts = [family.context_tokens, *([int(suffix[1]) * 1000] if suffix else [])]
-    contexts += [tokens for name, tokens in SHORTER_CONTEXTS if base_name(model).startswith(name)]
+    known = in_force().model(_CONTEXT.sub("", base_name(model)))
+    contexts += [known.context] if known is not None and known.context is not None else []
     return replace(family, context_tokens=min(contexts))
 
 

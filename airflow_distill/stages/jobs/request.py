@@ -119,6 +119,24 @@ def check_spec(spec: CustomizationSpec, *, allow_unlisted_pair: bool = False) ->
     return problems
 
 
+def require_host(student: str, host_kind: str | None) -> None:
+    """Do nothing when the student can be served: by the table of models, or by the host its user names.
+
+    :raises ConfigurationError: no host is known for it and none is named, or the one that is named does not serve it.
+    """
+    kinds = models.hosts_of(student)
+    if not kinds and not host_kind:
+        raise ConfigurationError(
+            f"jobs: no host is known for {student}, so a student would be paid for that nobody may be able to serve.",
+            hint="Name the host (host_kind, or deployment.host in a workload file), or add the model to your table of "
+            "models (models).",
+        )
+    if kinds and host_kind and host_kind not in kinds:
+        raise ConfigurationError(
+            f"jobs: {student} cannot be served by {host_kind}.", hint=f"Choose one of: {', '.join(kinds)}."
+        )
+
+
 def require_valid(spec: CustomizationSpec, *, allow_unlisted_pair: bool = False) -> None:
     """Raise for the problems of a spec.
 

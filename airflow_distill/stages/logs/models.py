@@ -10,21 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-PROFILE_PREFIXES = (
-    "us-gov.",
-    "us.",
-    "eu.",
-    "apac.",
-    "jp.",
-    "au.",
-    "ca.",
-    "sa.",
-    "me.",
-    "af.",
-    "il.",
-    "global.",
-)
-"""Geographies that name a system inference profile when they stand before a provider's name."""
+from airflow_distill.stages.model_table import in_force
 
 _ARN = re.compile(r"arn:[a-z0-9-]{0,32}:bedrock:[a-z0-9-]{0,32}:\d{0,20}:([a-z-]{1,64})/(.+)")
 _BASE = re.compile(r"[a-z0-9-]{1,64}\.[a-zA-Z0-9._:-]{1,256}")
@@ -66,12 +52,4 @@ def _plain(model_id: str) -> str:
 
 
 def _without_geography(name: str) -> str:
-    for prefix in PROFILE_PREFIXES:
-        rest = name.removeprefix(prefix)
-        if rest != name and _has_provider(rest):
-            return rest
-    return name
-
-
-def _has_provider(name: str) -> bool:
-    return "." in name.partition(":")[0]
+    return in_force().prefix.sub("", name)

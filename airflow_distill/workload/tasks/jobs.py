@@ -33,6 +33,8 @@ def job_tasks(workload: Workload) -> GroupSpec:
             security_group_ids=list(job.vpc.security_groups) if job.vpc else None,
             tags=dict(workload.tags),
             allow_unlisted_pair=workload.allow_unlisted_pair or None,
+            host_kind=workload.deployment.host if workload.deployment.host != "auto" else None,
+            models=workload.models,
         ),
     }
     budget = TaskSpec(

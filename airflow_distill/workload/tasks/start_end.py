@@ -36,6 +36,7 @@ def start_tasks(workload: Workload) -> GroupSpec:
             kms_key_id=workload.job.kms_key,
             host_kind=deployment.host if deployment.host != "auto" else None,
             tags=dict(workload.tags),
+            models=workload.models,
             ignore=[
                 *(["logging", "logs-match"] if dataset.training_logs else []),
                 *(["pair"] if workload.allow_unlisted_pair else []),

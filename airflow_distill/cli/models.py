@@ -1,0 +1,75 @@
+"""`airflow-distill models`: print the table of models in force, and what an account says differently.
+
+    airflow-distill models list --models my-models.json
+    airflow-distill models check --region us-east-1
+
+A user's table lies over the packaged one; `list --json` prints a table of the form that `models:` in a workload file
+takes. `check` asks ListFoundationModels and ListInferenceProfiles and changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the words and their arguments."""
+    words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
+    show = words.add_parser("list", help="print pairs, hosts, contexts and quota codes in force")
+    show.add_argument("--json", action="store_true", help="print a table that `models:` takes")
+    show.set_defaults(word_run=_list)
+    check = words.add_parser("check", help="compare the table with what the account says")
+    check.add_argument("--region", help="AWS Region; the SDK's default when left out")
+    check.add_argument("--profile", help="profile of the AWS configuration")
+    check.add_argument("--endpoint-url", help="one URL for all services, such as the sandbox's")
+    check.set_defaults(word_run=_check)
+    for word in (show, check):
+        word.add_argument(
+            "--models", metavar="URI", help="your table, a path or s3://; lies over the packaged one"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the word; `check` ends with 1 when the account says otherwise."""
+    return int(args.word_run(args))
+
+
+def _list(args: argparse.Namespace) -> int:
+    from airflow_distill.aws.models import models_in_force
+
+    with models_in_force(None, args.models) as table:
+        if args.json:
+            print(json.dumps(table.to_json(), indent=1))
+            return 0
+        for pair in table.pairs:
+            model = table.model(pair.student.rpartition(":")[0])
+            hosts = ", ".join(model.hosts) if model and model.hosts else "hosts unknown"
+            context = f"{model.context} tokens" if model and model.context else "context unknown"
+            more = [
+                name.replace("_", " ") for name in ("profile_only", "on_demand_only") if getattr(pair, name)
+            ]
+            more += [pair.trust] if pair.trust != "documented" else []
+            print(
+                f"{pair.teacher:42} {pair.student:42} {pair.region:10} {hosts}; {'; '.join([context, *more])}"
+            )
+        for name, quota in table.quotas.items():
+            print(f"quota {name:11} {quota.code:12} {quota.name}")
+        print(f"{len(table.pairs)} pairs, {len(table.models)} models, as of {table.date}. Sources: --json")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from airflow_distill.aws.gateways import gateways_from_session
+    from airflow_distill.aws.models import compare_with_account, models_in_force
+
+    gateways = gateways_from_session(
+        region_name=args.region, endpoint_url=args.endpoint_url, profile_name=args.profile
+    )
+    with models_in_force(gateways, args.models) as table:
+        told = compare_with_account(table, gateways)
+    for line in told:
+        print(line)
+    where = gateways.bedrock.region
+    print(f"{len(told)} differences between the table of {table.date} and the account in {where}.")
+    return 1 if told else 0
