@@ -5,6 +5,7 @@ Lowering the floor means changing this module and nothing else. Why 3.3 is the f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import NEVER_EXPIRE, RetryAction, RetryDecision, RetryPolicy  # type: ignore[attr-defined]
@@ -17,6 +18,7 @@ __all__ = [
     "ask_states_of",
     "ask_task_state",
     "ask_task_state_async",
+    "default_arguments",
     "is_run_active",
 ]
 
@@ -85,3 +87,16 @@ def _state_in(answer: Any, ti: Any) -> str | None:
     key = ti.task_id if index < 0 else f"{ti.task_id}_{index}"
     state = answer.task_states.get(ti.run_id, {}).get(key)
     return None if state is None else str(getattr(state, "value", state))
+
+
+def default_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `default_args` that hold for a task which is made here and now with these arguments."""
+    from airflow.sdk.bases.operator import get_merged_defaults
+    from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
+
+    dag: Any = given.get("dag") or DagContext.get_current()
+    group = given.get("task_group") or (TaskGroupContext.get_current(dag) if dag else None)
+    merged, _ = get_merged_defaults(
+        dag=dag, task_group=group, task_params=None, task_default_args=given.get("default_args")
+    )
+    return dict(merged)

@@ -21,7 +21,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.xcom_arg import XComArg
 from airflow.sdk.exceptions import AirflowFailException, XComNotFound
 
-from airflow_distill.compat import RetryDecision, RetryPolicy
+from airflow_distill.compat import RetryDecision, RetryPolicy, default_arguments
 from airflow_distill.errors import (
     ConfigurationError,
     DiskFullError,
@@ -186,6 +186,17 @@ class DistillTask(LogsByLine, BaseOperator):
     ) -> None:
         super().__init__(retries=retries, retry_delay=retry_delay, retry_policy=retry_policy, **kwargs)
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the task to be mapped, with the retry defaults of the constructor.
+
+        Airflow 3.3.0 and 3.3.1 (Amazon MWAA) do not look there for mapped tasks: the scheduler would know of no retries,
+        and a shard whose worker was lost would end the run.
+        """
+        given = default_arguments(kwargs)
+        ours = {name: default for name, default in _RETRIES.items() if name not in given}
+        return super().partial(**{**ours, **kwargs})
+
     def settle(self) -> None:
         """Turn rendered arguments into what they stand for; called before any work, and again after a deferral.
 
@@ -261,6 +272,13 @@ class DistillTask(LogsByLine, BaseOperator):
             yield dag.get_template_env(force_sandboxed=True)
         finally:
             object.__setattr__(self, "render_template_as_native_obj", before)
+
+
+_RETRIES: Mapping[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(DistillTask.__init__).parameters.items()
+    if name in ("retries", "retry_delay", "retry_policy")
+}
 
 
 def no_receipt(name: str, tasks: Collection[str]) -> ConfigurationError:
