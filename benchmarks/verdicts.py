@@ -314,7 +314,7 @@ def several_table(rng: random.Random, runs: int) -> Table:
         "Several conditions, 400 prompts.",
         "10 % disagreement each, drawn apart; all must hold, none gets a smaller alpha.",
     )
-    rules = policy(MetricRule("one", MARGIN), MetricRule("two", MARGIN))
+    rules = policy(*(MetricRule(name, MARGIN, incumbent_margin=MARGIN) for name in ("one", "two")))
     fresh = Freshness(FRESH.dataset_id, FRESH.heldout_sha256, FRESH.student_model, "incumbent-model")
 
     def one(losses: dict[tuple[str, str], float]) -> str:

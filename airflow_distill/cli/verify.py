@@ -20,7 +20,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the chain; 1 when a link does not hold."""
+    """Check the chain; 1 when a link does not hold, 2 when there is no ledger to verify."""
     from airflow_distill.aws.verify import verify_workload
     from airflow_distill.stages.deployment.verify import render_verification
 
@@ -30,4 +30,4 @@ def run(args: argparse.Namespace) -> int:
         say_json(result.to_json())
     else:
         say_text(render_verification(result))
-    return 1 if result.broken else 0
+    return 1 if result.broken else 2 if result.empty else 0

@@ -163,7 +163,9 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         policy = PromotionPolicy.from_json(self.policy)
         _must_say_what_is_live(self.incumbent, context)
         ledger = ledger_beside(store, scorecard, evaluation["scorecard_uri"])
-        live = ledger.sound().live()
+        history = ledger.sound()
+        live = history.live()
+        entry = history.entry(live.release) if live else None
         costs = self._costs(store, scorecard, evaluation)
         freshness = current_state(
             self.gateways,
@@ -182,6 +184,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
             costs=costs,
             look=self.look,
             objections=objections_of(self.scores, policy),
+            given_away=entry.release.given_away if entry else None,
         )
         record = make_record(
             scorecard,

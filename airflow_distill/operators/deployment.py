@@ -211,7 +211,7 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
                 again = " Nothing speaks against the model itself: mend the cause and clear this task to try again."
             raise AirflowFailException(
                 f"deployment: release {outcome.release} of {self.workload} was {outcome.outcome}: "
-                f"{'; '.join(outcome.why)}.{again}"
+                f"{'; '.join(outcome.why).rstrip('.')}.{again}"
             )
         return said
 

@@ -20,6 +20,7 @@ from airflow_distill.errors import (
     BudgetError,
     ConfigurationError,
     DatasetTooSmallError,
+    DeploymentError,
     ServiceNotFoundError,
     ServiceQuotaError,
 )
@@ -44,7 +45,9 @@ MOST_PAIRS = 15_000
 class FindLiveModelOperator(DistillOperator):
     """Return what the ledger says is live: host, model, release, and the manifest of the dataset behind it.
 
-    Nothing live is not an error: the members are empty. `host_arn` and `manifest_uri` are also pushed by their own keys.
+    Nothing live is not an error: the members are empty. A live host that is gone, failed or serves another model, and a
+    ledger or pointer that does not agree with it, fail the task with the command that mends it. `host_arn` and
+    `manifest_uri` are also pushed by their own keys.
 
     :param workload: the workload's name (templated).
     :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
@@ -58,11 +61,19 @@ class FindLiveModelOperator(DistillOperator):
         self.root = root
 
     def work(self, context: Any) -> dict[str, Any]:
-        """Read the ledger."""
+        """Read the ledger, and hold pointer and host against it."""
+        from airflow_distill.aws.promotion import look_for_drift
         from airflow_distill.stages.deployment.ledger import Ledger
 
         store = store_for(self.gateways, self.root)
-        history = Ledger(store, self.root, self.workload).read()
+        history = Ledger(store, self.root, self.workload).sound()
+        _, drift = look_for_drift(self.gateways, store, self.root, self.workload, wall_clock())
+        for each in drift:
+            if each.code != "open-release":
+                raise DeploymentError(
+                    f"deployment: production of {self.workload} is not what its ledger says: {each.said}",
+                    hint=f"Mend it: {each.mend}.",
+                )
         live = history.live()
         entry = history.entry(live.release) if live else None
         found = {
@@ -73,7 +84,10 @@ class FindLiveModelOperator(DistillOperator):
             "host_kind": live.host_kind if live else "",
             "host_arn": live.host_arn if live else "",
             "model_arn": live.target.model_arn if live else "",
-            "manifest_uri": entry.release.evidence.manifest_uri if entry else "",
+            # the copy stays when a retention rule expires the dataset
+            "manifest_uri": (entry.release.evidence.manifest_copy or entry.release.evidence.manifest_uri)
+            if entry
+            else "",
         }
         for key in ("host_arn", "manifest_uri"):
             context["ti"].xcom_push(key=key, value=found[key])

@@ -24,7 +24,7 @@ from airflow_distill.workload.tasks import GroupSpec, Output, TaskSpec
 Receipts = dict[str, Any]
 """Receipt name -> the XCom of the task that returns it; hand it to the next group, or to operators of your own."""
 
-OPTIONAL = frozenset({"live", "budget", "turn", "log_check"})
+OPTIONAL = frozenset({"live", "budget", "turn", "release_check", "log_check"})
 """Receipts a group can do without: no incumbent is asked, no budget, turn or check is waited for."""
 
 

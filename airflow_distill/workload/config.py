@@ -414,7 +414,9 @@ class MetricPolicy(Settings):
 
     margin: float = Field(gt=0, lt=1, strict=True, description="how far below the teacher it may be")
     incumbent_margin: Share | None = Field(
-        default=None, description="how far below the model now live; the same as `margin` when left out"
+        default=None,
+        description="how far below the model now live it may be shown to be; left out, it must score higher: a tie keeps "
+        "what is live",
     )
     gain: Share = Field(default=0.0, description="how much better than the untuned student it must be")
     primary: bool = Field(
@@ -487,7 +489,7 @@ class Approval(Settings):
         default="always", description="when: if one of the lines below is crossed"
     )
     approvers: tuple[str, ...] = Field(
-        default=(), description="whose yes counts; anybody with access when empty"
+        default=(), description="user names whose yes counts; anybody with access when empty"
     )
     above_run_usd: Dollars | None = Field(default=None, description="ask when the run cost more")
     above_monthly_usd: Dollars | None = Field(
@@ -497,6 +499,7 @@ class Approval(Settings):
         default=None, description="ask when the tightest bound clears its limit by less"
     )
     first_release: bool = Field(default=False, description="ask when nothing is live yet")
+    separate: bool = Field(default=False, description="whoever started the run cannot approve it")
     wait: Duration = Field(default=timedelta(days=3), description="how long an answer is awaited")
 
     @model_validator(mode="after")

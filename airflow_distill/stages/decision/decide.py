@@ -2,8 +2,8 @@
 
 The order is fixed. Evidence that cannot be trusted (missing, stale, failed answers) holds, whatever it says. Then
 evidence of being worse rejects. Then limits that more prompts cannot change (price, latency) hold. Then anything not
-shown is inconclusive, with the number of further prompts that would settle it. Only what is left promotes. Missing is
-never read as fine.
+shown is inconclusive, with the number of further prompts that would settle it. Then a student that scored no better
+than the incumbent holds: a tie keeps what is live. Only what is left promotes. Missing is never read as fine.
 
 Several conditions need no split of alpha: promotion asks for all of them, so a student that violates one is promoted
 at most as often as that one is passed by chance (the intersection-union principle). Rejection and guards ask for any
@@ -12,7 +12,7 @@ of many, so there Holm's method keeps the chance of a false alarm at alpha.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
@@ -21,6 +21,9 @@ from airflow_distill.stages.evaluation.records import Comparison, Scorecard
 from airflow_distill.stages.money.records import Costs
 
 STUDENT = "student"
+
+SAME_SCORE = 1e-9
+"""Two mean scores that differ by less are a tie; sums of many scores differ in their last digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +47,23 @@ def decide(
     costs: Costs | None = None,
     look: int = 1,
     objections: Sequence[Reason] = (),
+    given_away: Mapping[str, float] | None = None,
 ) -> Verdict:
     """Return the verdict.
 
     `freshness` is what is true now; without it nothing shows that the evidence is about this dataset and model, so
     the verdict is hold. `look` counts how often this student has been judged, this time included. `objections` are
-    reasons found elsewhere (a judge that cannot be trusted) and hold.
+    reasons found elsewhere (a judge that cannot be trusted) and hold. `given_away` is, by metric, what the releases up to
+    the live one gave away against their predecessors (0 or below).
     """
     roles = _roles(scorecard, policy, freshness)
     distrust = [*objections, *_distrust(scorecard, policy, freshness, look, roles)]
     quality = _quality(scorecard, policy, roles)
-    limits = [*_cost_checks(policy, costs), *_latency_checks(scorecard, policy)]
+    limits = [
+        *_incumbent_checks(scorecard, policy, roles, given_away or {}),
+        *_cost_checks(policy, costs),
+        *_latency_checks(scorecard, policy),
+    ]
     verdict, reasons = _verdict(distrust, quality, limits)
     return Verdict(
         verdict=verdict,
@@ -251,6 +260,31 @@ def _alarms(checks: Sequence[Check], alpha: float) -> list[Check]:
     return [replace(check, outcome="worse") if i in worse else check for i, check in enumerate(checks)]
 
 
+def _incumbent_checks(
+    scorecard: Scorecard, policy: PromotionPolicy, roles: tuple[str, ...], given_away: Mapping[str, float]
+) -> Iterator[Check]:
+    """Yield what keeps the incumbent, whatever the intervals say: a student that scored no better, and slow decay.
+
+    Without a margin of its own against the incumbent, a primary metric must come out above it: a tie keeps what is live.
+    With one, successive releases may together give away no more than the margin against the teacher.
+    """
+    if "incumbent" not in roles:
+        return
+    for rule in policy.primary:
+        c = _usable(scorecard, rule.name, "incumbent")
+        if c is None or c.estimate is None or c.n < policy.min_items:
+            continue
+        if rule.incumbent_margin is None:
+            better = c.estimate > SAME_SCORE
+            yield _check("not-worse", "pass" if better else "fail", c, 0.0)
+        else:
+            total = min(0.0, given_away.get(rule.name, 0.0) + c.estimate)
+            kept = total >= -rule.margin
+            yield replace(
+                _check("given-away", "pass" if kept else "fail", c, -rule.margin), estimate=round(total, 9)
+            )
+
+
 def _cost_checks(policy: PromotionPolicy, costs: Costs | None) -> Iterator[Check]:
     known = costs or Costs()
     yield from _limit("run-cost", known.run_usd, policy.max_run_usd)
@@ -279,7 +313,8 @@ def _verdict(
     distrust: Sequence[Reason], quality: Sequence[Check], limits: Sequence[Check]
 ) -> tuple[str, list[Reason]]:
     worse = [_worse(check) for check in quality if check.outcome == "worse"]
-    crossed = [_crossed(check) for check in limits if check.outcome == "fail"]
+    crossed = [_crossed(check) for check in limits if check.outcome == "fail" and check.code != "not-worse"]
+    kept = [_crossed(check) for check in limits if check.outcome == "fail" and check.code == "not-worse"]
     unsettled = [_unsettled(check) for check in quality if check.outcome == "open"]
     shown = [_shown(check) for check in quality if check.code == "quality" and check.outcome == "pass"]
     for verdict, first in (
@@ -287,9 +322,12 @@ def _verdict(
         ("reject", worse),
         ("hold", crossed),
         ("inconclusive", unsettled),
+        ("hold", kept),
     ):
         if first:
-            rest = [r for group in (distrust, worse, crossed, unsettled) for r in group if r not in first]
+            rest = [
+                r for group in (distrust, worse, crossed, unsettled, kept) for r in group if r not in first
+            ]
             return verdict, [*first, *rest]
     if not shown:
         return "hold", [Reason("no-evidence", "Nothing was compared.")]
@@ -333,6 +371,17 @@ def _shown(check: Check) -> Reason:
 
 
 def _crossed(check: Check) -> Reason:
+    if check.code == "not-worse":
+        return Reason(
+            "incumbent-kept",
+            f"{_what(check)}: {_signed(check.estimate)}; it must score above it, a tie keeps the incumbent.",
+        )
+    if check.code == "given-away":
+        return Reason(
+            "given-away",
+            f"{_what(check)}: with this one, successive releases give away {_signed(check.estimate)}; "
+            f"{_signed(check.limit)} is allowed.",
+        )
     if check.estimate is None or check.limit is None:
         return Reason(f"{check.code}-unknown", f"{check.code} is asked for and not known.")
     return Reason(check.code, f"{check.code} is {check.estimate:,.2f}; the limit is {check.limit:,.2f}.")

@@ -23,9 +23,11 @@ SCHEMA = 1
 class MetricRule:
     """What one metric must show.
 
-    A primary metric must be shown to be within `margin` of the teacher and of the incumbent (`incumbent_margin`, the
-    same by default), and above the untuned student by more than `gain`. A metric that is not primary only guards:
-    evidence that it is worse by more than the margin stops a promotion.
+    A primary metric must be shown to be within `margin` of the teacher and of the incumbent, and above the untuned
+    student by more than `gain`. Against the incumbent it must also score higher: a tie keeps what is live. An
+    `incumbent_margin` replaces that rule: the student must be shown to be within it, and 0 asks for a student that is
+    shown to be better. A metric that is not primary only guards: evidence that it is worse by more than the margin
+    stops a promotion.
     """
 
     name: str

@@ -26,7 +26,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         f"{OPERATORS}.workload.FindLiveModelOperator",
         place_of(workload),
         makes="live",
-        after=("turn",),
+        after=("turn", "release_check"),
     )
     arguments = {
         "harvest": Output("harvest"),

@@ -11,19 +11,9 @@ from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 def decision_tasks(workload: Workload) -> GroupSpec:
     """Decide by the policy, and ask a person where the file says so."""
-    approval = workload.approval
-    rule = {
-        "mode": approval.mode,
-        **given(
-            approvers=list(approval.approvers),
-            above_run_usd=approval.above_run_usd,
-            above_monthly_usd=approval.above_monthly_usd,
-            below_slack=approval.below_slack,
-            first_release=approval.first_release or None,
-        ),
-    }
+    approval, rule = workload.approval, approval_rule(workload)
     asks = approval.mode != "never"
-    now_true = {"dataset": Output("dataset"), "incumbent": Output("live", "host_arn")}
+    now_true = {"dataset": Output("dataset"), "incumbent": Output("live")}
     decide = TaskSpec(
         "decide",
         f"{OPERATORS}.decision.DecidePromotionOperator",
@@ -49,6 +39,22 @@ def decision_tasks(workload: Workload) -> GroupSpec:
         makes="decision",
     )
     return GroupSpec("decision", (decide, approve))
+
+
+def approval_rule(workload: Workload) -> dict[str, Any]:
+    """Return when a person must agree, and whose answer counts, as plain data."""
+    approval = workload.approval
+    return {
+        "mode": approval.mode,
+        **given(
+            approvers=list(approval.approvers),
+            above_run_usd=approval.above_run_usd,
+            above_monthly_usd=approval.above_monthly_usd,
+            below_slack=approval.below_slack,
+            first_release=approval.first_release or None,
+            separate=approval.separate or None,
+        ),
+    }
 
 
 def policy(workload: Workload) -> dict[str, Any]:

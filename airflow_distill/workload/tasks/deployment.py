@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, prices_of, units_of
+from airflow_distill.workload.tasks.decision import approval_rule
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 from airflow_distill.workload.tasks.times import macro
 
@@ -35,6 +36,7 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
                 "every_seconds": int(deployment.bake.total_seconds() / BAKE_PROBES),
             },
             **given(
+                approval=approval_rule(workload) if workload.approval.mode != "never" else None,
                 units=units_of(deployment),
                 commitment=deployment.commitment,
                 accept_commitment=True if deployment.commitment else None,

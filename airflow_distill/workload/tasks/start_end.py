@@ -48,7 +48,15 @@ def start_tasks(workload: Workload) -> GroupSpec:
     take = TaskSpec(
         "take_turn", f"{OPERATORS}.turn.TakeTurnOperator", place_of(workload), makes="turn", after=("doctor",)
     )
-    return GroupSpec(START_GROUP, (doctor, take))
+    return GroupSpec(START_GROUP, (doctor, take, *_check_release(workload)))
+
+
+def _check_release(workload: Workload) -> tuple[TaskSpec, ...]:
+    """Compare ledger, pointer and live host before anything is paid, and end a release that a dead run left open."""
+    if not workload.deployment.enabled:
+        return ()
+    check = f"{OPERATORS}.deployment.CheckReleaseOperator"
+    return (TaskSpec("check_release", check, place_of(workload), makes="release_check", after=("turn",)),)
 
 
 def end_tasks(workload: Workload) -> GroupSpec:
@@ -68,7 +76,8 @@ def end_tasks(workload: Workload) -> GroupSpec:
         makes="report",
         removes="turn",
     )
-    last = "deployment" if workload.deployment.enabled else "decision"
+    guard = _guard(workload)
+    last = "guard" if guard else "decision"
     end = TaskSpec(
         "end_turn",
         f"{OPERATORS}.turn.EndTurnOperator",
@@ -76,4 +85,16 @@ def end_tasks(workload: Workload) -> GroupSpec:
         after=(last, "host_deleted", "report"),
         removes="turn",
     )
-    return GroupSpec(END_GROUP, (report, end))
+    return GroupSpec(END_GROUP, (*guard, report, end))
+
+
+def _guard(workload: Workload) -> tuple[TaskSpec, ...]:
+    """Roll back what the promotion left open, whatever became of it: failed, killed, or marked by a person."""
+    if not workload.deployment.enabled:
+        return ()
+    guard = f"{OPERATORS}.deployment.GuardReleaseOperator"
+    return (
+        TaskSpec(
+            "guard_release", guard, place_of(workload), makes="guard", after=("deployment",), removes="turn"
+        ),
+    )
