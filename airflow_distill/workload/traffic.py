@@ -16,7 +16,7 @@ import msgspec
 
 from airflow_distill.stages.digest import digest, prompt_digest
 from airflow_distill.stages.logs.blocks import LogBlocks
-from airflow_distill.stages.logs.parse import LogReader
+from airflow_distill.stages.logs.parse import LogReader, require_envelope, whole_count
 from airflow_distill.stages.logs.selection import Selection, Selector, normal_time, system_fingerprint
 from airflow_distill.stages.logs.shapes import Record, decode_record
 from airflow_distill.stages.logs.unusable import Unusable
@@ -109,30 +109,20 @@ def _from_envelope(line: bytes, skipped: str) -> Call | None:
     """Tell a call by what stands around its bodies; None when the line is no record at all."""
     try:
         record: Record = decode_record(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        require_envelope(record)
+    except (msgspec.MsgspecError, ValueError, RecursionError, Unusable):
         return None
-    if not record.modelId or not record.operation:
-        return None
+    assert record.modelId
+    assert record.operation
     identity = (record.identity.arn if record.identity else None) or ""
     kind = Kind(record.modelId, record.operation, _pairs(record.requestMetadata), identity)
-    tokens = [
-        part and _whole(tokens)
-        for part, tokens in (
-            (record.input, record.input.inputTokenCount if record.input else None),
-            (record.output, record.output.outputTokenCount if record.output else None),
-        )
-    ]
     return Call(
         kind,
         normal_time(record.timestamp or ""),
-        input_tokens=tokens[0] if isinstance(tokens[0], int) else None,
-        output_tokens=tokens[1] if isinstance(tokens[1], int) else None,
+        input_tokens=whole_count(record.input.inputTokenCount) if record.input else None,
+        output_tokens=whole_count(record.output.outputTokenCount) if record.output else None,
         skipped=skipped,
     )
-
-
-def _whole(number: Any) -> int | None:
-    return int(number) if isinstance(number, int | float) else None
 
 
 def _pairs(metadata: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

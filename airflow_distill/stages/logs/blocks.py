@@ -1,17 +1,18 @@
 """A stored log object becomes blocks of whole lines, in memory that does not grow with the object.
 
 Imports a gzip decoder; the stream is passed in. Compressed or plain is told from the first bytes, not from the name. A gzip
-stream may have several members and may be cut off: what was readable is handed on, and the damage is reported.
-A file may also hold one pretty-printed object; its lines are no records, so it is handed on as one line.
+stream may have several members and may be cut off: what was readable is handed on, and the damage is reported. A line
+longer than any record is dropped while it is read, and counted. Other forms than lines are made lines (`forms`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from isal import igzip_lib
+
+from airflow_distill.stages.logs.forms import LONGEST_LINE, as_record_lines, foreign_form
 
 CHUNK = 64 * 1024
 BLOCK = 256 * 1024
@@ -21,30 +22,34 @@ LONG_LINE = 1024
 Block = tuple[bytes, int]
 """Some bytes and where the whole lines in them end; what follows comes again with the next block."""
 
-LARGEST_OBJECT = 64 * 1024 * 1024
-"""A pretty-printed object larger than this is read as the lines it looks like."""
-
 
 class LogBlocks:
     """Iterates over blocks of whole lines of one stream; at a block's end there is always a newline.
 
-    After the iteration, `damaged` says whether the compressed stream was cut off or corrupt.
+    After the iteration, `damaged` says whether the compressed stream was cut off or corrupt, `too_long` how many lines were
+    dropped for their length, and `foreign` what the file is when it holds no text ("" for text).
     """
 
-    def __init__(self, stream: BinaryIO, *, largest_object: int = LARGEST_OBJECT) -> None:
+    def __init__(self, stream: BinaryIO, *, longest: int = LONGEST_LINE) -> None:
         self._stream = stream
-        self._largest = largest_object
+        self._longest = longest
         self.damaged = False
+        self.too_long = 0
+        self.foreign = ""
 
     def __iter__(self) -> Iterator[Block]:
         pieces = self._plain()
         first = next(pieces, b"")
-        if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:2] in (b"{\n", b"{\r", b"{"):
-            first, whole = self._whole_object(first, pieces)
-            if whole:
-                yield whole, len(whole)
-                return
-        yield from _whole_lines(first, pieces)
+        while first and len(first) < CHUNK and (more := next(pieces, b"")):
+            first += more  # a form is told alike, however the stream is read
+        foreign = foreign_form(first)
+        if foreign is not None:
+            self.foreign = foreign[0]
+            return
+        others = as_record_lines(first, pieces, self._longest)
+        if others is not None:
+            first, pieces = next(others, b""), _gathered(others)
+        yield from self._whole_lines(first, pieces)
 
     def _plain(self) -> Iterator[bytes]:
         """Yield the stream's bytes, decompressed where they are gzip."""
@@ -92,26 +97,50 @@ class LogBlocks:
             return b""
         return rest
 
-    def _whole_object(self, first: bytes, pieces: Iterator[bytes]) -> tuple[bytes, bytes]:
-        """Return (bytes read so far, the one object as one line or b"" when the file is not one object)."""
-        data = bytearray(first)
-        while len(data) <= self._largest:
+    def _whole_lines(self, first: bytes, pieces: Iterator[bytes]) -> Iterator[Block]:
+        """Regroup pieces into blocks of whole lines; a last line without a newline gets one.
+
+        A piece is joined with what was left of the one before and never cut; only the rest of a line is copied twice.
+        """
+        carry: list[bytes] = []
+        carried = 0
+        skipping = False
+        piece = first
+        while piece:
+            cut = piece.rfind(b"\n") + 1
+            if skipping and cut:
+                start = piece.find(b"\n") + 1
+                piece, cut, skipping = piece[start:], cut - start, False
+            if cut:
+                block = b"".join((*carry, piece)) if carry else piece
+                end = len(block) - len(piece) + cut
+                yield block, end
+                carry = [block[end:]] if end < len(block) else []
+                carried = len(block) - end
+            elif piece and not skipping:
+                carry.append(piece)
+                carried += len(piece)
+                if carried > self._longest:
+                    carry, carried, skipping = [], 0, True
+                    self.too_long += 1
             piece = next(pieces, b"")
-            if not piece:
-                break
-            data += piece
-        else:
-            return bytes(data), b""
-        return bytes(data), _as_one_line(data)
+        if carry:
+            block = b"".join((*carry, b"\n"))
+            yield block, len(block)
 
 
-def _as_one_line(data: bytearray) -> bytes:
-    """Return the one JSON object that the data is as one line; nothing when it is not."""
-    try:
-        value = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return b""
-    return json.dumps(value).encode() + b"\n"
+def _gathered(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Gather short pieces into pieces of about a block."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= BLOCK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def keep_freed_memory() -> None:
@@ -146,25 +175,3 @@ def line_spans(block: bytes, end: int) -> list[tuple[int, int]]:
         spans.append((start, stop))
         start = stop + 1
     return spans
-
-
-def _whole_lines(first: bytes, pieces: Iterator[bytes]) -> Iterator[Block]:
-    """Regroup pieces into blocks of whole lines; a last line without a newline gets one.
-
-    A piece is joined with what was left of the one before and never cut; only the rest of a line is copied twice.
-    """
-    carry: list[bytes] = []
-    piece = first
-    while piece:
-        cut = piece.rfind(b"\n") + 1
-        if cut:
-            block = b"".join((*carry, piece)) if carry else piece
-            end = len(block) - len(piece) + cut
-            yield block, end
-            carry = [block[end:]] if end < len(block) else []
-        else:
-            carry.append(piece)
-        piece = next(pieces, b"")
-    if carry:
-        block = b"".join((*carry, b"\n"))
-        yield block, len(block)

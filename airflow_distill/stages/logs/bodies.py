@@ -5,6 +5,7 @@ Imports the record shapes and a gzip decoder; opens nothing. Bytes or text in, a
 
 from __future__ import annotations
 
+import io
 import json
 import zlib
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from isal import igzip, isal_zlib
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.shapes import (
     AnyOutput,
-    Event,
+    Events,
     InputBody,
     OutputBody,
     convert_input,
@@ -26,6 +27,10 @@ from airflow_distill.stages.logs.shapes import (
 from airflow_distill.stages.logs.unusable import Unusable
 
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_BODY = 32 << 20
+"""Bytes of a body; the service takes 25 MB in a call."""
+LONGEST_STORED_BODY = 8 << 20
+"""Bytes of a body's object as it is stored, so that the bodies that are fetched at once fit into memory."""
 
 
 def decode_input_body(data: bytes | str) -> InputBody:
@@ -35,7 +40,7 @@ def decode_input_body(data: bytes | str) -> InputBody:
     """
     try:
         return decode_input(_plain(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     body = _convert(convert_input, _decode_slowly(data), SkipReason.UNKNOWN_INPUT)
     if not isinstance(body, InputBody):
@@ -43,14 +48,14 @@ def decode_input_body(data: bytes | str) -> InputBody:
     return body
 
 
-def decode_output_body(data: bytes | str) -> OutputBody | list[Event]:
+def decode_output_body(data: bytes | str) -> OutputBody | Events:
     """Return the response body that an object or an inner JSON text holds.
 
     :raises Unusable: it is not JSON, or not a response body.
     """
     try:
         return decode_output(_plain(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     body: AnyOutput = _convert(convert_output, _decode_slowly(data), SkipReason.UNKNOWN_OUTPUT)
     if isinstance(body, OutputBody | list):
@@ -60,11 +65,16 @@ def decode_output_body(data: bytes | str) -> OutputBody | list[Event]:
 
 def _plain(data: bytes | str) -> bytes | str:
     """Return the bytes unpacked when they are gzip, whatever the object was called."""
+    if isinstance(data, bytes) and len(data) > LONGEST_STORED_BODY:
+        raise Unusable(SkipReason.BODY_TOO_LONG)
     if isinstance(data, bytes) and data.startswith(GZIP_MAGIC):
         try:
-            return bytes(igzip.decompress(data))  # type: ignore[no-untyped-call]
+            with igzip.GzipFile(fileobj=io.BytesIO(data)) as stream:  # type: ignore[no-untyped-call]
+                data = bytes(stream.read(LONGEST_BODY + 1))
         except (isal_zlib.IsalError, zlib.error, EOFError, OSError):  # type: ignore[misc]
             raise Unusable(SkipReason.BODY_UNREADABLE) from None
+    if len(data) > LONGEST_BODY:
+        raise Unusable(SkipReason.BODY_TOO_LONG)
     return data
 
 
@@ -87,6 +97,6 @@ def _convert(convert: Any, value: Any, reason: SkipReason) -> Any:
         msgspec.json.encode(body)
     except UnicodeEncodeError:
         raise Unusable(SkipReason.BAD_TEXT) from None
-    except (msgspec.ValidationError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         raise Unusable(reason) from None
     return body

@@ -20,10 +20,19 @@ Conversation = tuple[str | None, tuple[RawTurn, ...], str]
 """System text, turns ending with the user's, and the beginning of the answer that the caller wrote ("" mostly)."""
 
 _TOOL_TYPES = frozenset(
-    {"tool_use", "tool_result", "server_tool_use", "web_search_tool_result", "mcp_tool_use"}
+    {
+        "tool_use", "tool_result", "server_tool_use", "web_search_tool_result", "mcp_tool_use",
+        "function_call", "function_call_output", "custom_tool_call", "web_search_call", "mcp_call",
+    }
+)  # fmt: skip
+_TOOL_ROLES = frozenset({"tool", "function", "TOOL"})
+_MEDIA_TYPES = frozenset(
+    {"image", "document", "video", "audio", "image_url", "input_image", "input_file", "input_audio"}
 )
-_MEDIA_TYPES = frozenset({"image", "document", "video", "audio"})
-_SILENT_TYPES = frozenset({"thinking", "redacted_thinking"})
+_SILENT_TYPES = frozenset({"thinking", "redacted_thinking", "reasoning"})
+_TEXT_TYPES = frozenset({None, "text", "input_text", "output_text"})
+_SYSTEM_ROLES = frozenset({"system", "developer", "SYSTEM"})
+_COHERE_ROLES = {"USER": "user", "User": "user", "CHATBOT": "assistant", "Chatbot": "assistant"}
 
 
 def read_input(body: InputBody) -> Conversation:
@@ -38,13 +47,22 @@ def read_input(body: InputBody) -> Conversation:
             text = block_text(messages[0].content, "\n", SkipReason.UNKNOWN_INPUT)
             if text and not text.isspace():
                 return system, (("user", text),), ""
-        return _close(system, _turns(messages))
+        return _close(*_split_system(system, messages))
     if body.prompt is not None:
         system, turns = split_prompt(body.prompt)
         return _close(system or _system_text(body.system), turns)
     if body.inputText is not None:
         return _close(None, _titan_turns(body.inputText))
-    raise Unusable(SkipReason.UNKNOWN_INPUT)
+    if body.message is not None:
+        return _close(*_cohere_turns(body))
+    if body.input is not None:
+        return _close(*_response_turns(body))
+    raise Unusable(SkipReason.PROMPT_ELSEWHERE if body.promptVariables else SkipReason.UNKNOWN_INPUT)
+
+
+def offers_tools(body: InputBody) -> bool:
+    """Say whether a request names tools that the model may call."""
+    return bool(body.tools or (body.toolConfig is not None and body.toolConfig.tools))
 
 
 def block_text(content: str | list[Block] | None, joint: str, unknown: SkipReason) -> str:
@@ -60,7 +78,7 @@ def block_text(content: str | list[Block] | None, joint: str, unknown: SkipReaso
         raise Unusable(unknown)
     if len(content) == 1:
         block = content[0]
-        if block.text is not None and (block.type is None or block.type == "text"):
+        if block.text is not None and block.type in _TEXT_TYPES:
             return block.text
     pieces = [_piece(block, unknown) for block in content]
     return joint.join(piece for piece in pieces if piece is not None)
@@ -78,8 +96,12 @@ def _piece(block: Block, unknown: SkipReason) -> str | None:
         or block.type in _MEDIA_TYPES
     ):
         raise Unusable(SkipReason.MULTIMODAL)
-    if block.text is not None and block.type in (None, "text"):
+    if block.text is not None and block.type in _TEXT_TYPES:
         return block.text
+    if block.searchResult is not None or block.type == "search_result":
+        raise Unusable(SkipReason.SEARCH_RESULT)
+    if block.type == "refusal" and block.refusal is not None:
+        return block.refusal
     if block.cachePoint is not None or block.reasoningContent is not None or block.type in _SILENT_TYPES:
         return None
     if block.guardContent is not None:
@@ -116,12 +138,23 @@ def _system_text(system: str | list[Block] | None) -> str | None:
     return block_text(system, "\n", SkipReason.UNKNOWN_INPUT) or None
 
 
+def _split_system(system: str | None, messages: list[Message]) -> tuple[str | None, list[RawTurn]]:
+    """Return the system text, with that of leading system messages, and the turns that follow."""
+    first = next((at for at, item in enumerate(messages) if item.role not in _SYSTEM_ROLES), len(messages))
+    leading = [block_text(item.content, "\n", SkipReason.UNKNOWN_INPUT) for item in messages[:first]]
+    return "\n".join(filter(None, (system, *leading))) or None, _turns(messages[first:])
+
+
 def _turns(messages: list[Message]) -> list[RawTurn]:
     turns: list[RawTurn] = []
     for message in messages:
         role = message.role
+        if message.tool_calls or role in _TOOL_ROLES or message.type in _TOOL_TYPES:
+            raise Unusable(SkipReason.TOOL_USE)
+        if message.type in _SILENT_TYPES:
+            continue
         if role not in ("user", "assistant"):
-            raise Unusable(SkipReason.UNKNOWN_INPUT)
+            raise Unusable(SkipReason.SYSTEM_TURN if role in _SYSTEM_ROLES else SkipReason.UNKNOWN_INPUT)
         joint = "\n" if role == "user" else ""
         text = block_text(message.content, joint, SkipReason.UNKNOWN_INPUT)
         if turns and turns[-1][0] == role:
@@ -141,6 +174,26 @@ def _close(system: str | None, turns: Iterable[RawTurn]) -> Conversation:
         if not text or text.isspace():
             raise Unusable(SkipReason.EMPTY_PROMPT)
     return system, tuple(found), begun
+
+
+def _cohere_turns(body: InputBody) -> tuple[str | None, list[RawTurn]]:
+    """Take apart Cohere's form: a message, what was said before it, and a preamble."""
+    if body.documents:
+        raise Unusable(SkipReason.SEARCH_RESULT)
+    before = [
+        Message(_COHERE_ROLES.get(item.role, item.role), item.message, tool_calls=item.tool_calls)
+        for item in body.chat_history or []
+    ]
+    return _split_system(body.preamble or None, [*before, Message("user", body.message)])
+
+
+def _response_turns(body: InputBody) -> tuple[str | None, list[RawTurn]]:
+    """Take apart the form of the Responses API: a text or a list of items, and instructions."""
+    if body.previous_response_id:
+        raise Unusable(SkipReason.PROMPT_ELSEWHERE)
+    asked = body.input
+    messages = [Message("user", asked)] if isinstance(asked, str) else asked or []
+    return _split_system(body.instructions or None, messages)
 
 
 def _titan_turns(text: str) -> list[RawTurn]:

@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from airflow_distill.stages.logs.answer import read_output
+from airflow_distill.stages.logs.answer import cached_tokens, read_output
 from airflow_distill.stages.logs.bodies import decode_input_body, decode_output_body
-from airflow_distill.stages.logs.conversation import RawTurn, read_input
+from airflow_distill.stages.logs.conversation import RawTurn, offers_tools, read_input
 from airflow_distill.stages.logs.reasons import Skipped, SkipReason
 from airflow_distill.stages.logs.records import SCHEMA, Interaction
 from airflow_distill.stages.logs.selection import Selection, Selector
 from airflow_distill.stages.logs.shapes import (
-    Event,
+    Events,
     Identity,
     Input,
     InputBody,
@@ -32,6 +32,7 @@ from airflow_distill.stages.logs.shapes import (
     Output,
     OutputBody,
     Record,
+    Usage,
     convert_input,
     convert_output,
     decode_record,
@@ -39,6 +40,10 @@ from airflow_distill.stages.logs.shapes import (
 from airflow_distill.stages.logs.unusable import Unusable
 
 SCHEMA_TYPE = "ModelInvocationLog"
+MOST_METADATA = 64
+"""Pairs of request metadata in a record; the service takes 16 in a call."""
+LONGEST_NAME = 2_048
+"""Characters of a model id, an operation, a request id or a caller's ARN; the service's longest is an ARN of 2,048."""
 BodyLoader = Callable[[str], bytes | None]
 """Returns the bytes of a stored body (compressed or not), or None when the object is not there."""
 
@@ -64,6 +69,9 @@ class Reading(msgspec.Struct, gc=False):
     input_tokens: int | None
     output_tokens: int | None
     latency_ms: int | None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    tools_offered: bool = False
     redacted: dict[str, int] = {}
 
     def interaction(self) -> Interaction:
@@ -110,6 +118,9 @@ def encode_interaction(interaction: Interaction) -> bytes:
     return _encode(interaction.to_json())
 
 
+BREAKS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, MemoryError)
+"""What a line may still raise that no rule foresaw: it costs that line, never the object or the task."""
+
 _LARGEST = 2**53
 
 
@@ -141,10 +152,13 @@ class LogReader:
         :raises Unusable: the line is skipped, for the reason it carries.
         """
         try:
-            record = decode_record(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self.read_slowly(bytes(line), load)
-        return self._read_record(record, load, wants)
+            try:
+                record = decode_record(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return self.read_slowly(bytes(line), load)
+            return self._read_record(record, load, wants)
+        except BREAKS:
+            raise Unusable(SkipReason.UNREADABLE) from None
 
     def read_slowly(self, line: bytes, load: BodyLoader) -> Reading:
         """Return what `read` returns of what is wanted, by the standard library's decoder and field by field.
@@ -158,8 +172,9 @@ class LogReader:
 
     def _read_record(self, record: Record, load: BodyLoader, wants: Wants | None) -> Reading | None:
         model_id, operation = record.modelId, record.operation
-        if not model_id or not operation or record.schemaType not in (SCHEMA_TYPE, None):
-            raise Unusable(SkipReason.NOT_A_RECORD)
+        require_envelope(record)
+        assert model_id
+        assert operation
         selector = self._selector
         model = selector.resolve(model_id)
         timestamp = selector.time_of(record.timestamp or "")
@@ -179,7 +194,7 @@ class LogReader:
         system, turns, begun = read_input(asked)
         if self._checks_system and (reason := selector.reject_system(system)):
             raise Unusable(reason)
-        text, stop, body_in, body_out, latency = read_output(answered)
+        text, stop, body_in, body_out, latency, usage = read_output(answered)
         if begun:
             text = begun + text
         if not text or text.isspace():
@@ -187,6 +202,7 @@ class LogReader:
         if wants is not None and not wants(system, turns):
             return None
         tokens_out = got.outputTokenCount if got is not None else None
+        tokens_in, cache_read, cache_write = _input_tokens(sent, body_in, usage)
         return Reading(
             SCHEMA,
             record.requestId or "",
@@ -200,9 +216,12 @@ class LogReader:
             stop,
             metadata or {},
             identity,
-            _input_tokens(sent, body_in),
-            _whole(tokens_out if tokens_out is not None else body_out),
-            _whole(latency),
+            tokens_in,
+            whole_count(tokens_out if tokens_out is not None else body_out),
+            whole_count(latency),
+            cache_read,
+            cache_write,
+            offers_tools(asked),
         )
 
 
@@ -219,6 +238,24 @@ def parse_line(
         return Skipped(skip.reason)
 
 
+def require_envelope(record: Record) -> None:
+    """Check what stands around a record's bodies: that it is a record of a call, and no longer than the service's are.
+
+    :raises Unusable: it is not.
+    """
+    if not record.modelId or not record.operation or record.schemaType not in (SCHEMA_TYPE, None):
+        raise Unusable(SkipReason.NOT_A_RECORD)
+    metadata, identity = record.requestMetadata, record.identity
+    if (
+        (metadata is not None and len(metadata) > MOST_METADATA)
+        or len(record.modelId) > LONGEST_NAME
+        or len(record.operation) > LONGEST_NAME
+        or (record.requestId is not None and len(record.requestId) > LONGEST_NAME)
+        or (identity is not None and identity.arn is not None and len(identity.arn) > LONGEST_NAME)
+    ):
+        raise Unusable(SkipReason.TOO_MUCH_METADATA)
+
+
 def _require_storable(reading: Reading) -> None:
     """Check that the texts can be stored as UTF-8; only the slow road can bring in what cannot."""
     try:
@@ -227,7 +264,7 @@ def _require_storable(reading: Reading) -> None:
         raise Unusable(SkipReason.BAD_TEXT) from None
 
 
-def _bodies(record: Record, load: BodyLoader) -> tuple[InputBody, OutputBody | list[Event]]:
+def _bodies(record: Record, load: BodyLoader) -> tuple[InputBody, OutputBody | Events]:
     """Return both bodies, fetched where the record only points to them."""
     asked = record.input.inputBodyJson if record.input is not None else None
     answered = record.output.outputBodyJson if record.output is not None else None
@@ -251,15 +288,27 @@ def _fetch(uri: str | None, load: BodyLoader) -> bytes:
     return data
 
 
-def _input_tokens(asked: Input | None, of_body: Number) -> int | None:
-    """Return all input tokens: the record's own count leaves out the cached ones, which it lists beside it."""
-    if asked is None or asked.inputTokenCount is None:
-        return _whole(of_body)
-    cached = (asked.cacheReadInputTokenCount or 0) + (asked.cacheWriteInputTokenCount or 0)
-    return _whole(asked.inputTokenCount + cached)
+def _input_tokens(
+    asked: Input | None, of_body: Number, usage: Usage | None
+) -> tuple[int | None, int | None, int | None]:
+    """Return all input tokens, and of them those read from a cache and written to one.
+
+    The count of the record, and that of a body, leaves the cached ones out and lists them beside it.
+    """
+    fresh = of_body
+    read, write = cached_tokens(usage)
+    if asked is not None:
+        fresh = asked.inputTokenCount if asked.inputTokenCount is not None else fresh
+        read = asked.cacheReadInputTokenCount if asked.cacheReadInputTokenCount is not None else read
+        write = asked.cacheWriteInputTokenCount if asked.cacheWriteInputTokenCount is not None else write
+    whole = whole_count(fresh)
+    if read is None and write is None:
+        return whole, None, None
+    cached = whole_count(read), whole_count(write)
+    return (None if whole is None else whole + (cached[0] or 0) + (cached[1] or 0)), *cached
 
 
-def _whole(number: Number) -> int | None:
+def whole_count(number: Number) -> int | None:
     """Return a count as a whole number; what no count can be is taken as not there."""
     return int(number) if number is not None and 0 <= number <= _LARGEST else None
 
@@ -341,5 +390,5 @@ def _convert(convert: Callable[[Any], Any], value: Any, misfit: Any) -> Any:
     """Fit a body to its shape. One that does not fit becomes an empty body, which is judged after the selection."""
     try:
         return convert(value)
-    except (msgspec.ValidationError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return misfit

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+import msgspec
+
 from airflow_distill.stages.logs.blocks import LogBlocks
 from airflow_distill.stages.logs.parse import LogReader, Reading
 from airflow_distill.stages.logs.reasons import SkipReason
@@ -26,12 +28,22 @@ LEAST_USABLE = 100
 FIRST_FINDINGS = 100
 
 _UNREADABLE = frozenset(
-    {SkipReason.BLANK, SkipReason.NOT_UTF8, SkipReason.NOT_JSON, SkipReason.NOT_A_RECORD, SkipReason.BAD_TEXT}
+    {
+        SkipReason.BLANK,
+        SkipReason.NOT_UTF8,
+        SkipReason.NOT_JSON,
+        SkipReason.NOT_A_RECORD,
+        SkipReason.BAD_TEXT,
+        SkipReason.LINE_TOO_LONG,
+        SkipReason.TOO_MUCH_METADATA,
+        SkipReason.UNREADABLE,
+    }
 )
 _NOT_ASKED_FOR = frozenset(
     {
         SkipReason.OTHER_TRAFFIC,
         SkipReason.OTHER_MODEL,
+        SkipReason.UNRESOLVED_PROFILE,
         SkipReason.OTHER_OPERATION,
         SkipReason.OTHER_METADATA,
         SkipReason.OTHER_CALLER,
@@ -64,6 +76,12 @@ _CONVERSATION = (
     "multi_turn",
     "The record holds more than one user message; the service's own validator refuses it.",
     "Curate the prompts and teach a student that accepts conversations.",
+)
+_BLOCKS = (
+    "several_blocks",
+    "The user message has more than one block, such as a second text or a cache point; the service's own validator "
+    "refuses it.",
+    "Curate the prompts: the blocks are joined to one text.",
 )
 _DAMAGED = ("gzip_damaged", "The compressed data is damaged or ends too early.", "Copy the object again.")
 _TOO_FEW = (
@@ -119,6 +137,38 @@ class Preflight:
         }
 
 
+class _AskedMessage(msgspec.Struct, gc=False):
+    content: str | list[msgspec.Raw] | None = None
+
+
+class _AskedBody(msgspec.Struct, gc=False):
+    messages: list[_AskedMessage] | None = None
+
+
+class _AskedInput(msgspec.Struct, gc=False):
+    inputBodyJson: _AskedBody | None = None
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """What of a record says how many blocks its messages have."""
+
+    input: _AskedInput | None = None
+
+
+_decode_asked = msgspec.json.Decoder(_Asked).decode
+
+
+def _has_blocks(line: bytes) -> bool:
+    """Say whether a message of a usable record has more than one content block."""
+    try:
+        record = _decode_asked(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    body = record.input.inputBodyJson if record.input is not None else None
+    messages = (body.messages if body is not None else None) or []
+    return any(isinstance(item.content, list) and len(item.content) > 1 for item in messages)
+
+
 class _Offloaded(Exception):
     """The record points to a stored body."""
 
@@ -153,6 +203,14 @@ class LogCheck:
             self.report.bytes += end
             if self._progress is not None:
                 self._progress(self.report.bytes)
+        for _ in range(blocks.too_long):
+            self.report.lines += 1
+            self._skip(SkipReason.LINE_TOO_LONG, 0, path)
+        if blocks.foreign:
+            fix = "Name invocation logs: JSON lines, a JSON array or a delivery of CloudWatch Logs, plain or gzip."
+            self._add(
+                0, ("foreign_file", f"The file is {blocks.foreign}; it holds no records.", fix), path, "error"
+            )
         if blocks.damaged:
             self._add(number, _DAMAGED, path, "error")
 
@@ -175,15 +233,18 @@ class LogCheck:
             report.unsure += 1
             self._add(number, _OFFLOADED, path, "warning")
         else:
-            self._judge(reading, number, path)
+            self._judge(reading, line, number, path)
 
-    def _judge(self, reading: Reading, number: int, path: str) -> None:
+    def _judge(self, reading: Reading, line: bytes, number: int, path: str) -> None:
         report = self.report
         if len(reading.turns) > 1:
             self._add(number, _CONVERSATION, path, "warning")
         elif self._selection.model and reading.model_id != self._selection.model:
             report.unsure += 1
             self._add(number, _PROFILE, path, "warning")
+        elif _has_blocks(line):
+            report.unsure += 1
+            self._add(number, _BLOCKS, path, "warning")
         else:
             report.usable += 1
 

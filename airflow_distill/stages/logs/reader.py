@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from airflow_distill.errors import DistillError
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory, line_spans
+from airflow_distill.stages.logs.bodies import LONGEST_STORED_BODY
 from airflow_distill.stages.logs.conversation import RawTurn
 from airflow_distill.stages.logs.fingerprint import Fingerprints
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
-from airflow_distill.stages.logs.parse import LogReader, Reading
+from airflow_distill.stages.logs.parse import BREAKS, LogReader, Reading
 from airflow_distill.stages.logs.prefilter import build_prefilter
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.sample import Sample
@@ -29,10 +31,11 @@ from airflow_distill.stages.logs.source import Shard, sibling_body
 from airflow_distill.stages.logs.streams import open_ahead
 from airflow_distill.stages.logs.surplus import Surplus
 from airflow_distill.stages.logs.unusable import Unusable
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, StoredObject
 
 log = logging.getLogger(__name__)
 
+BODIES_AT_ONCE = 16
 Progress = Callable[[int, int], None]
 """Called with (stored bytes done, all stored bytes)."""
 
@@ -118,13 +121,13 @@ class ShardReader:
                 strange = strange or (number == 0 and not begins_as_json(block, end))
                 self._read_block(block, end, uri)
         self._fetch_pending()
-        if blocks.damaged or strange:
-            log.warning(
-                "%s is %s.",
-                uri,
-                "cut off or corrupt" if blocks.damaged else "no log object: it holds no JSON",
-            )
-        self.harvest.objects["damaged" if blocks.damaged or strange else "read"] += 1
+        self.harvest.lines += blocks.too_long
+        self.harvest.skips[SkipReason.LINE_TOO_LONG.value] += blocks.too_long
+        what = "foreign" if blocks.foreign else "damaged" if blocks.damaged or strange else "read"
+        if what != "read":
+            why = blocks.foreign or ("cut off or corrupt" if blocks.damaged else "no log object: it holds no JSON")
+            log.warning("%s is %s.", uri, why)
+        self.harvest.objects[what] += 1
 
     def finish(self) -> Harvest:
         """Give late bodies their time, count those that never came, and return the harvest."""
@@ -161,6 +164,8 @@ class ShardReader:
             reading = self._reader.read_wanted(line, self._load, self._wants)
         except Unusable as skip:
             self.harvest.skips[skip.reason.value] += 1
+        except BREAKS:
+            self.harvest.skips[SkipReason.UNREADABLE.value] += 1
         except _BodyNeeded as needed:
             self._pending.append((bytes(line), uri, needed.uri))
             if len(self._pending) >= 64:
@@ -190,8 +195,8 @@ class ShardReader:
     def _fetch_pending(self) -> None:
         """Fetch the bodies that lines wait for, many at once, and read those lines again."""
         while self._pending:
-            waiting, self._pending = self._pending, []
-            with ThreadPoolExecutor(16) as pool:
+            waiting, self._pending = self._pending[:BODIES_AT_ONCE], self._pending[BODIES_AT_ONCE:]
+            with ThreadPoolExecutor(BODIES_AT_ONCE) as pool:
                 found = list(pool.map(lambda item: self._fetch(item[2], item[1]), waiting))
             for (line, uri, body), data in zip(waiting, found, strict=True):
                 if data is None:
@@ -200,18 +205,25 @@ class ShardReader:
                 self.harvest.bodies += 1
                 self._bodies[body] = data
                 self._read_line(line, uri)
-        self._bodies.clear()
+                if not self._pending or self._pending[-1][0] != line:
+                    self._bodies.clear()  # a line may need both of its bodies
 
     def _fetch(self, body: str, log_object: str) -> bytes | None:
-        places = [body, sibling_body(log_object, body)]
-        if isinstance(self._store, LocalStore) and body.startswith("s3://"):
-            places = places[1:]
-        for place in places:
-            try:
-                return self._store.read(place)
-            except ObjectMissingError:
-                continue
-        return None
+        """Return a stored body from beside its log object, and from nowhere else, whatever the record says."""
+        place = sibling_body(log_object, body)
+        if place is None:
+            return None
+        try:
+            with self._store.open(place) as stream:
+                return stream.read(LONGEST_STORED_BODY + 1)
+        except ObjectMissingError:
+            return None
+        except OSError:
+            return None
+        except DistillError as error:
+            if error.retryable:
+                raise
+            return None
 
 
 @contextmanager

@@ -30,12 +30,27 @@ class SkipReason(StrEnum):
         "The JSON is not a model invocation record: no object, other schema, or no model id.",
     )
 
+    LINE_TOO_LONG = (
+        "line_too_long",
+        "The line is longer than 8 MiB, which no record of Bedrock is, so it was not read.",
+    )
+    TOO_MUCH_METADATA = (
+        "too_much_metadata",
+        "The record carries more request metadata, or longer names, than the service allows.",
+    )
+    UNREADABLE = "unreadable", "The line breaks the reader in a way that no other reason names."
+
     # The selection.
     OTHER_TRAFFIC = (
         "other_traffic",
         "The line does not contain what every record of the selection must contain, so it was not parsed.",
     )
     OTHER_MODEL = "other_model", "The record's model does not resolve to the selected model."
+    UNRESOLVED_PROFILE = (
+        "unresolved_profile",
+        "The model id is an application inference profile whose model is not known: name it in `model_mapping`, or allow "
+        "bedrock:GetInferenceProfile.",
+    )
     OTHER_OPERATION = "other_operation", "The record's operation is not among the selected ones."
     OTHER_METADATA = "other_metadata", "The request metadata does not match the filter."
     OTHER_CALLER = "other_caller", "The caller's ARN does not match the selected identity."
@@ -45,10 +60,20 @@ class SkipReason(StrEnum):
     # The call and its bodies.
     FAILED_CALL = "failed_call", "The call failed or was throttled: the record carries an error code."
     NO_BODY = "no_body", "The record has neither a body nor a path to one, as when text logging is off."
-    BODY_MISSING = "body_missing", "The body was stored beside the log and its object is not there."
+    BODY_MISSING = (
+        "body_missing",
+        "The body was stored apart from the record, and no object in `data/` beside the log can be read for it.",
+    )
+    BODY_TOO_LONG = "body_too_long", "The stored body is longer than 32 MiB, or 8 MiB as it is stored."
     BODY_UNREADABLE = "body_unreadable", "The body's object is there but cannot be read as JSON."
     UNKNOWN_INPUT = "unknown_input", "The request body has a shape the reader does not know."
     UNKNOWN_OUTPUT = "unknown_output", "The response body has a shape the reader does not know."
+    PROMPT_ELSEWHERE = (
+        "prompt_elsewhere",
+        "The prompt's text is not in the record: it lies in prompt management or in an earlier response.",
+    )
+    SYSTEM_TURN = "system_turn", "A system message stands in the middle of the conversation."
+    SEARCH_RESULT = "search_result", "The prompt holds search results or documents as blocks of their own."
     BROKEN_TEMPLATE = (
         "broken_template",
         "The prompt holds chat control tokens that do not form a conversation.",

@@ -26,8 +26,10 @@ class Interaction:
 
     `turns` ends with the user turn that was answered. `model` is the base model id after resolving ARNs and profiles;
     `model_id` is what the record says. `timestamp` is ISO 8601 UTC, as logged. Token counts and latency are None where
-    the record has none. `stop_reason` keeps the word of the record's own family. `redacted` says how many distinct secrets
-    of each kind were replaced by placeholders; a record as it was logged has none.
+    the record has none; `input_tokens` are all, of which `cache_read_tokens` and `cache_write_tokens` are billed at rates
+    of their own. `stop_reason` keeps the word of the record's own family, save that a guardrail's message has
+    `guardrail_intervened` in all of them. `tools_offered` says that the model could have called a tool. `redacted` says how
+    many distinct secrets of each kind were replaced by placeholders; a record as it was logged has none.
     """
 
     request_id: str
@@ -44,6 +46,9 @@ class Interaction:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_ms: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    tools_offered: bool = False
     redacted: tuple[tuple[str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -63,6 +68,9 @@ class Interaction:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "latency_ms": self.latency_ms,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "tools_offered": self.tools_offered,
             "redacted": dict(self.redacted),
         }
 
@@ -83,5 +91,8 @@ class Interaction:
             input_tokens=data.get("input_tokens"),
             output_tokens=data.get("output_tokens"),
             latency_ms=data.get("latency_ms"),
+            cache_read_tokens=data.get("cache_read_tokens"),
+            cache_write_tokens=data.get("cache_write_tokens"),
+            tools_offered=bool(data.get("tools_offered")),
             redacted=tuple(sorted((data.get("redacted") or {}).items())),
         )

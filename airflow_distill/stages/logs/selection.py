@@ -19,11 +19,20 @@ from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.models import resolve_model
 from airflow_distill.stages.logs.reasons import SkipReason
 
-OPERATIONS = frozenset({"Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream"})
+OPERATIONS = frozenset(
+    {
+        "Converse",
+        "ConverseStream",
+        "InvokeModel",
+        "InvokeModelWithResponseStream",
+        "Responses",
+        "ChatCompletions",
+    }
+)
 
 
 _EXACT = re.compile(
-    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII
 ).fullmatch
 
 
@@ -138,6 +147,13 @@ class Selection:
         }
 
 
+def _why_another(model: str) -> SkipReason:
+    """Return why a model is not the selected one; of a profile or a managed prompt nobody said which one it is."""
+    if ":application-inference-profile/" in model:
+        return SkipReason.UNRESOLVED_PROFILE
+    return SkipReason.PROMPT_ELSEWHERE if ":prompt/" in model else SkipReason.OTHER_MODEL
+
+
 class Selector:
     """A selection made ready for many records: resolves each distinct model id once."""
 
@@ -178,7 +194,7 @@ class Selector:
     ) -> SkipReason | None:
         """Return why a record is not selected, judging by everything but its bodies; None when it is."""
         if self._model and model != self._model:
-            return SkipReason.OTHER_MODEL
+            return _why_another(model)
         if self._operations and operation not in self._operations:
             return SkipReason.OTHER_OPERATION
         if self._window is not None and not (self._window.start <= timestamp < self._window.end):

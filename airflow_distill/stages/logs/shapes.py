@@ -34,13 +34,24 @@ class Block(msgspec.Struct, gc=False):
     audio: Held | None = None
     cachePoint: Held | None = None
     reasoningContent: Held | None = None
+    searchResult: Held | None = None
+    refusal: str | None = None
 
 
 class Message(msgspec.Struct, gc=False):
-    """One message; Anthropic allows plain text as content."""
+    """One message; most families allow plain text as content. `message` is Cohere's, `type` that of a Responses item."""
 
     role: str = ""
     content: str | list[Block] | None = None
+    type: str | None = None
+    message: str | None = None
+    tool_calls: list[Held] | None = None
+
+
+class ToolConfig(msgspec.Struct, gc=False):
+    """Converse's offer of tools."""
+
+    tools: list[Held] | None = None
 
 
 class InputBody(msgspec.Struct, gc=False):
@@ -50,6 +61,16 @@ class InputBody(msgspec.Struct, gc=False):
     system: str | list[Block] | None = None
     prompt: str | None = None
     inputText: str | None = None
+    toolConfig: ToolConfig | None = None
+    tools: list[Held] | None = None
+    message: str | None = None
+    chat_history: list[Message] | None = None
+    preamble: str | None = None
+    documents: list[Held] | None = None
+    input: str | list[Message] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    promptVariables: Held | None = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -59,6 +80,12 @@ class Usage(msgspec.Struct, gc=False):
     outputTokens: Number = None
     input_tokens: Number = None
     output_tokens: Number = None
+    prompt_tokens: Number = None
+    completion_tokens: Number = None
+    cacheReadInputTokens: Number = None
+    cacheWriteInputTokens: Number = None
+    cache_read_input_tokens: Number = None
+    cache_creation_input_tokens: Number = None
 
 
 class Metrics(msgspec.Struct, gc=False):
@@ -74,6 +101,30 @@ class OutputMessage(msgspec.Struct, gc=False):
     """`output` of Converse and Nova."""
 
     message: Message | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One choice of a chat completion, or its piece in a stream; DeepSeek's text completion has `text`."""
+
+    message: Message | None = None
+    delta: Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    stop_reason: str | None = None
+
+
+class Piece(msgspec.Struct, gc=False):
+    """One output of Mistral's text form, or one generation of Cohere's."""
+
+    text: str | None = None
+    stop_reason: str | None = None
+    finish_reason: str | None = None
+
+
+class Incomplete(msgspec.Struct, gc=False):
+    """Why a response of the Responses form is not whole."""
+
+    reason: str | None = None
 
 
 class TitanResult(msgspec.Struct, gc=False):
@@ -93,6 +144,7 @@ class Delta(msgspec.Struct, gc=False):
     toolUse: Held | None = None
     partial_json: str | None = None
     reasoningContent: Held | None = None
+    guardrail: str | None = msgspec.field(name="amazon-bedrock-guardrailAction", default=None)
 
 
 class BlockDelta(msgspec.Struct, gc=False):
@@ -126,11 +178,37 @@ class StartedMessage(msgspec.Struct, gc=False):
     usage: Usage | None = None
 
 
+class OutputBody(msgspec.Struct, gc=False):
+    """A response body of any family that is one object."""
+
+    output: OutputMessage | list[Message] | None = None
+    content: str | list[Block] | None = None
+    completion: str | None = None
+    generation: str | None = None
+    results: list[TitanResult] | None = None
+    stopReason: str | None = None
+    stop_reason: str | None = None
+    usage: Usage | None = None
+    metrics: Metrics | None = None
+    prompt_token_count: Number = None
+    generation_token_count: Number = None
+    inputTextTokenCount: Number = None
+    choices: list[Choice] | None = None
+    outputs: list[Piece] | None = None
+    generations: list[Piece] | None = None
+    text: str | None = None
+    message: Message | None = None
+    finish_reason: str | None = None
+    status: str | None = None
+    incomplete_details: Incomplete | None = None
+    guardrail: str | None = msgspec.field(name="amazon-bedrock-guardrailAction", default=None)
+
+
 class Event(msgspec.Struct, gc=False):
     """One event of a logged stream, of any family."""
 
     type: str | None = None
-    delta: Delta | None = None
+    delta: Delta | str | None = None
     content_block: Block | None = None
     message: StartedMessage | None = None
     usage: Usage | None = None
@@ -150,6 +228,14 @@ class Event(msgspec.Struct, gc=False):
     inputTextTokenCount: Number = None
     totalOutputTextTokenCount: Number = None
     metrics: Metrics | None = msgspec.field(name="amazon-bedrock-invocationMetrics", default=None)
+    guardrail: str | None = msgspec.field(name="amazon-bedrock-guardrailAction", default=None)
+    choices: list[Choice] | None = None
+    outputs: list[Piece] | None = None
+    text: str | None = None
+    is_finished: bool | None = None
+    event_type: str | None = None
+    finish_reason: str | None = None
+    response: OutputBody | None = None
     error: Held | None = None
     internalServerException: Held | None = None
     modelStreamErrorException: Held | None = None
@@ -159,24 +245,9 @@ class Event(msgspec.Struct, gc=False):
     serviceUnavailableException: Held | None = None
 
 
-class OutputBody(msgspec.Struct, gc=False):
-    """A response body of any family that is one object."""
-
-    output: OutputMessage | None = None
-    content: str | list[Block] | None = None
-    completion: str | None = None
-    generation: str | None = None
-    results: list[TitanResult] | None = None
-    stopReason: str | None = None
-    stop_reason: str | None = None
-    usage: Usage | None = None
-    metrics: Metrics | None = None
-    prompt_token_count: Number = None
-    generation_token_count: Number = None
-    inputTextTokenCount: Number = None
-
-
-AnyOutput = OutputBody | list[Event] | str | None
+Events = list[Event | str]
+"""A logged stream; some end in the text `[DONE]`."""
+AnyOutput = OutputBody | Events | str | None
 
 
 class Identity(msgspec.Struct, gc=False):
@@ -220,9 +291,7 @@ class Record(msgspec.Struct, gc=False):
 
 decode_record = msgspec.json.Decoder(Record).decode
 decode_input = msgspec.json.Decoder(InputBody).decode
-decode_output: Callable[[bytes | str], OutputBody | list[Event]] = msgspec.json.Decoder(
-    OutputBody | list[Event]
-).decode
+decode_output: Callable[[bytes | str], OutputBody | Events] = msgspec.json.Decoder(OutputBody | Events).decode
 
 
 def convert_input(value: Any) -> InputBody | str | None:

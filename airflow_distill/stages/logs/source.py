@@ -211,6 +211,13 @@ def cut_shards(objects: Iterable[StoredObject], most: int, least_bytes: int = 0)
     ]
 
 
-def sibling_body(log_object: str, body_uri: str) -> str:
-    """Return where a stored body lies when the logs were copied elsewhere: `data/` beside the log object."""
-    return f"{log_object.rpartition('/')[0]}/data/{body_uri.rpartition('/')[2]}"
+def sibling_body(log_object: str, body_uri: str) -> str | None:
+    """Return where a stored body lies: in `data/` beside the log object, under the last part of what the record says.
+
+    What a record says is a stranger's word: it is followed neither to another bucket nor to a file of this machine. None
+    when its last part is no name of an object.
+    """
+    name = body_uri.rpartition("/")[2]
+    if name in ("", ".", "..") or len(name) > 256 or not name.isprintable() or "\\" in name:
+        return None
+    return f"{log_object.rpartition('/')[0]}/data/{name}"

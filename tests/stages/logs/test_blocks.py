@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_distill.stages.logs.blocks import LogBlocks, count_lines
+from airflow_distill.stages.logs.forms import as_record_lines, foreign_form
 from airflow_distill.stages.logs.parse import parse_line
 from airflow_distill.stages.logs.records import Interaction
 from tests.stages.logs.log_records import record
@@ -69,7 +70,7 @@ def test_lines_survive_every_packing(data: bytes, packing: str) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 40))
 def test_small_pieces_give_the_same_lines(data: bytes, size: int) -> None:
-    if data.startswith((b"\x1f\x8b", b"{")):
+    if data.startswith(b"\x1f\x8b") or foreign_form(data) or as_record_lines(data, iter(()), 100):
         data = b"x" + data
 
     class Dribbling(io.BytesIO):
@@ -125,10 +126,10 @@ def test_an_object_that_only_begins_like_one_is_read_as_lines() -> None:
 
 
 def test_a_file_too_large_to_be_one_object_is_read_as_lines() -> None:
-    text = json.dumps(record(), indent=2).encode()
+    text = json.dumps(record(numbers=list(range(20_000))), indent=2).encode()
     lines = [
         line
-        for block, end in LogBlocks(io.BytesIO(text), largest_object=100)
+        for block, end in LogBlocks(io.BytesIO(text), longest=1000)
         for line in block[: end - 1].split(b"\n")
     ]
     assert lines == plain(text)

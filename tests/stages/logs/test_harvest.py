@@ -351,11 +351,48 @@ def body(number: int) -> bytes:
     return gzip.compress(json.dumps(asked).encode())
 
 
+def beside(store: MemoryStore) -> set[str]:
+    """Return the folders in which the bodies of a store's log objects are looked for."""
+    logs = [uri for uri in store.objects if "/data/" not in uri]
+    return {f"{uri.rpartition('/')[0]}/data" for uri in logs}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "s3://another-bucket/secrets/r1.json.gz",
+        "s3://logs/p/elsewhere/r1.json.gz",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "../../r1.json.gz",
+        "s3://logs/p/data/..",
+        "s3://logs/p/data/",
+        "s3://logs/p/data/a\x00b",
+        "x" * 5000,
+    ],
+)
+def test_a_body_is_looked_for_beside_its_log_object_and_nowhere_else(path: str) -> None:
+    """Whoever wrote the record does not choose what is read: the object is there, and is left alone."""
+    store = spread([record(input={"inputBodyS3Path": path})], 1)
+    store.objects[path] = body(1)
+    found = harvest(store)
+    assert found.counts.skipped == {"body_missing": 1}
+
+
+def test_a_body_that_unpacks_to_more_than_any_call_takes_is_counted() -> None:
+    store = spread([offloaded(1)], 1)
+    for place in beside(store):
+        store.objects[f"{place}/r1_input.json.gz"] = gzip.compress(b" " * (33 << 20))
+    assert harvest(store).counts.skipped == {"body_too_long": 1}
+
+
 def test_stored_bodies_are_followed_and_missing_ones_counted() -> None:
     store = spread([offloaded(n) for n in range(200)], 2)
     for number in range(150):
-        store.objects[f"s3://logs/p/bodies/data/r{number}_input.json.gz"] = body(number)
-    store.objects["s3://logs/p/bodies/data/r7_input.json.gz"] = b"not json"
+        for place in beside(store):
+            store.objects[f"{place}/r{number}_input.json.gz"] = body(number)
+    for place in beside(store):
+        store.objects[f"{place}/r7_input.json.gz"] = b"not json"
     found = harvest(store, limit=500)
     adds_up(found)
     assert found.counts.kept == 149
@@ -386,7 +423,8 @@ def test_a_late_body_is_waited_for_while_it_can_still_come(now: datetime, kept: 
     def pause(seconds: float) -> None:
         paused.append(seconds)
         if len(paused) == 2:
-            store.objects["s3://logs/p/bodies/data/r1_input.json.gz"] = body(1)
+            for place in beside(store):
+                store.objects[f"{place}/r1_input.json.gz"] = body(1)
 
     found = harvest(store, now=now, pause=pause)
     assert (found.counts.kept, len(paused)) == (kept, pauses)
