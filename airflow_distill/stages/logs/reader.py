@@ -125,7 +125,9 @@ class ShardReader:
         self.harvest.skips[SkipReason.LINE_TOO_LONG.value] += blocks.too_long
         what = "foreign" if blocks.foreign else "damaged" if blocks.damaged or strange else "read"
         if what != "read":
-            why = blocks.foreign or ("cut off or corrupt" if blocks.damaged else "no log object: it holds no JSON")
+            why = blocks.foreign or (
+                "cut off or corrupt" if blocks.damaged else "no log object: it holds no JSON"
+            )
             log.warning("%s is %s.", uri, why)
         self.harvest.objects[what] += 1
 
