@@ -5,6 +5,8 @@ Lowering the floor means changing this module and nothing else. Why 3.3 is the f
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +17,11 @@ __all__ = [
     "RetryAction",
     "RetryDecision",
     "RetryPolicy",
+    "airflow_id",
     "ask_states_of",
     "ask_task_state",
     "ask_task_state_async",
+    "count_working",
     "default_arguments",
     "is_run_active",
 ]
@@ -62,6 +66,43 @@ def is_run_active(dag_id: str, run_id: str) -> bool:
 
     states = ["queued", "running"]
     return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=states) > 0
+
+
+WORKING = ("queued", "running", "restarting", "deferred", "awaiting_input")
+"""States in which a task instance works or waits for something that is watched."""
+
+
+def count_working(dag_id: str, run_id: str) -> int:
+    """Return how many task instances of a Dag run work or are watched; 0 for a run that nobody carries on.
+
+    A run of a Dag whose file is gone stays `running` for ever, and none of its tasks does. Blocks; raises as above.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    return int(RuntimeTaskInstance.get_ti_count(dag_id=dag_id, run_ids=[run_id], states=list(WORKING)))
+
+
+_AIRFLOW_ID = "airflow_distill_airflow_id"
+
+
+def airflow_id() -> str:
+    """Return the id of this Airflow: made once, kept as a Variable in its own database, the same for all its tasks.
+
+    A base URL is empty by default and two Airflows may share a bucket, so nothing else tells them apart. Two tasks that
+    make it at once agree, because what counts is what the database holds after both have written. Empty where Variables
+    cannot be asked, as outside a task; blocks.
+    """
+    from airflow.sdk import Variable
+
+    try:
+        found = Variable.get(_AIRFLOW_ID, default=None)
+        while not found:
+            Variable.set(_AIRFLOW_ID, uuid.uuid4().hex[:16], description="Tells this Airflow apart; keep it.")
+            time.sleep(0.5)
+            found = Variable.get(_AIRFLOW_ID, default=None)
+    except Exception:
+        return ""
+    return str(found)
 
 
 def _index(ti: Any) -> int:

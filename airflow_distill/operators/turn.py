@@ -7,28 +7,31 @@ teardown also runs when the loop fails, and clearing a task of the loop with wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.sdk import conf
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
+from airflow_distill.compat import airflow_id
 from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
+from airflow_distill.stages.storage import ObjectExistsError, join_uri
 from airflow_distill.triggers.base import deadline_text
-from airflow_distill.triggers.turn import TurnFreeTrigger, active_seen_from
+from airflow_distill.triggers.turn import Activity, TurnFreeTrigger, former_ids
 from airflow_distill.workload.turn import Runner, Turns
 
 
 class TakeTurnOperator(DistillOperator):
     """Wait in the triggerer until no other run of the workload is between this task and `EndTurnOperator`.
 
-    Runs that wait go in the order of the time they stand for. A turn whose Dag run has ended without giving it back, or
-    was deleted, is taken over. Returns a `turn` receipt.
+    Runs that wait go in the order of the time they stand for. A turn whose Dag run has ended without giving it back, was
+    deleted, or has had no working task for six hours (its Dag's file was removed or renamed), is taken over.
+    Returns a `turn` receipt.
 
     :param workload: the workload's name; all runs that name it take turns, whatever their Dag (templated).
     :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
@@ -70,12 +73,16 @@ class TakeTurnOperator(DistillOperator):
                 raise AirflowSensorTimeout(
                     f"workload: {self.workload} was busy for {self.wait_timeout}; nothing was done."
                 )
-            return self._take_or_defer(context, found.get("deadline"))
+            return self._take_or_defer(context, found.get("deadline"), found.get("idle") or ())
 
-    def _take_or_defer(self, context: Any, deadline: str | None) -> dict[str, Any]:
+    def _take_or_defer(
+        self, context: Any, deadline: str | None, idle: Sequence[Mapping[str, str]] = ()
+    ) -> dict[str, Any]:
         me, order = runner_of(context), self._order()
-        turn = turns(self).take(me, order, active_seen_from(me, self.log))
+        gone = [Runner(**runner) for runner in idle]
+        turn = turns(self).take(me, order, Activity(me, self.log, former=former_ids(), idle=gone))
         if turn.runner == me:
+            note_airflow(self, me)
             self.log.info("The turn is ours (%d).", turn.number)
             return {"kind": "turn", "v": 1, "workload": self.workload, "turn": turn.number}
         self.log.info("Waiting for %s.", turn.runner)
@@ -110,6 +117,7 @@ class EndTurnOperator(DistillOperator):
     """
 
     template_fields: Sequence[str] = aws_template_fields("workload", "root", "turn")
+    may_be_missing = frozenset({"turn"})
 
     def __init__(self, *, workload: str, root: str, turn: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -118,8 +126,10 @@ class EndTurnOperator(DistillOperator):
         self.turn = turn
 
     def work(self, context: Any) -> dict[str, Any]:
-        """Note the end."""
-        number = int(self.turn["turn"])
+        """Note the end; without a receipt, of the turn that this Dag run has."""
+        number = int(self.turn["turn"]) if self.turn else turns(self).number_of(runner_of(context))
+        if number is None:
+            raise AirflowSkipException(f"workload: this run has no turn of {self.workload}.")
         turns(self).end(number)
         self.log.info("The turn is given back (%d).", number)
         return {"kind": "turn-end", "v": 1, "workload": self.workload, "turn": number}
@@ -133,4 +143,19 @@ def turns(operator: Any) -> Turns:
 def runner_of(context: Any) -> Runner:
     """Return who takes turns in this task."""
     ti = context["ti"]
-    return Runner(ti.dag_id, ti.run_id, ti.task_id, conf.get("api", "base_url", fallback=""))
+    return Runner(ti.dag_id, ti.run_id, ti.task_id, airflow_id())
+
+
+def note_airflow(operator: Any, me: Runner) -> None:
+    """Write once into the bucket which Airflow an id belongs to, for people who read a turn or a tag."""
+    if not me.airflow:
+        return
+    store, uri = (
+        store_for(operator.gateways, operator.root),
+        join_uri(operator.root, "airflows", f"{me.airflow}.json"),
+    )
+    known = {"v": 1, "id": me.airflow, "base_url": former_ids()[-1], "first_dag": me.dag_id}
+    try:
+        store.write(uri, json.dumps(known, indent=1).encode(), if_absent=True)
+    except ObjectExistsError:
+        return

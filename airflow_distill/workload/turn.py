@@ -27,7 +27,7 @@ _WAITING = re.compile(r"/turns/waiting/([^/]+)\.json$")
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Who takes turns: one task of one Dag run, in the Airflow that has this address (empty when it has none)."""
+    """Who takes turns: one task of one Dag run, in the Airflow of this id (of older turns: its address, or empty)."""
 
     dag_id: str
     run_id: str
@@ -116,6 +116,13 @@ class Turns:
     def end(self, number: int) -> None:
         """Give a turn back; giving it back twice is the same as once."""
         self._end(number, "given back")
+
+    def number_of(self, me: Runner) -> int | None:
+        """Return the number of the turn that a Dag run has, whichever of its tasks took it; None when it has none."""
+        held = self._read().held
+        if held is None or (held.runner.dag_id, held.runner.run_id) != (me.dag_id, me.run_id):
+            return None
+        return held.number if held.runner.airflow in ("", me.airflow) else None
 
     def leave(self, me: Runner, order: str) -> None:
         """Wait no longer."""

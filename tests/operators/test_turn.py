@@ -13,7 +13,7 @@ import pytest
 
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.storage import LocalStore
-from airflow_distill.triggers.turn import TurnFreeTrigger
+from airflow_distill.triggers.turn import IDLE, Activity, TurnFreeTrigger
 from airflow_distill.workload.turn import Runner, Turns
 
 pytestmark = pytest.mark.airflow
@@ -117,3 +117,93 @@ def test_the_trigger_fires_when_the_turn_is_given_back(tmp_path: Path, bedrock_e
         return dict((await asyncio.wait_for(looking, 30)).payload)
 
     assert asyncio.run(wait()) == {"status": "free", "deadline": kwargs["deadline"]}
+
+
+class Log:
+    def info(self, *said: Any) -> None: ...
+
+    warning = info
+
+
+ME = Runner("loop", "manual__2", "take_turn", airflow="mine")
+
+
+@pytest.fixture
+def airflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What Airflow answers about any run: whether it is active, and how many of its tasks work."""
+    answers = {"active": True, "working": 1, "now": datetime(2026, 11, 24, tzinfo=UTC)}
+    monkeypatch.setattr("airflow_distill.triggers.turn.is_run_active", lambda dag, run: answers["active"])
+    monkeypatch.setattr("airflow_distill.triggers.turn.count_working", lambda dag, run: answers["working"])
+    return answers
+
+
+def activity(answers: dict[str, Any], **more: Any) -> Activity:
+    return Activity(ME, Log(), former=("", "https://here"), now=lambda: answers["now"], **more)
+
+
+def test_a_run_whose_dag_file_is_gone_frees_its_turn_by_itself(airflow: dict[str, Any]) -> None:
+    """Airflow calls it running for ever; none of its tasks is queued, running or deferred."""
+    other, seen = Runner("renamed", "manual__1", "take_turn", airflow="mine"), activity(airflow)
+    airflow["working"] = 0
+    assert seen(other)
+    airflow["now"] += IDLE - timedelta(minutes=1)
+    assert seen(other)
+    assert seen.idle == []
+    airflow["now"] += timedelta(minutes=1)
+    assert not seen(other)
+    assert seen.idle == [other]
+    assert not activity(airflow, idle=seen.idle)(other), "the task takes over what the trigger has seen"
+    airflow["working"] = 1
+    assert activity(airflow, idle=seen.idle)(other), "unless it has gone on meanwhile"
+
+
+def test_a_run_that_is_idle_only_now_and_then_keeps_its_turn(airflow: dict[str, Any]) -> None:
+    other, seen = Runner("loop", "manual__1", "take_turn", airflow="mine"), activity(airflow)
+    for hour in range(24):
+        airflow["working"] = hour % 5 == 0
+        assert seen(other)
+        airflow["now"] += timedelta(hours=1)
+
+
+def test_two_airflows_with_equal_run_ids_are_two_runners(airflow: dict[str, Any], tmp_path: Path) -> None:
+    """Their base URLs are empty by default and their schedules agree, so everything but the id is the same."""
+    here, there = (Runner("loop", "scheduled__1", "take_turn", airflow=name) for name in ("mine", "theirs"))
+    turns = Turns(LocalStore(), str(tmp_path), "w")
+    assert turns.take(there, "20260101T000000Z", activity(airflow)).runner == there
+    airflow.update(active=False, working=0)
+    assert turns.take(here, "20260101T000000Z", activity(airflow)).runner == there, "it cannot be asked about"
+
+
+def test_a_turn_that_this_run_took_before_the_upgrade_is_its_own(
+    airflow: dict[str, Any], tmp_path: Path
+) -> None:
+    turns = Turns(LocalStore(), str(tmp_path), "w")
+    for before in ("", "https://here"):
+        old = Runner("loop", "manual__2", "take_turn", airflow=before)
+        turns.end(turns.take(old, "20260101T000000Z", lambda other: False).number)
+        assert turns.take(old, "20260101T000000Z", lambda other: False).runner == old
+        assert turns.take(ME, "20260101T000000Z", activity(airflow)).runner == ME
+
+
+def test_the_id_of_an_airflow_is_made_once_and_noted_in_the_bucket(
+    tmp_path: Path, run_dag: Callable[..., Any], bedrock_environment: Sandbox
+) -> None:
+    for _ in range(2):
+        assert states(run_dag(text(tmp_path)))["work"] == "success"
+    (noted,) = (tmp_path / "airflows").glob("*.json")
+    known = json.loads(noted.read_text())
+    assert known["id"] == noted.stem
+    assert len(noted.stem) == 16
+    taken = [json.loads(path.read_text()) for path in (tmp_path / "w/turns").glob("0*[0-9].json")]
+    assert {turn["airflow"] for turn in taken} == {noted.stem}
+
+
+def test_a_turn_is_given_back_without_its_receipt(tmp_path: Path) -> None:
+    """Somebody marked `take_turn` successful while it had the turn, which clears what it returned."""
+    turns = Turns(LocalStore(), str(tmp_path), "w")
+    turns.take(ME, "20260101T000000Z", lambda other: True)
+    assert turns.number_of(Runner("loop", "manual__2", "end_turn", airflow="mine")) == 1
+    assert turns.number_of(Runner("loop", "manual__3", "end_turn", airflow="mine")) is None
+    assert turns.number_of(Runner("loop", "manual__2", "end_turn", airflow="theirs")) is None
+    turns.end(1)
+    assert turns.number_of(ME) is None
