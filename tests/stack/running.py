@@ -84,6 +84,7 @@ class Stack(RealAirflow):
             "CELERY__RESULT_BACKEND": f"db+{self.database.url}",
             "CELERY__WORKER_CONCURRENCY": "3",
             "CELERY__SYNC_PARALLELISM": "1",
+            "CELERY__OPERATION_TIMEOUT": "30",
             "OPERATORS__DEFAULT_QUEUE": "default",
             # What a killed worker had taken from the queue comes back; the platform waits ten minutes, we do not.
             "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
