@@ -34,7 +34,14 @@ from airflow_distill.stages.jobs.preflight import (
     writes,
 )
 from airflow_distill.stages.jobs.records import CustomizationSpec, PromptsData
-from airflow_distill.stages.jobs.request import ROLE_ARN, Problem, check_filters, check_s3_uri, check_spec
+from airflow_distill.stages.jobs.request import (
+    CUSTOMIZATION_TYPES,
+    ROLE_ARN,
+    Problem,
+    check_filters,
+    check_s3_uri,
+    check_spec,
+)
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.models import resolve_model
 from airflow_distill.stages.money.prices import PriceTable
@@ -201,6 +208,7 @@ class Examination:
             kms_key_id=spec.kms_key_id,
             job_tags=spec.tags,
             root=spec.root,
+            method=spec.method,
         )
 
     def _problems(self, *codes: str) -> Answer | None:
@@ -233,8 +241,9 @@ class Examination:
 
     def pair(self) -> Answer:
         """The teacher may teach the student, and is named in the way it answers."""
-        found = self._problems("pair", "profile-only", "application-profile", "withdrawn")
-        return found or ("ok", f"{self.spec.teacher} may teach {self.spec.student}", "")
+        found = self._problems("pair", "profile-only", "application-profile", "withdrawn", "fine-tuning")
+        how = "may teach" if self.spec.method == "distillation" else "answers for"
+        return found or ("ok", f"{self.spec.teacher} {how} {self.spec.student}", "")
 
     def tags(self) -> Answer:
         """The user's own tags are ones the service accepts."""
@@ -296,7 +305,7 @@ class Examination:
 
     def right_region(self) -> Answer:
         """A pair's job runs in one Region only."""
-        wanted = models.job_region(self.spec.teacher, self.spec.student)
+        wanted = models.job_region(self.spec.teacher, self.spec.student, self.spec.method)
         if wanted and wanted != self.region:
             return (
                 "failed",
@@ -307,18 +316,21 @@ class Examination:
 
     def bedrock_reachable(self) -> Answer:
         """The control plane answers and lists models that can be distilled."""
-        found = self.aws.bedrock.list_foundation_models(byCustomizationType="DISTILLATION")
+        found = self.aws.bedrock.list_foundation_models(
+            byCustomizationType=CUSTOMIZATION_TYPES[self.spec.method]
+        )
         self.offered = {str(model["modelId"]): model for model in found}
-        return "ok", f"{len(found)} models can be distilled in {self.region}", ""
+        return "ok", f"{len(found)} models take {self.spec.method} in {self.region}", ""
 
     def student_offered(self) -> Answer:
         """The Region offers the student for distillation."""
         if models.strip_arn(self.spec.student) in self.offered:
-            return "ok", f"{self.spec.student} can be distilled in {self.region}", ""
+            return "ok", f"{self.spec.student} takes {self.spec.method} in {self.region}", ""
         return (
             "failed",
-            f"{self.region} does not offer {self.spec.student} for distillation",
-            f"aws bedrock list-foundation-models --by-customization-type DISTILLATION --region {self.region}",
+            f"{self.region} does not offer {self.spec.student} for {self.spec.method}",
+            f"aws bedrock list-foundation-models --by-customization-type {CUSTOMIZATION_TYPES[self.spec.method]} "
+            f"--region {self.region}",
         )
 
     def student_lifecycle(self) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,12 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host-kind", choices=["provisioned-throughput", "custom-model-deployment"])
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--quiet", action="store_true", help="print only what is not in order")
+    parser.add_argument(
+        "--learn",
+        metavar="FILE",
+        type=Path,
+        help="ask the harmless ones of the open questions about the service instead, and write what was seen",
+    )
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +129,7 @@ def preflight_of(args: argparse.Namespace) -> Preflight:
         kms_key_id=args.kms_key,
         host_kind=host,
         tags=tags,
+        method=file.job.method if file is not None else "distillation",
     )
 
 
@@ -150,6 +158,8 @@ def connect(args: argparse.Namespace) -> AwsGateways:
 
 def run(args: argparse.Namespace) -> int:
     """Run the checks and print one line each; returns 1 when one failed, 2 when one could not be asked."""
+    if args.learn is not None:
+        return _learn(args)
     from airflow_distill.aws.doctor import doctor
     from airflow_distill.aws.models import models_in_force
 
@@ -164,6 +174,18 @@ def run(args: argparse.Namespace) -> int:
     if failures(results):
         return 1
     return 2 if unasked(results) else 0
+
+
+def _learn(args: argparse.Namespace) -> int:
+    """Write what the account answers to the harmless questions; nothing of it names the account or what is in it."""
+    from airflow_distill.aws.learn import learn
+
+    seen = learn(connect(args))
+    args.learn.parent.mkdir(parents=True, exist_ok=True)
+    args.learn.write_text(json.dumps(seen, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{len(seen['answers'])} questions asked; wrote {args.learn}.")
+    print("It names neither the account nor what is in it. Read it, then send it to us.")
+    return 0
 
 
 def lines(results: Iterable[CheckResult], *, quiet: bool = False) -> list[str]:

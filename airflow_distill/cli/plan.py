@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     complete(args)
     gateways = None if args.offline else connect(args)
     expires = datetime.now(UTC) + timedelta(days=args.lifetime_days)
+    file = getattr(args, "file", None)
     spec = make_spec(
+        method=file.job.method if file is not None else "distillation",
         workload=args.name,
         root=args.root,
         role_arn=args.role,

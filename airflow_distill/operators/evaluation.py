@@ -137,6 +137,20 @@ def contestant(bedrock: BedrockGateway, role: str, address: str) -> Contestant:
     return Contestant(Subject(role, model, f"{host_kind(address)}|{model}"), address)
 
 
+def untuned(bedrock: BedrockGateway, base: str) -> Contestant:
+    """Name the untuned student: by its id, or through a system profile where it answers no other way."""
+    from airflow_distill.stages.evaluation.collect import Subject
+    from airflow_distill.stages.jobs.models import base_model_id
+
+    if "ON_DEMAND" in bedrock.get_foundation_model(base).get("inferenceTypesSupported", ()):
+        return contestant(bedrock, "untuned", base)
+    for profile in bedrock.iter_inference_profiles(typeEquals="SYSTEM_DEFINED"):
+        if any(base_model_id(str(model["modelArn"])) == base for model in profile.get("models", ())):
+            address = str(profile["inferenceProfileId"])
+            return Contestant(Subject("untuned", base, f"{host_kind(address)}|{base}"), address)
+    return contestant(bedrock, "untuned", base)
+
+
 class CollectAnswersOperator(DistillOperator):
     """Asks the models on trial every held-out prompt and keeps their answers; returns an `answers` receipt.
 
@@ -256,7 +270,7 @@ class CollectAnswersOperator(DistillOperator):
             )
         if self.ask_untuned:
             student = self.student or _of(self.job, "student") or manifest.student
-            found.append(contestant(bedrock, "untuned", base_model_id(student)))
+            found.append(untuned(bedrock, base_model_id(student)))
         incumbent = _address(self.incumbent, "incumbent", optional=True)
         if incumbent:
             found.append(contestant(bedrock, "incumbent", incumbent))
@@ -299,6 +313,8 @@ class CollectAnswersOperator(DistillOperator):
         return collected
 
     def _refuse_swap(self, one: Contestant) -> None:
+        if host_kind(one.address) == "on-demand":
+            return  # a model's id or profile stands for that model and no other
         if model_behind(self.gateways.bedrock, one.address) != one.subject.model:
             raise EvaluationError(
                 f"evaluation: the model behind the host of the {one.subject.role} changed while it was asked.",

@@ -255,14 +255,14 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         )
 
     def _why(self, spec: EvaluationJobSpec) -> list[str]:
-        from airflow_distill.operators.judge import model_behind
+        from airflow_distill.operators.judge import model_of_judge
         from airflow_distill.stages.jobs.models import family
 
         if not spec.evaluator or self.accept_same_family:
             return []
         dataset = require(self.dataset, "dataset", "dataset")
         related = {family(str(dataset["teacher"])), family(str(dataset["student"]))}
-        judge = model_behind(self.gateways, spec.evaluator)
+        judge = model_of_judge(self.gateways, spec.evaluator)
         return ["same-family"] if family(judge) in related else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
@@ -29,6 +29,7 @@ from airflow_distill.triggers.jobs import (
 )
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.jobs.models import Method
     from airflow_distill.stages.jobs.records import CustomizationSpec
 
 
@@ -79,6 +80,7 @@ class BedrockDistillModelOperator(WaitingOperator):
     :param allow_unlisted_pair: submit a pair that our tables do not list (templated).
     :param host_kind: how the student is to be served; needed for a student whose hosts our tables do not list (templated).
     :param models: path or URI of a table of models that lies over the packaged one (templated).
+    :param method: `distillation`, or `fine-tuning` on the answers that the dataset holds (templated).
     """
 
     kind = "customization-job"
@@ -112,6 +114,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         "allow_unlisted_pair",
         "host_kind",
         "models",
+        "method",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "dataset": "json",
@@ -144,6 +147,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         allow_unlisted_pair: bool = False,
         host_kind: Literal["provisioned-throughput", "custom-model-deployment"] | None = None,
         models: str | None = None,
+        method: str = "distillation",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -168,6 +172,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         self.allow_unlisted_pair = allow_unlisted_pair
         self.host_kind = host_kind
         self.models = models
+        self.method = method
 
     def spec(self, context: Any) -> CustomizationSpec:
         """Return what is wanted, from the rendered arguments."""
@@ -189,6 +194,7 @@ class BedrockDistillModelOperator(WaitingOperator):
             subnet_ids=self.subnet_ids,
             security_group_ids=self.security_group_ids,
             tags=run_tags(context, self, self.workload, self.lifetime, self.tags, self.root),
+            method=cast("Method", self.method),
         )
 
     def work(self, context: Any) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class JudgeAnswersOperator(DistillOperator):
             controls=run_controls(_known(examples), answer_all, rules.controls),
             agreed=agreed,
             kappa=kappa,
-            same_family=family(model_behind(self.gateways, self.judge))
+            same_family=family(model_of_judge(self.gateways, self.judge))
             in {family(manifest.teacher), family(manifest.student)},
         )
         self._tell(report)
@@ -242,7 +242,7 @@ class JudgeAnswersOperator(DistillOperator):
         )
 
 
-def model_behind(gateways: AwsGateways, judge: str) -> str:
+def model_of_judge(gateways: AwsGateways, judge: str) -> str:
     """Return the model that a judge is; an application profile tells it only when the service is asked."""
     from airflow_distill.stages.jobs.models import is_application_profile
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.errors import ConfigurationError, ServiceUnavailableError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.jobs.models import Method
 
 
 class BedrockDoctorOperator(DistillOperator):
@@ -33,6 +36,7 @@ class BedrockDoctorOperator(DistillOperator):
     :param tags: your own tags (templated).
     :param models: path or URI of a table of models that lies over the packaged one (templated).
     :param ignore: names of checks whose failure is accepted (templated).
+    :param method: `distillation` or `fine-tuning` (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
@@ -50,6 +54,7 @@ class BedrockDoctorOperator(DistillOperator):
         "tags",
         "models",
         "ignore",
+        "method",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json", "tags": "json"}
 
@@ -70,6 +75,7 @@ class BedrockDoctorOperator(DistillOperator):
         tags: Mapping[str, str] | None = None,
         models: str | None = None,
         ignore: Sequence[str] = (),
+        method: str = "distillation",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +93,7 @@ class BedrockDoctorOperator(DistillOperator):
         self.tags = tags
         self.models = models
         self.ignore = ignore
+        self.method = method
 
     def work(self, context: Any) -> dict[str, Any]:
         """Run the checks."""
@@ -107,6 +114,7 @@ class BedrockDoctorOperator(DistillOperator):
             kms_key_id=self.kms_key_id,
             host_kind=self.host_kind,
             tags=dict(self.tags or {}),
+            method=cast("Method", self.method),
         )
         with models_in_force(self.gateways, self.models):
             results = doctor(spec, self.gateways, now=wall_clock())

@@ -70,7 +70,11 @@ class Quota:
 
 @dataclass(frozen=True)
 class ModelTable:
-    """All that is known about models without asking the service."""
+    """All that is known about models without asking the service.
+
+    :param fine_tuning: student with its context suffix -> Region of its fine-tuning jobs, for students whose training files
+        have the form that we write (`bedrock-conversation-2024`).
+    """
 
     date: str
     sources: Mapping[str, str]
@@ -80,6 +84,7 @@ class ModelTable:
     models: tuple[Model, ...]
     pairs: tuple[Pair, ...]
     quotas: Mapping[str, Quota] = field(default_factory=dict)
+    fine_tuning: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Any) -> ModelTable:
@@ -93,7 +98,7 @@ class ModelTable:
                 hint="`airflow-distill models list --json` prints one of the right form.",
             )
         unknown = set(data) - {"v", "date", "sources", "prefixes", "providers", "deployment_regions"}
-        unknown -= {"models", "pairs", "quotas"}
+        unknown -= {"models", "pairs", "quotas", "fine_tuning"}
         if unknown:
             raise _wrong(", ".join(sorted(map(str, unknown))), "is no member of the table")
         table = cls(
@@ -108,6 +113,10 @@ class ModelTable:
                 str(name): Quota(str(row.get("code") or ""), str(row.get("name") or name))
                 for name, row in _mapping(data.get("quotas"), "quotas").items()
                 if isinstance(row, Mapping)
+            },
+            fine_tuning={
+                str(student): str(region)
+                for student, region in _mapping(data.get("fine_tuning"), "fine_tuning").items()
             },
         )
         for prefix in table.prefixes:
@@ -128,6 +137,7 @@ class ModelTable:
             models=tuple(models.values()),
             pairs=tuple(pairs.values()),
             quotas={**below.quotas, **self.quotas},
+            fine_tuning={**below.fine_tuning, **self.fine_tuning},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -141,6 +151,7 @@ class ModelTable:
             "models": [_written(model) for model in self.models],
             "pairs": [_written(pair) for pair in self.pairs],
             "quotas": {name: {"code": q.code, "name": q.name} for name, q in self.quotas.items()},
+            "fine_tuning": dict(self.fine_tuning),
         }
 
     def model(self, base_id: str) -> Model | None:

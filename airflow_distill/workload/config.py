@@ -365,6 +365,11 @@ class Vpc(Settings):
 class Job(Settings):
     """How the student is asked for."""
 
+    method: Literal["distillation", "fine-tuning"] = Field(
+        default="distillation",
+        description="distillation: the service asks the teacher and trains on its answers; fine-tuning: it trains on "
+        "the logged answers, which needs dataset.source: curated-with-answers",
+    )
     max_response_length: Count = Field(default=1000, ge=1, description="longest teacher answer, in tokens")
     deadline: Duration = Field(
         default=timedelta(days=7), description="counted from the first submit, across retries"
@@ -736,6 +741,8 @@ class Workload(Settings):
     @classmethod
     def _listed(cls, teacher: str, value: str) -> str:
         pair = models.find_pair(teacher, value)
+        if pair is None and models.strip_arn(value) in models.fine_tuned():
+            return value  # whether job.method is fine-tuning is known only when the whole file is
         if pair is None:
             listed = ", ".join(models.students_of(teacher)) or "none"
             raise ValueError(f"not a listed student of {models.base_model_id(teacher)}; listed: {listed}")
@@ -758,6 +765,31 @@ class Workload(Settings):
         if self.deployment.host == "auto" and self.allow_unlisted_pair and not models.hosts_of(self.student):
             raise ValueError(
                 f"no host is known for {self.student}: name deployment.host with allow_unlisted_pair, or give models"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_method(self) -> Workload:
+        if self.models and self.models.startswith("s3://"):
+            return self  # as for the pair: the doctor asks before anything is paid
+        with using(_local_table(self.models)):
+            return self._fits()
+
+    def _fits(self) -> Workload:
+        student = models.strip_arn(self.student)
+        if self.job.method == "distillation":
+            if not self.allow_unlisted_pair and models.find_pair(self.teacher, student) is None:
+                listed = ", ".join(models.students_of(self.teacher)) or "none"
+                raise ValueError(
+                    f"student is not a listed student of {models.base_model_id(self.teacher)}; listed: {listed}; "
+                    "job.method: fine-tuning can teach it from logged answers"
+                )
+            return self
+        if not self.allow_unlisted_pair and student not in models.fine_tuned():
+            raise ValueError(f"student cannot be fine-tuned here; listed: {', '.join(models.fine_tuned())}")
+        if self.dataset.source != "curated-with-answers":
+            raise ValueError(
+                "job.method fine-tuning learns from the logged answers; write dataset.source: curated-with-answers"
             )
         return self
 

@@ -157,7 +157,7 @@ class _Place:
 
 def home_region(workload: Workload) -> str:
     """Return the Region in which the service distils the pair."""
-    return models.job_region(workload.teacher, workload.student) or "us-east-1"
+    return models.job_region(workload.teacher, workload.student, workload.job.method) or "us-east-1"
 
 
 def _bucket(uri: str) -> str:
@@ -247,7 +247,7 @@ def _customization_role(workload: Workload, place: _Place, keys: Keys) -> Docume
     if workload.dataset.training_logs:
         statements.append(_listing("ListLogs", workload.dataset.training_logs, place))
         statements.append(_allow("ReadLogs", ["s3:GetObject"], place.objects(workload.dataset.training_logs)))
-    if workload.dataset.source != "logs-pairs":
+    if workload.dataset.source != "logs-pairs" and workload.job.method == "distillation":
         statements.append(_invoke("AskTeacher", [workload.teacher], place))
     model_key = ("Decrypt", "GenerateDataKey", "DescribeKey", "CreateGrant")
     statements += _use_key("UseModelKey", workload.job.kms_key, model_key, "bedrock", place)

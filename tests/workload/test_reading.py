@@ -150,6 +150,35 @@ def test_a_pair_the_service_refuses_is_told_before_anything_runs(
     assert expected in line
 
 
+NOVA_2 = "amazon.nova-2-lite-v1:0:256k"
+
+
+@pytest.mark.parametrize(
+    ("student", "more", "expected"),
+    [
+        (NOVA_2, "", "job.method: fine-tuning can teach it"),
+        (NOVA_2, "job: {method: fine-tuning}\n", "write dataset.source: curated-with-answers"),
+        (
+            "amazon.nova-micro-v1:0:128k",
+            "job: {method: fine-tuning}\ndataset: {source: logs-pairs, training_logs: s3://acme-logs/2026/10}\n",
+            "write dataset.source: curated-with-answers",
+        ),
+        (NOVA_2, "job: {method: reinforcement}\n", "fine-tuning"),
+    ],
+)
+def test_a_method_that_does_not_fit_student_or_data_is_told_before_anything_runs(
+    write: Write, shortest: str, student: str, more: str, expected: str
+) -> None:
+    text = shortest.replace("amazon.nova-micro-v1:0:128k", student)
+    assert expected in "\n".join(told(write(more, text=text)))
+
+
+def test_a_student_without_a_pair_can_be_fine_tuned(write: Write, shortest: str) -> None:
+    text = shortest.replace("amazon.nova-micro-v1:0:128k", NOVA_2)
+    more = "job: {method: fine-tuning}\ndataset: {source: curated-with-answers}\n"
+    assert told(write(more, text=text)) == []
+
+
 def test_a_pair_not_in_the_table_can_be_insisted_on(write: Write, shortest: str) -> None:
     text = shortest.replace("nova-micro-v1:0:128k", "nova-9-v1:0:1m") + "allow_unlisted_pair: true\n"
     (problem,) = told(write(text=text))

@@ -7,7 +7,9 @@ before anything is paid; `allow_unlisted_pair` lets a user who knows better go o
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 from airflow_distill.stages.model_table import HostKind, Pair, Trust, in_force, packaged
 
@@ -15,12 +17,14 @@ __all__ = [
     "DEPLOYMENT_REGIONS",
     "PAIRS",
     "HostKind",
+    "Method",
     "Pair",
     "Trust",
     "base_model_id",
     "deployment_regions",
     "family",
     "find_pair",
+    "fine_tuned",
     "hosts_of",
     "is_application_profile",
     "is_profile",
@@ -34,6 +38,8 @@ _FOUNDATION_ARN = re.compile(r"^arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*::foundatio
 _PROFILE_ARN = re.compile(r"^arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*:\d{12}:inference-profile/(.+)$")
 _APPLICATION_PROFILE = re.compile(r":application-inference-profile/")
 _CONTEXT = re.compile(r":\d+[km]$")
+
+Method = Literal["distillation", "fine-tuning"]
 
 PAIRS: tuple[Pair, ...] = packaged().pairs
 """Every pair of the packaged table; those with trust "withdrawn" cannot be used today."""
@@ -87,14 +93,21 @@ def students_of(teacher: str) -> tuple[str, ...]:
     return tuple(p.student for p in in_force().pairs if p.teacher == base and p.trust != "withdrawn")
 
 
+def fine_tuned() -> Mapping[str, str]:
+    """Return the students that can be fine-tuned, each with the Region of its jobs."""
+    return in_force().fine_tuning
+
+
 def hosts_of(student: str) -> tuple[HostKind, ...]:
     """Return how a student's custom model can be served; empty when the tables do not say."""
     found = in_force().model(base_model_id(student))
     return found.hosts if found else ()
 
 
-def job_region(teacher: str, student: str) -> str | None:
-    """Return the Region in which the pair's job runs, or None when the pair is not listed."""
+def job_region(teacher: str, student: str, method: Method = "distillation") -> str | None:
+    """Return the Region in which the job runs, or None when the tables do not list pair or student."""
+    if method == "fine-tuning":
+        return fine_tuned().get(strip_arn(student))
     pair = find_pair(teacher, student)
     return pair.region if pair else None
 

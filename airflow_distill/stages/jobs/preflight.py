@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from airflow_distill.stages.jobs.models import Method
+
 Status = Literal["ok", "failed", "warning", "skipped", "unknown"]
 Document = Mapping[str, Any]
 
@@ -42,6 +44,7 @@ class Preflight:
     :param logs_are_data: Bedrock reads the logs itself, so its role must be able to.
     :param use_prompt_response: logged answers are used, so the teacher is not called.
     :param host_kind: how the student is to be served; None leaves it open.
+    :param method: how the student is made.
     """
 
     workload: str
@@ -56,6 +59,7 @@ class Preflight:
     kms_key_id: str | None = None
     host_kind: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    method: Method = "distillation"
 
 
 def failures(results: Iterable[CheckResult]) -> list[CheckResult]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from airflow_distill.remote import identity
 from airflow_distill.remote.records import JobSnapshot
+from airflow_distill.stages.jobs.models import Method
 from airflow_distill.stages.storage import join_uri
 
 SCHEMA = 1
@@ -72,13 +73,15 @@ def training_data_from_json(data: Mapping[str, Any]) -> TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class CustomizationSpec:
-    """One wanted distillation job.
+    """One wanted customization job.
 
     :param student: the base model to customise, with its context suffix.
     :param output_uri: the folder of all jobs; each gets a folder of its own below it, named as the job.
     :param max_response_length: tokens the teacher may answer with (`maxResponseLengthForInference`).
     :param job_tags: tags of the job; `model_tags` of the resulting model.
     :param root: the root's URI; part of the names, so that two roots in one account never share a job.
+    :param method: `distillation`: the service asks the teacher and trains on the answers; `fine-tuning`: it trains on the
+        answers that the file holds already.
     """
 
     workload: str
@@ -97,6 +100,7 @@ class CustomizationSpec:
     job_tags: Mapping[str, str] = field(default_factory=dict)
     model_tags: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
+    method: Method = "distillation"
 
     def parameters(self) -> dict[str, Any]:
         """Return what changes the resulting model beside the dataset and the pair; part of the job's identity.
@@ -104,6 +108,8 @@ class CustomizationSpec:
         Roles, keys, networks, tags and places are not in it: mending one of them must not buy a second job.
         """
         parameters: dict[str, Any] = {}
+        if self.method != "distillation":
+            parameters["method"] = self.method
         if isinstance(self.training, LogsData):
             parameters["logs"] = self.training.to_json()
         if self.max_response_length is not None:
@@ -163,6 +169,7 @@ class CustomizationSpec:
             "job_tags": dict(self.job_tags),
             "model_tags": dict(self.model_tags),
             "root": self.root,
+            "method": self.method,
         }
 
     @classmethod
@@ -184,6 +191,7 @@ class CustomizationSpec:
             job_tags=dict(data.get("job_tags") or {}),
             model_tags=dict(data.get("model_tags") or {}),
             root=data.get("root") or "",
+            method=data.get("method") or "distillation",
         )
 
 

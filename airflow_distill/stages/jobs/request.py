@@ -32,6 +32,18 @@ JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9\+\-\.])*")
 MODEL_NAME = re.compile(r"([0-9a-zA-Z][_-]?){1,63}")
 WORKLOAD = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
+CUSTOMIZATION_TYPES: Mapping[models.Method, str] = {
+    "distillation": "DISTILLATION",
+    "fine-tuning": "FINE_TUNING",
+}
+"""Our method -> the service's word. Reinforcement fine-tuning and continued pre-training are not offered."""
+
+DISTILLATION_RECORDS = (100, 15_000)
+"""Fewest and most records of a distillation job (AWS: Prepare your training datasets for distillation)."""
+
+FINE_TUNING_RECORDS = (8, 20_000)
+"""Fewest and most records of a fine-tuning job (AWS: Preparing data for fine-tuning Understanding models)."""
+
 MAX_TAGS = 50
 MAX_FILTERS = 16
 
@@ -51,20 +63,21 @@ class Problem:
 
 def build_request(spec: CustomizationSpec, generation: int = 1) -> dict[str, Any]:
     """Return the arguments of `CreateModelCustomizationJob` for a generation; nothing is checked here."""
-    distillation: dict[str, Any] = {"teacherModelConfig": {"teacherModelIdentifier": spec.teacher}}
-    if spec.max_response_length is not None:
-        distillation["teacherModelConfig"]["maxResponseLengthForInference"] = spec.max_response_length
     request: dict[str, Any] = {
         "jobName": spec.job_name(generation),
         "customModelName": spec.model_name(generation),
         "roleArn": spec.role_arn,
         "clientRequestToken": spec.token(generation),
         "baseModelIdentifier": spec.student,
-        "customizationType": "DISTILLATION",
+        "customizationType": CUSTOMIZATION_TYPES[spec.method],
         "trainingDataConfig": training_data_config(spec.training),
         "outputDataConfig": {"s3Uri": spec.output_for(generation)},
-        "customizationConfig": {"distillationConfig": distillation},
     }
+    if spec.method == "distillation":
+        teacher: dict[str, Any] = {"teacherModelIdentifier": spec.teacher}
+        if spec.max_response_length is not None:
+            teacher["maxResponseLengthForInference"] = spec.max_response_length
+        request["customizationConfig"] = {"distillationConfig": {"teacherModelConfig": teacher}}
     if spec.hyperparameters:
         request["hyperParameters"] = {str(k): str(v) for k, v in spec.hyperparameters.items()}
     if spec.validation_uris:
@@ -101,7 +114,7 @@ def check_spec(spec: CustomizationSpec, *, allow_unlisted_pair: bool = False) ->
     problems = [
         *_check_names(spec),
         *_check_places(spec),
-        *_check_pair(spec.teacher, spec.student, allow_unlisted_pair),
+        *_check_method(spec, allow_unlisted_pair),
         *_check_network(spec),
         *_check_tags("jobTags", spec.job_tags),
         *_check_tags("customModelTags", spec.model_tags),
@@ -109,7 +122,7 @@ def check_spec(spec: CustomizationSpec, *, allow_unlisted_pair: bool = False) ->
     if isinstance(spec.training, LogsData):
         problems += check_filters(spec.training.filters)
     elif spec.training.records is not None:
-        problems += _check_records(spec.training.records)
+        problems += _check_records(spec.training.records, spec.method)
     if spec.max_response_length is not None and spec.max_response_length < 1:
         problems.append(
             Problem(
@@ -264,6 +277,27 @@ def _check_places(spec: CustomizationSpec) -> Iterator[Problem]:
         yield Problem("customModelKmsKeyId", "kms-key", "is no key id, alias or ARN.", "Use the key's ARN.")
 
 
+def _check_method(spec: CustomizationSpec, allow_unlisted: bool) -> Iterator[Problem]:
+    """What the method takes: a listed pair to distil, or a student to fine-tune on answers that are there."""
+    if spec.method == "distillation":
+        yield from _check_pair(spec.teacher, spec.student, allow_unlisted)
+        return
+    if models.strip_arn(spec.student) not in models.fine_tuned() and not allow_unlisted:
+        yield Problem(
+            "baseModelIdentifier",
+            "fine-tuning",
+            f"{spec.student} is not a listed student for fine-tuning.",
+            f"Listed students: {', '.join(models.fine_tuned())}. The id carries its context suffix.",
+        )
+    if isinstance(spec.training, LogsData) or not spec.training.with_answers:
+        yield Problem(
+            "trainingDataConfig",
+            "no-answers",
+            "fine-tuning learns from answers, and this data brings none.",
+            "Build the dataset with the logged answers (dataset.source: curated-with-answers).",
+        )
+
+
 def _check_pair(teacher: str, student: str, allow_unlisted: bool) -> Iterator[Problem]:
     if models.is_application_profile(teacher):
         yield Problem(
@@ -329,18 +363,19 @@ def _check_tags(path: str, tags: Mapping[str, str]) -> Iterator[Problem]:
             )
 
 
-def _check_records(records: int) -> Iterator[Problem]:
-    if records < 100:
+def _check_records(records: int, method: models.Method) -> Iterator[Problem]:
+    least, most = FINE_TUNING_RECORDS if method == "fine-tuning" else DISTILLATION_RECORDS
+    if records < least:
         yield Problem(
             "trainingDataConfig",
             "too-few",
-            f"{records} records; the service wants at least 100.",
+            f"{records} records; the service wants at least {least}.",
             "Widen the window or wait for more logs.",
         )
-    if records > 15_000:
+    if records > most:
         yield Problem(
             "trainingDataConfig",
             "too-many",
-            f"{records} records; the service takes 15,000.",
+            f"{records} records; the service takes {most:,}.",
             "Lower max_records.",
         )

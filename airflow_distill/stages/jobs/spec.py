@@ -6,10 +6,11 @@ Operators, `plan` and `doctor` all come this way, so they arrive at the same nam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from airflow_distill.errors import ConfigurationError, DatasetRejectedError
 from airflow_distill.remote.identity import fingerprint
+from airflow_distill.stages.jobs.models import Method
 from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData, PromptsData, TrainingData
 from airflow_distill.stages.storage import join_uri
 
@@ -31,6 +32,7 @@ def make_spec(
     subnet_ids: Sequence[str] | None = None,
     security_group_ids: Sequence[str] | None = None,
     tags: Mapping[str, str] | None = None,
+    method: Method = "distillation",
 ) -> CustomizationSpec:
     """Build the spec; exactly one of a dataset receipt and invocation logs says what to train on.
 
@@ -52,6 +54,10 @@ def make_spec(
             counts={},
             hint="See findings.jsonl beside its manifest; nothing was bought.",
         )
+    if method not in get_args(Method):
+        raise ConfigurationError(
+            f"jobs: {method!r} is no method.", hint=f"Write one of: {', '.join(get_args(Method))}."
+        )
     teacher = teacher or receipt.get("teacher")
     student = student or receipt.get("student")
     if not teacher or not student:
@@ -65,7 +71,10 @@ def make_spec(
         role_arn=role_arn,
         output_uri=join_uri(root, workload, "jobs"),
         training=training,
-        max_response_length=None if max_response_length is None else int(max_response_length),
+        # A fine-tuning job asks no teacher, so how long an answer may be changes nothing about it.
+        max_response_length=(
+            None if max_response_length is None or method == "fine-tuning" else int(max_response_length)
+        ),
         hyperparameters={str(k): str(v) for k, v in (hyperparameters or {}).items()},
         validation_uris=tuple(validation_uris or ()),
         kms_key_id=kms_key_id,
@@ -74,6 +83,7 @@ def make_spec(
         job_tags=dict(tags or {}),
         model_tags=dict(tags or {}),
         root=root,
+        method=method,
     )
 
 

@@ -35,6 +35,7 @@ def job_tasks(workload: Workload) -> GroupSpec:
             allow_unlisted_pair=workload.allow_unlisted_pair or None,
             host_kind=workload.deployment.host if workload.deployment.host != "auto" else None,
             models=workload.models,
+            method=job.method if job.method != "distillation" else None,
         ),
     }
     budget = TaskSpec(
@@ -49,7 +50,9 @@ def job_tasks(workload: Workload) -> GroupSpec:
             "host_kind": host_kind_of(workload),
             **given(
                 usd_per_month=workload.budget.usd_per_month,
-                teacher_called=False if dataset.source == "logs-pairs" else None,
+                teacher_called=(
+                    False if dataset.source == "logs-pairs" or job.method == "fine-tuning" else None
+                ),
                 untuned_asked=None if workload.evaluation.untuned else False,
                 student_prices=dict(workload.budget.student_prices),
                 prices=workload.budget.prices,

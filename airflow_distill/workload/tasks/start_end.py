@@ -37,6 +37,7 @@ def start_tasks(workload: Workload) -> GroupSpec:
             host_kind=deployment.host if deployment.host != "auto" else None,
             tags=dict(workload.tags),
             models=workload.models,
+            method=workload.job.method if workload.job.method != "distillation" else None,
             ignore=[
                 *(["logging", "logs-match"] if dataset.training_logs else []),
                 *(["pair"] if workload.allow_unlisted_pair else []),

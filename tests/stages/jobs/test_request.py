@@ -160,3 +160,79 @@ def test_a_deny_wins_and_wildcards_count():
     assert preflight.allows([allow], "s3:getobject", "arn:aws:s3:::b/k")
     assert not preflight.allows([allow], "s3:PutObject", "arn:aws:s3:::b/k")
     assert not preflight.allows([allow, deny], "s3:GetObject", "arn:aws:s3:::b/k")
+
+
+NOVA_2 = "amazon.nova-2-lite-v1:0:256k"
+WITH_ANSWERS = {
+    "dataset_id": "d1",
+    "train_uri": "s3://bucket/w/train.jsonl",
+    "train_records": 500,
+    "with_answers": True,
+}
+
+
+def test_a_fine_tuning_request_names_no_teacher_and_is_one_the_sdk_accepts():
+    wanted = spec(student=NOVA_2, method="fine-tuning", dataset=WITH_ANSWERS, max_response_length=1000,
+                  hyperparameters={"epochCount": 2})  # fmt: skip
+    built = request.build_request(wanted)
+    shape = MODEL.operation_model("CreateModelCustomizationJob").input_shape
+    assert not ParamValidator().validate(built, shape).has_errors()
+    assert request.check_spec(wanted) == []
+    assert built["customizationType"] == "FINE_TUNING"
+    assert "customizationConfig" not in built
+    assert built["hyperParameters"] == {"epochCount": "2"}
+
+
+def test_the_method_is_part_of_the_jobs_identity_and_distillation_keeps_its_names():
+    distilled = spec(dataset=WITH_ANSWERS)
+    tuned = spec(dataset=WITH_ANSWERS, method="fine-tuning")
+    assert tuned.job_name() != distilled.job_name()
+    assert tuned.token() != distilled.token()
+    assert "method" not in distilled.parameters()
+    for wanted in (tuned, distilled):
+        assert CustomizationSpec.from_json(wanted.to_json()) == wanted
+    older = {key: value for key, value in distilled.to_json().items() if key != "method"}
+    assert CustomizationSpec.from_json(older) == distilled
+
+
+def test_how_long_a_teacher_may_answer_does_not_name_a_job_that_asks_none():
+    tuned = [spec(dataset=WITH_ANSWERS, method="fine-tuning", max_response_length=n) for n in (100, 1000)]
+    assert tuned[0].job_name() == tuned[1].job_name()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"student": "meta.llama3-1-8b-instruct-v1:0:128k"}, "fine-tuning"),
+        ({"student": "amazon.nova-2-lite-v1:0"}, "fine-tuning"),
+        ({"dataset": {**WITH_ANSWERS, "with_answers": False}}, "no-answers"),
+        ({"dataset": None, "invocation_logs": {"uri": "s3://bucket/logs"}}, "no-answers"),
+        ({"dataset": {**WITH_ANSWERS, "train_records": 7}}, "too-few"),
+        ({"dataset": {**WITH_ANSWERS, "train_records": 20_001}}, "too-many"),
+    ],
+)
+def test_what_fine_tuning_cannot_do_is_named_before_anything_is_bought(changes, code):
+    wanted = spec(**{"student": NOVA_2, "method": "fine-tuning", "dataset": WITH_ANSWERS, **changes})
+    problems = request.check_spec(wanted)
+    assert [problem.code for problem in problems] == [code]
+    assert problems[0].fix
+
+
+def test_fine_tuning_takes_between_8_and_20000_records():
+    for count in (8, 99, 15_001, 20_000):
+        wanted = spec(student=NOVA_2, method="fine-tuning", dataset={**WITH_ANSWERS, "train_records": count})
+        assert request.check_spec(wanted) == []
+
+
+def test_nova_2_lite_is_no_student_of_a_distillation_and_can_be_hosted():
+    (problem,) = request.check_spec(spec(student=NOVA_2))
+    assert problem.code == "pair"
+    assert models.hosts_of(NOVA_2) == ("provisioned-throughput", "custom-model-deployment")
+    assert models.job_region(TEACHER, NOVA_2, "fine-tuning") == "us-east-1"
+    assert models.job_region(TEACHER, NOVA_2) is None
+
+
+def test_a_method_that_is_not_offered_is_refused():
+    for method in ("reinforcement", "FINE_TUNING", ""):
+        with pytest.raises(ConfigurationError, match="no method"):
+            spec(method=method)
