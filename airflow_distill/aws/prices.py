@@ -48,7 +48,7 @@ def _content(gateways: AwsGateways | None, uri: str) -> Mapping[str, Any]:
     )
     try:
         data = json.loads(store.read(uri))
-    except (ObjectMissingError, ValueError) as error:
+    except (ObjectMissingError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"prices: there is no price table at {uri} ({type(error).__name__}).", hint=hint
         ) from error

@@ -27,7 +27,13 @@ from airflow_distill.stages.evaluation.records import ROLES, Answer, Scorecard
 from airflow_distill.stages.evaluation.report_costs import answers_usd
 from airflow_distill.stages.evaluation.scorers.registry import SCORERS, make_scorers
 from airflow_distill.stages.money.prices import PriceTable
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import (
+    LocalStore,
+    ObjectMissingError,
+    ObjectStore,
+    join_uri,
+    write_private,
+)
 
 NOTES = """ANSWERS holds student.jsonl and, as far as they were asked, untuned.jsonl, incumbent.jsonl and
 teacher.jsonl. The held-out file is looked for as heldout.jsonl in ANSWERS and beside it; name it with --heldout otherwise.
@@ -104,9 +110,15 @@ def read_policy(path: str) -> PromotionPolicy:
     """
     import yaml
 
+    from airflow_distill.workload.yaml_bounds import OutOfBoundsError, bounded_data
+
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = bounded_data(Path(path).read_text(encoding="utf-8"))
+    except OutOfBoundsError as error:
+        raise ConfigurationError(
+            f"evaluate: the policy {path}, line {error.line}: {error.message}.", hint=error.fix
+        ) from None
+    except (OSError, ValueError, OverflowError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"evaluate: the policy {path} cannot be read ({type(error).__name__})."
         ) from None
@@ -219,7 +231,7 @@ def _write_report(
     decision = {"outcome": verdict.verdict, "verdict": verdict.to_json()}
     texts = _texts(scorecard, examples, answers) if args.show_texts else {}
     page = render_report(ReportData(scorecard, decision, texts=texts, made_at=_now()))
-    Path(args.report).write_text(page, encoding="utf-8")
+    write_private(Path(args.report), page)
 
 
 def _texts(scorecard: Scorecard, examples: list[Example], answers: list[Answer]) -> dict[str, dict[str, str]]:

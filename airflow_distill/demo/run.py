@@ -148,7 +148,7 @@ def fresh_home(home: Path) -> Path:
         if not home.is_dir() or (any(home.iterdir()) and not (home / MARKER).is_file()):
             raise ConfigurationError(f"--home {home} is not empty and not ours.", hint="name a new folder")
         shutil.rmtree(home)
-    home.mkdir(parents=True)
+    home.mkdir(mode=0o700, parents=True)  # it holds prompts, answers and Airflow's secret
     (home / MARKER).touch()
     return home
 

@@ -6,7 +6,6 @@ returns the first one. Figures and digests go to the record, the receipt and the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 
 from airflow_distill.aws.gateways import AwsGateways, store_for
-from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
 from airflow_distill.hooks.bedrock import gateways_of
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
 from airflow_distill.operators.evaluation import (
@@ -27,7 +26,7 @@ from airflow_distill.operators.evaluation import (
     require,
 )
 from airflow_distill.operators.task import DistillTask
-from airflow_distill.stages.digest import digest, sha256_hex
+from airflow_distill.stages.digest import digest, record_of, sha256_hex
 from airflow_distill.stages.shown import markdown, markdown_code
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -60,7 +59,13 @@ def load_scorecard(store: ObjectStore, evaluation: Mapping[str, Any]) -> Scoreca
     from airflow_distill.stages.evaluation.records import Scorecard
 
     data = read_checked(store, evaluation["scorecard_uri"], evaluation.get("scorecard_sha256"), "scorecard")
-    return Scorecard.from_json(json.loads(data))
+    try:
+        return record_of(data, Scorecard.from_json)
+    except ValueError as error:
+        raise StateError(
+            f"decision: the scorecard {evaluation['scorecard_uri']} is {error}.",
+            hint="Score the answers again.",
+        ) from None
 
 
 def skip_what_needs_a_yes(operator: Any, context: Any, receipt: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,10 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.runtime import RuntimeGateway
-from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.code_paths import refuse_foreign_functions, written_paths
-from airflow_distill.stages.digest import canonical_json, sha256_hex
+from airflow_distill.stages.digest import Record, canonical_json, record_of, sha256_hex
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 if TYPE_CHECKING:
@@ -70,7 +70,16 @@ def load_manifest(store: ObjectStore, dataset: Mapping[str, Any]) -> DatasetMani
     from airflow_distill.stages.dataset.records import DatasetManifest
 
     data = read_checked(store, dataset["manifest_uri"], dataset.get("manifest_sha256"), "manifest")
-    return DatasetManifest.from_json(json.loads(data))
+    return _record(data, DatasetManifest.from_json, dataset["manifest_uri"], "manifest")
+
+
+def _record(data: bytes, read: Callable[[dict[str, Any]], Record], uri: str, what: str) -> Record:
+    try:
+        return record_of(data, read)
+    except ValueError as error:
+        raise StateError(
+            f"evaluation: the {what} {uri} is {error}.", hint=f"Write the {what} again."
+        ) from None
 
 
 def load_heldout(store: ObjectStore, manifest: DatasetManifest) -> list[Example]:
@@ -382,7 +391,8 @@ def load_scores(store: ObjectStore, receipts: Sequence[Mapping[str, Any]]) -> li
     scores: list[Score] = []
     for receipt in receipts:
         data = read_checked(store, receipt["scores_uri"], receipt.get("scores_sha256"), "file of scores")
-        scores += [Score.from_json(json.loads(line)) for line in data.split(b"\n") if line.strip()]
+        what = (receipt["scores_uri"], "file of scores")
+        scores += [_record(line, Score.from_json, *what) for line in data.split(b"\n") if line.strip()]
     return scores
 
 

@@ -10,9 +10,11 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+Record = TypeVar("Record")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -33,6 +35,17 @@ def json_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ValueError("not an object")
     return body
+
+
+def record_of(raw: bytes, read: Callable[[dict[str, Any]], Record]) -> Record:
+    """Return what `read` makes of the JSON object in these bytes: the one way a stored object becomes a record.
+
+    :raises ValueError: there is no object, or no record in it, whatever it holds; the message quotes nothing of it.
+    """
+    try:
+        return read(json_object(raw))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"not the record it should be ({type(error).__name__})") from None
 
 
 def _no_constant(word: str) -> Any:

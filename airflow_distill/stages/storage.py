@@ -105,10 +105,17 @@ class MemoryStore:
         self.objects.pop(uri, None)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a text into a file that only its owner may read; a file that is there keeps its mode."""
+    with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        stream.write(text)
+
+
 class LocalStore:
     """Objects as files; a URI is a path. Writes are atomic: a reader sees the old bytes or the new ones.
 
-    What is being written has a name of its own until it is whole, and is not listed.
+    What is being written has a name of its own until it is whole, and is not listed. Files may hold prompts, so only their
+    owner may read them (0600, less what the umask takes); change a file's mode to share it, not the umask.
     """
 
     _DRAFT = ".writing-"
@@ -146,7 +153,6 @@ class LocalStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=self._DRAFT, delete=False) as stream:
             stream.write(data)
-        os.chmod(stream.name, 0o644)
         try:
             if if_absent:
                 os.link(stream.name, path)

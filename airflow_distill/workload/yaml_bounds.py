@@ -8,6 +8,7 @@ then is the tree composed. Aliases are counted by what they stand for. Standard 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import yaml
 
@@ -16,7 +17,15 @@ try:
 except ImportError:  # a PyYAML built without libyaml: the same answers, slower
     from yaml import SafeLoader as Loader
 
-__all__ = ["DEEPEST", "LONGEST_NUMBER", "MOST_VALUES", "Loader", "OutOfBoundsError", "bounded_node"]
+__all__ = [
+    "DEEPEST",
+    "LONGEST_NUMBER",
+    "MOST_VALUES",
+    "Loader",
+    "OutOfBoundsError",
+    "bounded_data",
+    "bounded_node",
+]
 
 DEEPEST = 30
 """Levels of lists and mappings; the deepest setting of a workload file is six down."""
@@ -54,6 +63,16 @@ def bounded_node(text: str) -> yaml.Node | None:
     if node is not None:
         _expanded(node, {}, set())
     return node
+
+
+def bounded_data(text: str) -> Any:
+    """Return the plain data of a text's one document; see `bounded_node` for what is refused."""
+    node = bounded_node(text)
+    loader = Loader("")
+    try:
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _count_events(text: str) -> None:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseNotifier
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_distill.operators.workload import (
@@ -264,13 +265,14 @@ def test_a_notifier_hands_on_what_happened_and_no_text() -> None:
     assert "secret" not in summary("w", "verdict", {"ti": ti})
 
 
-class Target:
+class Target(BaseNotifier):
     """Stands in for a chat notifier."""
 
     heard: list[dict[str, Any]]
 
     def __init__(self, text: str) -> None:
+        super().__init__()
         self.text = text
 
-    def __call__(self, context: dict[str, Any]) -> None:
+    def notify(self, context: Any) -> None:
         self.heard.append(context["distill"])

@@ -9,7 +9,6 @@ judged by it; the manifest last, so that what has a manifest is complete. Every 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +19,7 @@ from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files
 from airflow_distill.stages.dataset.manifest import FOLDER, Package, Source, ledger_files, package
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.dataset.worth import Worth, WorthPolicy, judge_worth
-from airflow_distill.stages.digest import canonical_json, digest
+from airflow_distill.stages.digest import canonical_json, digest, record_of
 from airflow_distill.stages.logs.records import Interaction
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -114,12 +113,12 @@ def read_manifest(store: ObjectStore, uri: str) -> DatasetManifest:
     :raises StateError: it is not there or cannot be read; a missing manifest is never taken for an empty one.
     """
     try:
-        return DatasetManifest.from_json(json.loads(store.read(uri)))
+        return record_of(store.read(uri), DatasetManifest.from_json)
     except ObjectMissingError as error:
         raise StateError(
             f"dataset: there is no manifest at {uri}.", hint="Was the dataset deleted?"
         ) from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except ValueError as error:
         raise StateError(
             f"dataset: the manifest at {uri} cannot be read.", hint="Build the dataset again."
         ) from error

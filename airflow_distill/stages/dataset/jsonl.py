@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_distill.stages.dataset.records import DatasetFile, Example
-from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.digest import record_of, sha256_hex
 from airflow_distill.stages.logs.records import Turn
 
 SCHEMA_VERSION = "bedrock-conversation-2024"
@@ -78,7 +78,7 @@ def read_examples(lines: Iterable[bytes]) -> Iterator[Example]:
     """Yield the examples of a held-out file."""
     for line in lines:
         if line.strip():
-            yield Example.from_json(json.loads(line))
+            yield record_of(line, Example.from_json)
 
 
 def read_train(lines: Iterable[bytes]) -> Iterator[Example]:

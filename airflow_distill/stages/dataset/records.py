@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, overload
 
 from airflow_distill.stages.digest import prompt_digest
 from airflow_distill.stages.logs.records import Turn
@@ -60,15 +60,15 @@ class Example:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Example:
         return cls(
-            turns=tuple(Turn(role, text) for role, text in data["turns"]),
-            answer=data.get("answer"),
-            system=data.get("system"),
+            turns=tuple(Turn(_text(role), _text(text)) for role, text in data["turns"]),
+            answer=_text(data.get("answer"), optional=True),
+            system=_text(data.get("system"), optional=True),
             golden=bool(data.get("golden", False)),
             metadata=tuple(sorted((str(k), str(v)) for k, v in (data.get("metadata") or {}).items())),
-            observed_at=data.get("observed_at", ""),
-            input_tokens=data.get("input_tokens"),
-            output_tokens=data.get("output_tokens"),
-            latency_ms=data.get("latency_ms"),
+            observed_at=_text(data.get("observed_at", "")),
+            input_tokens=_number(data.get("input_tokens")),
+            output_tokens=_number(data.get("output_tokens")),
+            latency_ms=_number(data.get("latency_ms")),
         )
 
 
@@ -116,7 +116,7 @@ class DatasetFile:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DatasetFile:
-        return cls(data["uri"], int(data["records"]), int(data["bytes"]), data["sha256"])
+        return cls(_text(data["uri"]), int(data["records"]), int(data["bytes"]), _text(data["sha256"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,12 @@ class DatasetManifest:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DatasetManifest:
         return cls(
-            dataset_id=data["dataset_id"],
-            workload=data["workload"],
-            teacher=data["teacher"],
-            student=data["student"],
-            window_start=data["window"][0],
-            window_end=data["window"][1],
+            dataset_id=_text(data["dataset_id"]),
+            workload=_text(data["workload"]),
+            teacher=_text(data["teacher"]),
+            student=_text(data["student"]),
+            window_start=_text(data["window"][0]),
+            window_end=_text(data["window"][1]),
             train=DatasetFile.from_json(data["train"]),
             heldout=DatasetFile.from_json(data["heldout"]),
             findings=DatasetFile.from_json(data["findings"]) if data.get("findings") else None,
@@ -182,3 +182,20 @@ class DatasetManifest:
             settings=dict(data["settings"]),
             profile=dict(data.get("profile") or {}),
         )
+
+
+@overload
+def _text(value: Any) -> str: ...
+@overload
+def _text(value: Any, *, optional: Literal[True]) -> str | None: ...
+def _text(value: Any, *, optional: bool = False) -> str | None:
+    """Return a stored text. A file that somebody edited may hold anything, and must fail where it is read."""
+    if isinstance(value, str) or (value is None and optional):
+        return value
+    raise TypeError("not a text")
+
+
+def _number(value: Any) -> Any:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise TypeError("not a number")

@@ -6,7 +6,6 @@ Texts pass through and are never kept: a result names prompts by digest. No cloc
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from airflow_distill.errors import DeploymentError
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.deployment.records import ProbeSettings
 from airflow_distill.stages.deployment.shapes import Shape, fits, fold, shape_from
-from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.digest import record_of, sha256_hex
 
 Agreement = Callable[[Example, str], float]
 """Scores one answer against its held-out example, 0 to 1."""
@@ -79,7 +78,12 @@ def read_heldout(raw: bytes, sha256: str, uri: str) -> tuple[Example, ...]:
             f"deployment: {uri} is not the held-out file of its manifest (the digest differs).",
             hint="`airflow-distill verify` names what changed; restore the file from the bucket's versions.",
         )
-    return tuple(Example.from_json(json.loads(line)) for line in raw.splitlines() if line.strip())
+    try:
+        return tuple(record_of(line, Example.from_json) for line in raw.split(b"\n") if line.strip())
+    except ValueError as error:
+        raise DeploymentError(
+            f"deployment: a line of {uri} is {error}.", hint="Restore the file from the bucket's versions."
+        ) from None
 
 
 def pick(examples: Sequence[Example], count: int, offset: int = 0) -> tuple[Example, ...]:

@@ -15,7 +15,6 @@ Text of prompts and answers goes to the store and to the model, never into a mes
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ from airflow_distill.errors import (
     ServiceUnavailableError,
 )
 from airflow_distill.stages.dataset.records import Example
-from airflow_distill.stages.digest import canonical_json, digest, sha256_hex
+from airflow_distill.stages.digest import canonical_json, digest, record_of, sha256_hex
 from airflow_distill.stages.evaluation.collect_pacing import Pacer, Ticket
 from airflow_distill.stages.evaluation.records import Answer
 from airflow_distill.stages.storage import ObjectExistsError, ObjectStore, join_uri
@@ -162,8 +161,8 @@ def read_answers(data: bytes) -> Iterator[Answer]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
             try:
-                yield Answer.from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError):
+                yield record_of(line, Answer.from_json)
+            except ValueError:
                 raise EvaluationError(
                     f"answers: line {number} is not an answer.", hint="Collect the answers again."
                 ) from None
@@ -430,8 +429,8 @@ def read_examples(data: bytes) -> list[Example]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
             try:
-                examples.append(Example.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError):
+                examples.append(record_of(line, Example.from_json))
+            except ValueError:
                 raise ConfigurationError(
                     f"evaluation: line {number} of the held-out file is not an example.",
                     hint="Build the dataset again; the file must not be edited by hand.",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError, LogFormatError
-from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.digest import record_of, sha256_hex
 from airflow_distill.stages.logs.selection import Window
 from airflow_distill.stages.logs.source import Shard
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
@@ -73,18 +73,21 @@ def read_plan(store: ObjectStore, uri: str) -> HarvestPlan:
     :raises LogFormatError: it is not there or not a plan.
     """
     try:
-        data = json.loads(store.read(uri))
-        if data["kind"] != PLAN_KIND or data["v"] != PLAN_VERSION:
-            raise ValueError(PLAN_KIND)
-        return HarvestPlan.from_json(data)
+        return record_of(store.read(uri), _plan_of)
     except ObjectMissingError:
         raise LogFormatError(
             f"logs: the plan {uri} is not there.", hint="Run the planning task again."
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         raise LogFormatError(
             f"logs: {uri} is not a harvest plan.", hint="Run the planning task again."
         ) from None
+
+
+def _plan_of(data: dict[str, Any]) -> HarvestPlan:
+    if data["kind"] != PLAN_KIND or data["v"] != PLAN_VERSION:
+        raise ValueError(PLAN_KIND)
+    return HarvestPlan.from_json(data)
 
 
 def shard_of(plan: HarvestPlan, ticket: Mapping[str, Any]) -> Shard:

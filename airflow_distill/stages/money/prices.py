@@ -89,6 +89,8 @@ class PriceTable:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PriceTable:
         """Return the table of a file; a row without a price is left out: it is unknown."""
+        if not isinstance(data, Mapping):
+            raise ConfigurationError("prices: this is not a price table.")
         if data.get("v") != SCHEMA:
             raise ConfigurationError(
                 f"prices: the table is of version {data.get('v')!r}; this release reads {SCHEMA}.",
@@ -105,7 +107,7 @@ class PriceTable:
                 for row in data["rows"]
                 if row.get("usd") is not None
             ]
-        except (TypeError, KeyError) as error:
+        except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as error:
             raise ConfigurationError(
                 "prices: a row lacks a field or has an unknown one.",
                 hint="Fields: item, model, unit, usd, source, date, trust, region.",
