@@ -156,7 +156,12 @@ def _start(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     own = token_file(sandbox.endpoint_url)
-    with sandbox:
+    with contextlib.ExitStack() as ending:
+        try:
+            ending.enter_context(sandbox)
+        except SandboxUsageError as error:
+            say(f"airflow-distill: {error}", err=True)
+            return 2
         for path in filter(None, (args.ready_file, own)):
             _write_ready_file(path, sandbox, must=path is args.ready_file)
         if not args.quiet:

@@ -9,6 +9,7 @@ save are ever made, no function is called. KMS keys and SSM tags are not kept.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pickle
@@ -37,6 +38,36 @@ class StateFolder:
         self._lock = threading.Lock()
         self._saved = (-1, -1)
         self._not_before = 0.0
+        self._claimed: int | None = None
+
+    def claim(self) -> None:
+        """Take the folder for this sandbox alone, and see that it can be written; a second claim is the same as one.
+
+        The lock is the operating system's, so that a killed sandbox leaves none behind.
+        """
+        if self._claimed is not None:
+            return
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise SandboxUsageError(
+                f"the state folder {self._folder} cannot be used: {error.strerror}; name another with --state"
+            ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise SandboxUsageError(
+                f"another sandbox keeps its state in {self._folder}; stop it, or name another folder with --state"
+            ) from None
+        self._claimed = handle
+
+    def release(self) -> None:
+        """Give the folder up."""
+        if self._claimed is not None:
+            os.close(self._claimed)
+            self._claimed = None
 
     def save_if_changed(self) -> None:
         """Save when something changed, but never spend more than a tenth of the time on it."""

@@ -89,12 +89,20 @@ class Sandbox:
     # --- life ---
 
     def start(self) -> Sandbox:
-        """Serve; returns when requests are answered. Alone in its process, it begins with empty neighbours."""
+        """Serve; returns when requests are answered. Alone in its process, it begins with empty neighbours.
+
+        :raises SandboxUsageError: the state folder cannot be used, or another sandbox uses it.
+        """
         with _start_lock:
             if not _running:
                 moto_door.reset()
             if self._folder is not None:
-                self._folder.load()
+                self._folder.claim()
+                try:
+                    self._folder.load()
+                except BaseException:
+                    self._folder.release()
+                    raise
             _running.add(self)
         self._http.start()
         self._ticker.start()
@@ -114,6 +122,7 @@ class Sandbox:
         self.world.logbook.flush()
         if self._folder is not None:
             self._folder.save()
+            self._folder.release()
         self.world.close()
 
     def __enter__(self) -> Sandbox:
