@@ -400,15 +400,17 @@ class Execution:
             return f"release {live.release} is live on it"
         return ""
 
-    def _update_host(self, step: UpdateHost) -> Pause | None:
+    def _update_host(self, step: UpdateHost) -> Pause | Against | None:
         host = self._host(step.host_kind, step.host)
         self._must_be_ours(host)
         if host.desired_arn == step.model_arn and host.state(step.model_arn) in {"ready", "settling"}:
             return None
         if host.state(step.model_arn) == "ready" and host.update_status == "UpdateFailed":
             return None
-        if host.status in {"Creating", "Updating"} or host.update_status == "Updating":
-            return Waiting(host.kind, host.arn, host.desired_arn)
+        if host.moving:
+            return self._stuck(host) or Waiting(
+                host.kind, host.arn, host.desired_arn, iso(self._moving_since(host))
+            )
         try:
             if host.kind == PROVISIONED:
                 self.gateways.bedrock.update_provisioned_throughput(host.arn, step.model_arn)
@@ -430,15 +432,9 @@ class Execution:
         state = host.state(step.model_arn)
         if state == "ready":
             return None
-        since = self._moving_since(host)
-        if state == "settling" and self.clock() - since >= self.patience:
-            hours = self.patience.total_seconds() / 3600
-            return Against(
-                (f"{host.kind} {host.name} is still {host.told()} after {hours:.3g} h; {self._bill(host)}",),
-                "failure",
-            )
         if state == "settling":
-            return Waiting(host.kind, host.arn, step.model_arn, iso(since))
+            since = iso(self._moving_since(host))
+            return self._stuck(host) or Waiting(host.kind, host.arn, step.model_arn, since)
         if state == "failed":
             return Against((f"{host.kind} {host.name} could not take the model: {host.told()}",), "failure")
         raise _later(
@@ -449,9 +445,17 @@ class Execution:
     def _bill(self, host: Host) -> str:
         return bill_of(host, hourly=self.plan.target.host.price_per_hour)
 
+    def _stuck(self, host: Host) -> Against | None:
+        """Return what speaks against a host that has been settling for too long."""
+        if self.clock() - self._moving_since(host) < self.patience:
+            return None
+        hours = self.patience.total_seconds() / 3600
+        said = f"{host.kind} {host.name} is still {host.told()} after {hours:.3g} h; {self._bill(host)}"
+        return Against((said,), "failure")
+
     def _moving_since(self, host: Host) -> datetime:
-        """Return since when a host settles: the service's own last change, and not before this release was claimed."""
-        told = (host.created_at, host.changed_at, self.entry.release.claimed_at)
+        """Return since when a host settles: the service's own last change, and not before this way was begun."""
+        told = (host.created_at, host.changed_at, self.since)
         moments = [moment for moment in map(moment_of, told) if moment is not None]
         return min(max(moments, default=self.clock()), self.clock())
 
@@ -467,7 +471,7 @@ class Execution:
             self.progress(f"left alone: {host.arn}, which this release did not make")
             return None
         why = try_to_delete(self.gateways, host)
-        if why and host.moving and self.clock() - self._moving_since(host) < self.patience:
+        if why and host.moving and self._stuck(host) is None:
             return Waiting(host.kind, host.arn, host.desired_arn, iso(self._moving_since(host)))
         if why:
             # It is told to the reaper, which deletes it as soon as the service lets it.

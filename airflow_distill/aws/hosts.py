@@ -18,7 +18,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.pointers import Recorded, nothing
 from airflow_distill.errors import ServiceConflictError, ServiceError, ServiceNotFoundError, StateError
 from airflow_distill.remote.hosts import PROVISIONED, Host, HostKind, host_of, snapshot_of
-from airflow_distill.remote.identity import request_token, tag_list
+from airflow_distill.remote.identity import TAG_TEMPORARY, request_token, tag_list
 from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish, find_adopt_or_submit, no_fault
@@ -162,13 +162,18 @@ def create_host(
 def free_name(
     bedrock: BedrockGateway, kind: HostKind, name_of: Callable[[int], str], live_arn: str = ""
 ) -> str:
-    """Return the first name that no failed host and not the live host has: neither is deleted or swapped to free it.
+    """Return the first name that is free, or whose host may be gone on with.
+
+    A failed host, a retired one and the live one are neither deleted nor swapped to free a name.
 
     :param live_arn: the host that answers today.
     """
     for generation in range(1, 100):
-        found = find_host(bedrock, kind, name_of(generation), tags=False)
-        if found is None or (not found.failed and found.arn != live_arn):
+        found = find_host(bedrock, kind, name_of(generation))
+        if found is None:
+            return name_of(generation)
+        retired = found.tags.get(TAG_TEMPORARY) == "true"
+        if not (found.failed or retired or found.arn == live_arn):
             return name_of(generation)
     raise StateError(
         f"deployment: 99 hosts named like {name_of(1)} have failed.",

@@ -341,12 +341,16 @@ def _shown(
             except DistillError as error:
                 found = _look_again(wish, name, sleep, error)
                 if found is None:
-                    raise
+                    raise _never_shown(name, arn, f" Asked again, it said: {error.message}") from error
                 wish.inspect(found)
                 return found
-    raise StateError(
-        f"submit: the service accepted {name} twice ({arn}) and has shown nothing under it for "
-        f"{sum(APPEARS):.0f} s: it was deleted, or it never came to be.",
+    raise _never_shown(name, arn)
+
+
+def _never_shown(name: str, arn: str, more: str = "") -> StateError:
+    return StateError(
+        f"submit: the service accepted {name} ({arn}) and has shown nothing under it for {sum(APPEARS):.0f} s: it was "
+        f"deleted, or it never came to be.{more}",
         hint="Nothing more is bought. Look for the name in the console; a retry looks again first.",
     )
 
