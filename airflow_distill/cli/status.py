@@ -89,6 +89,7 @@ def status_of(
             "temporary": host.tags.get("airflow-distill:temporary") == "true",
         }
         for host in iter_hosts(gateways.bedrock, name)
+        if Owner(name, root).claim(host.tags) != "foreign"
     ]
     return {
         "v": 1,

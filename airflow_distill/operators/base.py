@@ -215,7 +215,13 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
         """Store links for the work; called before deferring and after the end."""
 
     def buy_once(
-        self, context: Any, wish: Wish, *, max_generations: int | None = None, first_generation: int = 1
+        self,
+        context: Any,
+        wish: Wish,
+        *,
+        max_generations: int | None = None,
+        first_generation: int = 1,
+        buy_when_spent: bool = False,
     ) -> Submission:
         """Find, adopt or submit, and note down what came of it."""
         submission = find_adopt_or_submit(
@@ -224,6 +230,7 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
             sleep=self.pause,
             max_generations=max_generations,
             first_generation=first_generation,
+            buy_when_spent=buy_when_spent,
             memo=read_memo(context, self.memo_key, self.log),
             fault=self.fault,
         )

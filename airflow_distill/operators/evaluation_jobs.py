@@ -8,12 +8,14 @@ memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.gateways import store_for
+from airflow_distill.aws.owned import only_ours
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import WaitingOperator
@@ -26,6 +28,7 @@ from airflow_distill.operators.evaluation import (
     write_scores,
 )
 from airflow_distill.operators.jobs import run_tags
+from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.polling import Outcome
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
@@ -155,7 +158,14 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
             )
 
         work = WORK["evaluation-job"]
-        wish = Wish("evaluation-job", spec.job_name, lambda name: work.find(bedrock, name), create)
+        wish = Wish(
+            "evaluation-job",
+            spec.job_name,
+            lambda name: work.find(bedrock, name),
+            create,
+            older_name_of=replace(spec, root="").job_name,
+            inspect=only_ours(bedrock, Owner(spec.workload, spec.root), join_uri(folder, "jobs")),
+        )
         submission = self.buy_once(context, wish, max_generations=self.max_generations)
         return self.wait_for(context, submission.snapshot, {})
 
@@ -375,7 +385,14 @@ class BedrockBatchAnswersOperator(WaitingOperator):
             )
 
         work = WORK["batch-inference-job"]
-        wish = Wish("batch-inference-job", spec.job_name, lambda name: work.find(bedrock, name), create)
+        wish = Wish(
+            "batch-inference-job",
+            spec.job_name,
+            lambda name: work.find(bedrock, name),
+            create,
+            older_name_of=replace(spec, root="").job_name,
+            inspect=only_ours(bedrock, Owner(self.workload, self.root), join_uri(folder, "output")),
+        )
         submission = self.buy_once(context, wish, max_generations=self.max_generations)
         return self.wait_for(context, submission.snapshot, {})
 

@@ -77,6 +77,7 @@ class BedrockDistillModelOperator(WaitingOperator):
     :param max_generations: how many jobs these inputs may buy: one more after each that failed. Left out, a second one only
         after a stop, or when the service says that it failed by itself (templated).
     :param first_generation: raise it to buy anew on purpose although a job completed (templated).
+    :param buy_when_spent: buy a completed job anew when its model was deleted since (templated).
     :param allow_unlisted_pair: submit a pair that our tables do not list (templated).
     :param host_kind: how the student is to be served; needed for a student whose hosts our tables do not list (templated).
     :param models: path or URI of a table of models that lies over the packaged one (templated).
@@ -111,6 +112,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         "lifetime",
         "max_generations",
         "first_generation",
+        "buy_when_spent",
         "allow_unlisted_pair",
         "host_kind",
         "models",
@@ -144,6 +146,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         lifetime: timedelta | None = timedelta(days=90),
         max_generations: int | None = None,
         first_generation: int = 1,
+        buy_when_spent: bool = False,
         allow_unlisted_pair: bool = False,
         host_kind: Literal["provisioned-throughput", "custom-model-deployment"] | None = None,
         models: str | None = None,
@@ -169,6 +172,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         self.lifetime = lifetime
         self.max_generations = max_generations
         self.first_generation = first_generation
+        self.buy_when_spent = buy_when_spent
         self.allow_unlisted_pair = allow_unlisted_pair
         self.host_kind = host_kind
         self.models = models
@@ -212,6 +216,7 @@ class BedrockDistillModelOperator(WaitingOperator):
             customization_wish(spec, self.gateways.bedrock),
             max_generations=self.max_generations,
             first_generation=self.first_generation,
+            buy_when_spent=self.buy_when_spent,
         )
         carry = {
             "workload": spec.workload,
@@ -407,6 +412,7 @@ class BedrockCopyModelOperator(WaitingOperator):
 
     :param model: a job receipt, or the source model's ARN (templated).
     :param workload: the workload's name (templated).
+    :param root: common root of the workload's objects; with the workload it says whose the copy is (templated).
     :param kms_key_id: key for the copy (templated).
     :param tags: your own tags for the copy, beside ours (templated).
     :param lifetime: how long the copy is meant to live; written into its tags (templated).
@@ -425,6 +431,7 @@ class BedrockCopyModelOperator(WaitingOperator):
         "cancel_on_kill",
         "model",
         "workload",
+        "root",
         "kms_key_id",
         "tags",
         "lifetime",
@@ -436,6 +443,7 @@ class BedrockCopyModelOperator(WaitingOperator):
         *,
         model: Any,
         workload: str,
+        root: str = "",
         kms_key_id: str | None = None,
         tags: Mapping[str, str] | None = None,
         lifetime: timedelta | None = timedelta(days=90),
@@ -445,6 +453,7 @@ class BedrockCopyModelOperator(WaitingOperator):
         super().__init__(**kwargs)
         self.model = model
         self.workload = workload
+        self.root = root
         self.kms_key_id = kms_key_id
         self.tags = tags
         self.lifetime = lifetime
@@ -457,10 +466,10 @@ class BedrockCopyModelOperator(WaitingOperator):
         source = model.get("custom_model_arn") if isinstance(model, Mapping) else model
         if not isinstance(source, str) or not source.startswith("arn:"):
             raise ConfigurationError("jobs: no source model is named.", hint="Pass the custom model's ARN.")
-        tags = run_tags(context, self, self.workload, self.lifetime, self.tags)
+        tags = run_tags(context, self, self.workload, self.lifetime, self.tags, self.root)
 
         def name_of(generation: int) -> str:
-            return copy_name(self.workload, source, bedrock.region, generation)
+            return copy_name(self.workload, source, bedrock.region, generation, root=self.root)
 
         def create(generation: int) -> str:
             name = name_of(generation)

@@ -148,11 +148,15 @@ def find_adopt_or_submit(
         raise ConfigurationError("submit: generations count from 1.", hint="Set both numbers to at least 1.")
     last_allowed = first_generation + (max_generations or MOST_UNASKED) - 1
     generation = _start(wish, memo, first_generation, last_allowed)
+    refused: ConfigurationError | None = None
+    replaced = 0
     while True:
         fault("before-find")
         found = _found(wish, generation, sleep)
         fault("after-find")
         if found is None:
+            if refused is not None:
+                raise refused
             _refuse_doubt(wish, memo, generation)
             return _buy(wish, generation, first_generation, now, sleep, fault)
         wish.inspect(found)
@@ -161,12 +165,13 @@ def find_adopt_or_submit(
         if not ended_badly and not why:
             fault("before-return")
             return Submission(found, generation, True, generation - first_generation + 1)
-        if why and not buy_when_spent:
-            raise _of_no_use(found, why)
         wish.discard(found)
-        bought = generation - first_generation + 1
-        if why and generation >= last_allowed:
-            raise _of_no_use(found, why, bought)
+        if why:
+            refused = (
+                None if buy_when_spent else _of_no_use(found, why)
+            )  # unless the next one is there already
+            replaced += 1
+        bought = generation - first_generation + 1 - replaced
         if ended_badly and not may_buy_another(found, bought, max_generations):
             raise _used_up(found, bought)
         generation += 1
@@ -208,11 +213,10 @@ def _spent(
     return why
 
 
-def _of_no_use(found: JobSnapshot, why: str, allowed: int | None = None) -> ConfigurationError:
-    limit = f" All {allowed} allowed generations are used up; raise max_generations too." if allowed else ""
+def _of_no_use(found: JobSnapshot, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"submit: {found.kind} {found.name} has ended as {found.status}, but {why}. Nothing was bought.",
-        hint=f"Set buy_when_spent to buy the next generation on purpose, or restore what was deleted.{limit}",
+        hint="To buy it again, set buy_when_spent=True (job.buy_when_spent: true in a workload file) and clear the task.",
     )
 
 

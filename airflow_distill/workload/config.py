@@ -380,6 +380,9 @@ class Job(Settings):
     submissions: Count = Field(
         default=1, ge=1, le=5, description="how often a failed job may be bought anew in one run"
     )
+    buy_when_spent: bool = Field(
+        default=False, description="buy a completed job anew when its model was deleted since"
+    )
     ignore_checks: tuple[str, ...] = Field(
         default=(),
         description="checks of the doctor, by name, whose failure does not stop a run; such as those your account "

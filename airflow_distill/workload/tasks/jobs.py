@@ -28,6 +28,7 @@ def job_tasks(workload: Workload) -> GroupSpec:
         "max_generations": job.submissions,
         **given(
             on_deadline="stop" if job.on_deadline == "stop" else None,
+            buy_when_spent=job.buy_when_spent or None,
             kms_key_id=job.kms_key,
             subnet_ids=list(job.vpc.subnets) if job.vpc else None,
             security_group_ids=list(job.vpc.security_groups) if job.vpc else None,
