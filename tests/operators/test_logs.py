@@ -131,12 +131,17 @@ def test_a_shard_run_again_reads_its_own_objects_though_new_ones_came(place: dic
     assert Path(again["shards"][0]).read_bytes() == before
 
 
-def test_a_plan_of_nothing_is_one_empty_shard(tmp_path: Path) -> None:
-    place = {"logs": str(tmp_path / "none"), "root": str(tmp_path / "root"), "workload": "bank"}
-    window = {"window_start": START, "window_end": END}
+def test_a_plan_of_a_window_without_logs_is_one_empty_shard(place: dict[str, str]) -> None:
+    window = {"window_start": "2026-10-20T00:00:00Z", "window_end": "2026-10-21T00:00:00Z"}
     (ticket,) = PlanHarvestOperator(task_id="plan", **place, **window).execute(CONTEXT)
     receipt = harvest_of(place, shard=ticket).execute(CONTEXT)
     assert (receipt["lines"], receipt["kept"], receipt["objects"]) == (0, 0, {})
+
+
+def test_a_plan_over_a_place_that_never_had_logs_is_refused(tmp_path: Path) -> None:
+    place = {"logs": str(tmp_path / "none"), "root": str(tmp_path / "root"), "workload": "bank"}
+    with pytest.raises(AirflowFailException, match="no log object under"):
+        PlanHarvestOperator(task_id="plan", **place, window_start=START, window_end=END).execute(CONTEXT)
 
 
 @pytest.mark.parametrize(
