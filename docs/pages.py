@@ -5,7 +5,8 @@
 
 Reference pages come from the code itself, read as syntax trees, so that no Airflow import is needed. A region is a
 part of a file between `# region NAME` and `# endregion`, or the block behind `<!-- NAME -->` in a page. Another page shows
-it between `<!-- region FILE NAME -->` and `<!-- end region -->`; the name `whole` means the whole file.
+it between `<!-- region FILE NAME -->` and `<!-- end region -->`; the name `whole` means the whole file. What stands between
+`<!-- table MODULE FUNCTION -->` and `<!-- end table -->` is what that function returns.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ NOTE = "<!-- Written by docs/pages.py; edit the code instead. -->\n"
 REGION = re.compile(
     r"(<!-- region (?P<file>\S+) (?P<name>\S+) -->\n)```(?P<lang>\w*)\n.*?```\n(?P<end><!-- end region -->)",
     re.DOTALL,
+)
+
+TABLE = re.compile(
+    r"(<!-- table (?P<module>\S+) (?P<name>\S+) -->\n).*?(?P<end><!-- end table -->)", re.DOTALL
 )
 
 
@@ -389,20 +394,25 @@ def region(file: str, name: str) -> str:
 
 
 def with_regions(text: str) -> str:
-    """Return a page with every copied region written anew."""
+    """Return a page with every copied region and every table written anew."""
 
     def copy(match: re.Match[str]) -> str:
         body = region(match["file"], match["name"])
         return f"{match[1]}```{match['lang']}\n{body}```\n{match['end']}"
 
-    return REGION.sub(copy, text)
+    def make(match: re.Match[str]) -> str:
+        sys.path.insert(0, str(ROOT))
+        table = getattr(importlib.import_module(match["module"]), match["name"])()
+        return f"{match[1]}{table}\n{match['end']}"
+
+    return TABLE.sub(make, REGION.sub(copy, text))
 
 
 def pages_with_regions() -> list[Path]:
     return [
         p
         for p in (*sorted(DOCS.rglob("*.md")), ROOT / "README.md")
-        if p.is_file() and "<!-- region " in p.read_text()
+        if p.is_file() and re.search("<!-- (?:region|table) ", p.read_text())
     ]
 
 

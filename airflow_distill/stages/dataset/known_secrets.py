@@ -3,7 +3,12 @@
 Takes a text, hands on `Span`s. Standard library only; why the patterns are ours: docs/decisions/redaction.md.
 
 Most texts hold nothing to hide, so every pattern is tried only where it can match: at certain words, in stretches of
-digits, or at least only in texts that hold a certain word.
+digits, or at least only in texts that hold a certain word. Time is linear in the text, whatever it holds: a pattern is
+tried at a place in a bounded number of steps, since its repeats are bounded; one that may run on is not tried again
+inside what it matched; and one that needs an end far away looks for it once (`to_the_end`).
+
+Patterns read the plain form of a text (`dressed.plain_form`) and, where it is dressed, what is beneath; so their digits are
+ASCII, and letters of other scripts beside a number do not hide it. What matched is looked at again by `known_forms`.
 """
 
 from __future__ import annotations
@@ -11,6 +16,50 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+
+from airflow_distill.stages.dataset.dressed import views_of
+from airflow_distill.stages.dataset.known_forms import (
+    Accept,
+    is_address,
+    is_called,
+    is_card,
+    is_cpf,
+    is_credential,
+    is_iban,
+    is_ip,
+    is_nhs,
+    is_password,
+    is_phone,
+    is_resident_id,
+    is_said_password,
+    is_ssn,
+    looks_mixed,
+    looks_random,
+)
+from airflow_distill.stages.dataset.places import (
+    BLOCK,
+    Needs,
+    Search,
+    Text,
+    at_addresses,
+    at_letters_and_digits,
+    at_tokens,
+    at_words,
+    beside_tokens,
+    in_numbers,
+    in_text,
+    in_texts_with,
+    to_the_end,
+    with_assignment,
+    with_digits,
+    with_long_ip,
+    with_mac,
+    with_mark,
+    with_other_letters,
+    with_stretches,
+    with_token,
+    with_unlike_marks,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,195 +74,6 @@ class Span:
 Detector = Callable[[str], Iterable[Span]]
 
 
-_DIGITS = b"0123456789"
-_WRITTEN = bytes(byte for byte in range(256) if chr(byte).isspace() or chr(byte).isalpha() or byte > 127)
-_TOKEN = 15
-_TOKENS = bytes(32 if byte in b" \t\n\r\f\v" else 120 for byte in range(256))
-_NUMBER = 7
-_NUMBERS = bytes(120 if byte in b"0123456789 .()/-" else 32 for byte in range(256))
-_LETTERS = bytes(
-    48 if byte in _DIGITS else 76 if byte < 128 and chr(byte).isalpha() else 32 for byte in range(256)
-)
-_HEX = bytes(104 if byte in b"0123456789abcdefABCDEF" else 45 if byte in b":-" else 32 for byte in range(256))
-_STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
-_DIGIT = re.compile(r"\d")
-_DIGIT_LEADS = b"\xd9\xdb\xdf\xe0\xe1\xea\xef\xf0"
-_PASSWORD_MARK = re.compile(rb"[!@#$%^&*?_+~-]")
-_TELLING_MARK = re.compile(rb"[!@#$%^&*?_+~:=-]")
-
-
-class Text:
-    """A text, and what is cheap to know about it before any pattern is tried.
-
-    `marks` is the text without letters and white space: a tenth of it, and what they cannot be a part of need not be
-    looked for.
-    `digits` is how many there are, of any script.
-    `tokens` are the words that are as long as the shortest key or token, in lower case; mostly there are none.
-    `longest` is the length of the longest of them.
-    `stretches` is where numbers of seven digits and separators or more are, with the two characters around them.
-    """
-
-    __slots__ = ("_data", "_folded", "digits", "longest", "marks", "stretches", "text", "tokens")
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._folded: str | None = None
-        self._data = data = _byte_each(text)
-        self.marks = data.translate(None, _WRITTEN)
-        self.digits = len(self.marks) - len(self.marks.translate(None, _DIGITS))
-        tokens = [data[start:end] for start, end in _runs(data.translate(_TOKENS), _TOKEN)]
-        self.tokens = b" ".join(tokens).lower().decode("latin-1")
-        self.longest = max(map(len, tokens), default=0)
-        self.stretches: list[tuple[int, int]] = []
-        if self.digits >= 4:
-            for start, end in _runs(data.translate(_NUMBERS), _NUMBER):
-                found = _STRETCH.finditer(text, start, end)
-                self.stretches += [(max(0, match.start() - 2), match.end() + 2) for match in found]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it has nothing that any pattern `needs`, told at once."""
-        return not self.digits and not self.tokens and not _TELLING_MARK.search(self.marks)
-
-    @property
-    def folded(self) -> str:
-        """The text in lower case, letter by letter in the same place; outside Latin-1 some may keep their case."""
-        if self._folded is None:
-            self._folded = self._fold()
-        return self._folded
-
-    def places(self, words: Iterable[str]) -> Iterator[int]:
-        """Yield where each of these lower-case words begins."""
-        find = self.folded.find
-        for word in words:
-            at = find(word)
-            while at >= 0:
-                yield at
-                at = find(word, at + 1)
-
-    def classes(self, table: bytes) -> bytes:
-        """Return the class of each character by a table of 256."""
-        return self._data.translate(table)
-
-    def _fold(self) -> str:
-        if self.text.isascii():
-            return self._data.lower().decode("ascii")
-        folded = self.text.lower()
-        return folded if len(folded) == len(self.text) else "".join(c.lower()[0] for c in self.text)
-
-
-def _byte_each(text: str) -> bytes:
-    """Return a byte for each character: Latin-1, a question mark for what is beyond, and 0 for digits of any script.
-
-    Only characters that UTF-8 begins with one of eight bytes can be digits.
-    """
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        data = text.encode("utf-8", "surrogatepass")
-        if any(lead in data for lead in _DIGIT_LEADS):
-            text = _DIGIT.sub("0", text)
-        return text.encode("latin-1", "replace")
-
-
-def _runs(shapes: bytes, least: int) -> Iterator[tuple[int, int]]:
-    """Yield where runs of `x` begin and end that are long enough, between spaces."""
-    wanted = b"x" * least
-    start = shapes.find(wanted)
-    while start >= 0:
-        end = shapes.find(b" ", start)
-        end = end if end >= 0 else len(shapes)
-        yield start, end
-        start = shapes.find(wanted, end)
-
-
-Matches = Iterator[re.Match[str] | None]
-Search = Callable[[re.Pattern[str], tuple[str, ...], Text], Matches]
-Needs = Callable[[Text], bool]
-
-
-def in_texts_with(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Search a text that holds one of the words."""
-    if any(word in text.folded for word in words):
-        yield from pattern.finditer(text.text)
-
-
-def in_text(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Search the text."""
-    return pattern.finditer(text.text)
-
-
-def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match where one of the words begins."""
-    return (pattern.match(text.text, at) for at in text.places(words))
-
-
-def at_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match where one of the words begins that a word long enough for a key holds."""
-    return at_words(pattern, tuple(word for word in words if word in text.tokens), text)
-
-
-def beside_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Search a text in which a word long enough for a key holds one of the words."""
-    if any(word in text.tokens for word in words):
-        yield from pattern.finditer(text.text)
-
-
-def in_numbers(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Search the stretches of digits."""
-    for start, end in text.stretches:
-        yield from pattern.finditer(text.text, start, end)
-
-
-def at_letters_and_digits(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match where two letters and two digits begin."""
-    shapes = text.classes(_LETTERS)
-    at = shapes.find(b"LL00")
-    while at >= 0:
-        yield pattern.match(text.text, at)
-        at = shapes.find(b"LL00", at + 1)
-
-
-def with_token(length: int) -> Needs:
-    """Return what tells a text with an unbroken word of some length, 15 characters or more."""
-    return lambda text: text.longest >= length
-
-
-def with_digits(least: int) -> Needs:
-    """Return what tells a text with so many digits."""
-    return lambda text: text.digits >= least
-
-
-def with_mark(mark: bytes) -> Needs:
-    """Return what tells a text with some marks in a row."""
-    return lambda text: mark in text.marks
-
-
-def with_assignment(text: Text) -> bool:
-    """Say whether there is a colon or an equals sign."""
-    return b":" in text.marks or b"=" in text.marks
-
-
-def with_stretches(text: Text) -> bool:
-    """Say whether there are numbers of seven digits and separators or more."""
-    return bool(text.stretches)
-
-
-def with_unlike_marks(text: Text) -> bool:
-    """Say whether a word can hold what passwords do: a digit or one of some marks."""
-    return text.digits > 0 or bool(_PASSWORD_MARK.search(text.marks))
-
-
-def with_mac(text: Text) -> bool:
-    """Say whether six pairs of hexadecimal digits stand in a row."""
-    return len(text.marks) >= 5 and b"hh-hh-hh-hh-hh-hh" in text.classes(_HEX)
-
-
-def with_long_ip(text: Text) -> bool:
-    """Say whether hexadecimal digits and colons alternate often enough for a written-out address."""
-    return text.marks.count(b":") >= 7 and text.classes(_HEX).count(b"h-h") >= 4
-
-
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One kind of secret: words that lead to it, the pattern, a last check of what matched, and where to look.
@@ -225,7 +85,7 @@ class Pattern:
     kind: str
     words: tuple[str, ...]
     pattern: re.Pattern[str]
-    accept: Callable[[str], bool] | None = None
+    accept: Accept | None = None
     search: Search = in_texts_with
     needs: Needs = field(kw_only=True)
 
@@ -234,82 +94,198 @@ class Pattern:
         for match in self.search(self.pattern, self.words, text):
             if match is None:
                 continue
-            group = match.lastgroup or 0
-            if self.accept is None or self.accept(match.group(group)):
-                start, end = match.span(group)
+            group = match.lastgroup or ""
+            if self.accept is None or self.accept(match, group):
+                start, end = match.span(group or 0)
                 yield Span(start, end, self.kind)
-
-
-def has_luhn_sum(text: str) -> bool:
-    """Say whether the digits pass the check that card numbers pass."""
-    digits = [int(c) for c in text if c.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
-        return False
-    total = sum(digits[-1::-2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    return total % 10 == 0
-
-
-def is_iban(text: str) -> bool:
-    """Say whether the text passes the IBAN check (modulo 97)."""
-    compact = re.sub(r"[\s-]", "", text).upper()
-    if not 15 <= len(compact) <= 34:
-        return False
-    moved = compact[4:] + compact[:4]
-    return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
-
-
-def is_ssn(text: str) -> bool:
-    """Say whether nine digits can be a US social security number."""
-    area, group, serial = re.split(r"[- ]", text)
-    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
-
-
-def is_phone(text: str) -> bool:
-    """Say whether the text has as many digits as telephone numbers have, and is no date."""
-    digits = sum(c.isdigit() for c in text)
-    return 8 <= digits <= 15 and not re.fullmatch(
-        r"\d{4}[-./ ]\d{2}[-./ ]\d{2}|\d{2}[-./ ]\d{2}[-./ ]\d{4}", text
-    )
-
-
-def is_ip(text: str) -> bool:
-    """Say whether dotted digits are an address rather than a version or one of the two that mean nobody."""
-    parts = text.split(".")
-    return all(int(part) <= 255 for part in parts) and text not in ("0.0.0.0", "127.0.0.1", "255.255.255.255")
-
-
-def looks_random(text: str) -> bool:
-    """Say whether a value after `key =` looks drawn rather than written: mixed digits and letters, long enough."""
-    return (
-        len(text) >= 16
-        and any(c.isdigit() for c in text)
-        and any(c.isalpha() for c in text)
-        and len(set(text)) > 7
-    )
 
 
 _KEY_OF = "|".join(
     rf"(?<={word}{gap})"
-    for word in ("api", "access", "account", "private", "secret")
+    for word in (
+        "api",
+        "access",
+        "account",
+        "private",
+        "secret",
+        "auth",
+        "app",
+        "encryption",
+        "signing",
+        "storage",
+    )
     for gap in ("", "[ _-]", "[ _-]{2}")
 )
-_NAMED_SECRET = rf"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|(?:{_KEY_OF})key)"
+_STRONG = (
+    r"pass(?:word|wd|phrase|code)?|passwort|pwd|kennwort|mot de passe|mdp|contrase[ñn]a|clave|senha"
+    r"|wachtwoord|parola|has[łl]o"
+    r"|pin(?=[:=])|(?<![A-Za-z])pw(?=[:=])"
+)
+_NAMED = rf"(?P<name>{_STRONG}|secret|token(?: de \w{{1,12}})?|(?:{_KEY_OF})key|cl[ée] api|api-schl[üu]ssel)"
+_ASSIGNED = (
+    r"[\"'`]?\s{0,3}(?:=>|:=|[:=](?![=:])|>(?=[^\s<]))\s{0,3}"
+    r"(?:\"(?P<q>(?:[^\"\\\n]|\\.){4,})\"|'(?P<s>(?:[^'\\\n]|\\.){4,})'"
+    r"|(?P<v>(?:[^\s\"'`,;<>\[\]{}()\\]|\\(?![\"'nrtu\\/])){3,}(?:[^\s\"'`,;<>\[\]{}()\\.:]|(?<=[^\s])\\(?![\"'nrtu\\/]))))"
+)
+_OTHER_STRONG = (
+    "пароль|密码|密碼|口令|パスワード|暗証番号|비밀번호|암호|şifre|lösenord|salasana|heslo|סיסמה"
+    "|كلمة المرور|كلمة السر|पासवर्ड|mật khẩu|kata sandi|contraseña|hasło"
+)
+_FIRST = {
+    "API_KEY": (
+        r"sk-(?:[a-z]{1,10}-){0,2}[A-Za-z0-9_-]{20,}",
+        r"[srp]k_(?:live"
+        r"|test)_[A-Za-z0-9]{16,}",
+        r"gh[pousr]_[A-Za-z0-9]{30,}",
+        r"github_pat_[A-Za-z0-9_]{40,}",
+        r"gl(?:pat|rt|dt|cbt|ptt|ft|soat|imt|agent|ffct"
+        r"|oas)-[A-Za-z0-9_.-]{20,}",
+        r"xox[abceoprs]-[A-Za-z0-9-]{10,}",
+        r"xapp-[A-Za-z0-9-]{10,}",
+        r"AIza[A-Za-z0-9_-]{35}",
+        r"ya29\.[A-Za-z0-9_-]{20,}",
+        r"npm_[A-Za-z0-9]{36}",
+        r"pypi-[A-Za-z0-9_-]{40,}",
+        r"SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,}",
+        r"hf_[A-Za-z0-9]{30,}",
+        r"do[op]_v1_[a-f0-9]{64}",
+        r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+        r"sq0[a-z]{3}-[A-Za-z0-9_-]{22,}",
+        r"key-[a-f0-9]{32}",
+        r"dapi[a-f0-9]{32}(?:-\d)?",
+        r"dose[a-f0-9]{32}",
+        r"hv[sbr]\.[A-Za-z0-9_-]{24,}",
+        r"nvapi-[A-Za-z0-9_-]{40,}",
+        r"ABSK[A-Za-z0-9+/=]{60,}",
+        r"bedrock-api-key-[A-Za-z0-9+/=_-]{20,}",
+        r"whsec_[A-Za-z0-9+/=]{20,}",
+        r"GOCSPX-[A-Za-z0-9_-]{20,}",
+        r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}",
+        r"glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}",
+        r"glc_[A-Za-z0-9+/=]{32,}",
+        r"gsk_[A-Za-z0-9]{32,}",
+        r"xai-[A-Za-z0-9]{40,}",
+        r"r8_[A-Za-z0-9]{30,}",
+        r"pplx-[A-Za-z0-9]{32,}",
+        r"ATATT3[A-Za-z0-9_=-]{60,}",
+        r"ATCTT3[A-Za-z0-9_=-]{60,}",
+        r"sntrys_[A-Za-z0-9+/=_-]{40,}",
+        r"sntryu_[a-f0-9]{40,}",
+        r"lin_api_[A-Za-z0-9]{32,}",
+        r"ntn_[A-Za-z0-9]{40,}",
+        r"figd_[A-Za-z0-9_-]{36,}",
+        r"NRAK-[A-Z0-9]{27}",
+        r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}",
+        r"sbp_[a-f0-9]{40}",
+        r"rubygems_[a-f0-9]{48}",
+        r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
+        r"EAA[A-Za-z0-9]{60,}",
+        r"dp\.(?:pt|st"
+        r"|ct)\.[A-Za-z0-9._-]{36,}",
+        r"pul-[a-f0-9]{40}",
+        r"CFPAT-[A-Za-z0-9_-]{40,}",
+        r"tskey-[a-z]{2,8}-[A-Za-z0-9-]{16,}",
+        r"ops_eyJ[A-Za-z0-9_=-]{40,}",
+        r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}",
+        r"discord(?:app)?\.com/api/webhooks/\d{17,20}/[A-Za-z0-9_-]{40,}",
+    )
+}
+_KEY_WORDS = (
+    "sk-",
+    "sk_",
+    "pk_",
+    "rk_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "glrt-",
+    "gldt-",
+    "glcbt-",
+    "glptt-",
+    "glft-",
+    "glsoat-",
+    "glimt-",
+    "glagent-",
+    "glffct-",
+    "gloas-",
+    "xox",
+    "xapp-",
+    "aiza",
+    "ya29.",
+    "npm_",
+    "pypi-",
+    "sg.",
+    "hf_",
+    "dop_v1_",
+    "doo_v1_",
+    "shpat_",
+    "shpca_",
+    "shppa_",
+    "shpss_",
+    "sq0",
+    "key-",
+    "dapi",
+    "dose",
+    "hvs.",
+    "hvb.",
+    "hvr.",
+    "nvapi-",
+    "absk",
+    "bedrock-api-key-",
+    "whsec_",
+    "gocspx-",
+    "dckr_",
+    "glsa_",
+    "glc_",
+    "gsk_",
+    "xai-",
+    "r8_",
+    "pplx-",
+    "atatt3",
+    "atctt3",
+    "sntrys_",
+    "sntryu_",
+    "lin_api_",
+    "ntn_",
+    "figd_",
+    "nrak-",
+    "pmak-",
+    "sbp_",
+    "rubygems_",
+    "age-secret-key-",
+    "eaa",
+    "dp.",
+    "pul-",
+    "cfpat-",
+    "tskey-",
+    "ops_eyj",
+    "hooks.slack.com",
+    "discord",
+)
+_CALL = (
+    r"(?:tele)?phone(?: (?:no|number|nr))?|tel|mobile|cell(?:phone)?|call(?: (?:me|us))?(?: (?:at|on))?"
+    r"|ring|whatsapp|fax|sms|text me(?: at)?"
+    r"|telefon|handy|téléphone|portable|appelez|teléfono|telefone|ligue|telefono|cellulare|телефон|电话|電話"
+    r"|手机|手機|전화|هاتف|اتصل|फ़ोन|फोन"
+)
+
+_CALL_FIRST = "phone tel mobile cell call ring whatsapp fax sms text handy portable appelez ligue телефон"
+_CALL_WORDS = (*_CALL_FIRST.split(), "电话", "電話", "手机", "手機", "전화", "هاتف", "اتصل", "फ़ोन", "फोन")
 
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern(
-        "PRIVATE_KEY",
-        ("private key",),
-        re.compile(
-            r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:.*?-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\:,.-]*)",
-            re.DOTALL,
-        ),
-        needs=with_mark(b"-----"),
-    ),
+    Pattern("PRIVATE_KEY", ("private key",), BLOCK, search=to_the_end, needs=with_mark(b"-----")),
     Pattern(
         "JWT",
         ("eyj",),
-        re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+        re.compile(
+            r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,512}+\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"
+            r"|(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,512}+\.\.[A-Za-z0-9_.-]{20,}"
+            r"|(?<![A-Za-z0-9])eyJrIjoi[A-Za-z0-9_=-]{30,}"
+        ),
         search=at_tokens,
         needs=with_token(15),
     ),
@@ -324,9 +300,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "AWS_SECRET_KEY",
         ("aws", "secret"),
         re.compile(
-            r"(?i:aws|secret)[\w .-]{0,40}?[\"'`]?\s*(?:[:=]|\bis\b|=>)\s*[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
+            r"(?i:aws|secret)[\w .-]{0,40}?[\"'`]?\s{0,3}(?:[:=]|\bis\b"
+            r"|=>)\s{0,3}[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
         ),
-        looks_random,
+        looks_mixed,
         at_words,
         needs=with_token(40),
     ),
@@ -335,65 +312,63 @@ PATTERNS: tuple[Pattern, ...] = (
         "AWS_SECRET_KEY",
         ("akia", "asia"),
         re.compile(r"(?<![A-Za-z0-9/+=])(?![0-9a-f]{40}|[0-9A-F]{40})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"),
-        looks_random,
+        looks_mixed,
         beside_tokens,
         needs=with_token(40),
     ),
     Pattern(
         "API_KEY",
-        (
-            "sk-",
-            "sk_",
-            "pk_",
-            "rk_",
-            "ghp_",
-            "gho_",
-            "ghu_",
-            "ghs_",
-            "ghr_",
-            "github_pat_",
-            "glpat-",
-            "xox",
-            "xapp-",
-            "aiza",
-            "ya29.",
-            "npm_",
-            "pypi-",
-            "sg.",
-            "hf_",
-            "dop_v1_",
-            "shpat_",
-            "sq0",
-            "whsec_",
-            "gocspx-",
-            "hooks.slack.com",
-            "dckr_pat_",
-            "key-",
-            "dapi",
-            "hvs.",
-            "nvapi-",
-            "absk",
-        ),
-        re.compile(
-            r"(?<![A-Za-z0-9_])(?:sk-(?:[a-z]+-){0,2}[A-Za-z0-9_-]{20,}|[srp]k_(?:live|test)_[A-Za-z0-9]{16,}"
-            r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,}|glpat-[A-Za-z0-9_-]{20,}"
-            r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}"
-            r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{40,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{30,}"
-            r"|dop_v1_[a-f0-9]{64}|shpat_[a-fA-F0-9]{32}|sq0[a-z]{3}-[A-Za-z0-9_-]{22,}|key-[a-f0-9]{32}|dapi[a-f0-9]{32}"
-            r"|hvs\.[A-Za-z0-9_-]{24,}|nvapi-[A-Za-z0-9_-]{40,}|ABSK[A-Za-z0-9+/=]{60,}|whsec_[A-Za-z0-9+/=]{20,}"
-            r"|GOCSPX-[A-Za-z0-9_-]{20,}|dckr_pat_[A-Za-z0-9_-]{20,}"
-            r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,})"
-        ),
+        _KEY_WORDS,
+        re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_FIRST['API_KEY'])})"),
         search=at_tokens,
         needs=with_token(15),
     ),
     Pattern(
+        # Twilio's keys and accounts.
+        "API_KEY",
+        (),
+        re.compile(r"(?<![A-Za-z0-9_])(?:SK|AC)[a-f0-9]{32}(?![A-Za-z0-9])"),
+        search=in_text,
+        needs=with_token(34),
+    ),
+    Pattern(
+        # Telegram's bots and Discord's.
+        "API_KEY",
+        (":aa",),
+        re.compile(r"(?<=[0-9]{8}):(?P<v>AA[A-Za-z0-9_-]{33})(?![A-Za-z0-9_-])"),
+        search=at_tokens,
+        needs=with_token(35),
+    ),
+    Pattern(
+        "AZURE_SECRET",
+        ("q~",),
+        re.compile(r"(?<=[A-Za-z0-9_~.-]{4})Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-])"),
+        search=at_tokens,
+        needs=with_token(38),
+    ),
+    Pattern(
+        "AZURE_SECRET",
+        ("==",),
+        re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}==(?![A-Za-z0-9+/=])"),
+        looks_random,
+        beside_tokens,
+        needs=with_token(88),
+    ),
+    Pattern(
+        "SIGNATURE",
+        ("sig=", "signature="),
+        re.compile(r"(?i)sig(?:nature)?=(?P<v>[A-Za-z0-9%+/_-]{20,}={0,2})"),
+        looks_random,
+        at_tokens,
+        needs=with_token(24),
+    ),
+    Pattern(
         "BEARER_TOKEN",
         ("bearer", "basic", "token"),
-        re.compile(r"\b(?i:bearer|basic|token)\s+(?P<v>[A-Za-z0-9._~+/-]{16,}=*)"),
-        looks_random,
+        re.compile(r"(?<![A-Za-z0-9])(?i:bearer|basic|token)\s{1,4}(?P<v>[A-Za-z0-9._~+/-]{12,}={0,2})"),
+        is_credential,
         at_words,
-        needs=with_token(16),
+        needs=with_token(12),
     ),
     Pattern(
         "URL_PASSWORD",
@@ -404,54 +379,178 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "PASSWORD",
-        ("pass", "pwd", "secret", "key", "token"),
+        ("-u", "--user", "--password", "--pass", "--token", "--secret", "-pw"),
         re.compile(
-            rf"(?i){_NAMED_SECRET}[\"'`]?\s*(?:=>|:=|[:=])\s*"
-            r"(?:\"(?P<q>[^\"\n]{4,})\"|'(?P<s>[^'\n]{4,})'|(?P<v>[^\s\"'`,;<>\[\]{}()]{6,}))"
+            r"(?<![A-Za-z0-9-])(?:(?:-u|--user)[ =]?[\"']?[^\s:\"'/]{1,64}:(?P<v>[^\s\"'/]{3,128})"
+            r"|(?:--(?:password|pass|token|secret)"
+            r"|-pw)[ =][\"']?(?P<w>(?=\S{0,60}[\d!@#$%^&*?+~])[^\s\"'$<]{4,256}))"
         ),
         search=at_words,
+        needs=with_mark(b"-"),
+    ),
+    Pattern(
+        "PASSWORD",
+        (
+            "pass",
+            "pwd",
+            "secret",
+            "key",
+            "token",
+            "kennwort",
+            "mot de passe",
+            "mdp",
+            "contrase",
+            "clave",
+            "senha",
+            "wachtwoord",
+            "parola",
+            "haslo",
+            "hasło",
+            "pin:",
+            "pin=",
+            "pw:",
+            "pw=",
+            "clé api",
+            "cle api",
+            "api-schl",
+        ),
+        re.compile(rf"(?i){_NAMED}{_ASSIGNED}"),
+        is_password,
+        at_words,
         needs=with_assignment,
     ),
     Pattern(
         "PASSWORD",
-        ("pass", "pwd"),
+        (
+            "pass",
+            "pwd",
+            "kennwort",
+            "mot de passe",
+            "mdp",
+            "contrase",
+            "clave",
+            "senha",
+            "wachtwoord",
+            "parola",
+            "haslo",
+            "hasło",
+        ),
         re.compile(
-            r"(?i)\b(?:password|passwd|passphrase|passcode|pwd)\s+(?:is|was|to|as):?\s+[\"'`]?(?P<v>(?=\S*[\d!@#$%^&*?_+~-])[^\s\"'`,;]{6,})"
+            rf"(?i)\b(?:{_STRONG})\s{{1,3}}(?:for \S{{1,30}} )?(?:is|was|to|as|ist|lautet|war|est|es|é|è"
+            rf"|to)\s?:?\s{{1,3}}[\"'`]?"
+            r"(?P<v>(?=\S{0,60}[\d!@#$%^&*?_+~-])[^\s\"'`,;<>]{3,126}[^\s\"'`,;<>.:?])"
+            rf"|\b(?:{_STRONG})\s{{1,3}}"
+            r"(?P<w>(?=\S{0,40}[0-9])(?=\S{0,40}[A-Za-z])[^\s\"'`,;<>:=]{3,60}[!@#$%^&*?])(?=[\s.,]|$)"
+            r"|\bpin\s{1,3}(?:is|ist|was|es|est)\s{1,3}(?P<n>[0-9]{4,8})(?![0-9])"
+        ),
+        is_said_password,
+        at_words,
+        needs=with_unlike_marks,
+    ),
+    Pattern(
+        "PASSWORD",
+        tuple(_OTHER_STRONG.split("|")),
+        re.compile(
+            rf"(?i)(?:{_OTHER_STRONG})[\"'`]?\s{{0,3}}(?:[:=]|是|为|為|就是|叫|は|은|는|이|가|это|:|के|है|هي"
+            rf"|to)?\s{{0,3}}[\"'`「『]?"
+            r"(?P<v>(?=[!-~]{0,60}[\d!@#$%^&*?+~])[!#-&(-+\--~]{3,126}[!#-&(-+\-/-9=@-~])"
+        ),
+        is_said_password,
+        at_words,
+        needs=with_other_letters,
+    ),
+    Pattern(
+        # A key that a sentence names: `my api key is ...`.
+        "PASSWORD",
+        ("key",),
+        re.compile(
+            rf"(?i)(?:{_KEY_OF})key\s{{1,3}}(?:(?:is|was|ist|es"
+            rf"|est)\s{{1,3}})?(?P<v>[A-Za-z0-9_+/=-]{{16,256}})"
+        ),
+        looks_random,
+        at_words,
+        needs=with_token(16),
+    ),
+    Pattern(
+        "PASSWORD",
+        ("mysql", "sshpass"),
+        re.compile(
+            r"(?:mysql\w{0,6}|sshpass)\b[^\n]{0,60}? -p ?['\"]?(?P<v>(?=\S{0,40}[0-9!@#%^&*])[^\s'\"$]{4,64})"
         ),
         search=at_words,
-        needs=with_unlike_marks,
+        needs=with_mark(b"-"),
+    ),
+    Pattern(
+        "CARD",
+        ("cvv", "cvc"),
+        re.compile(r"(?i)(?<![A-Za-z])cv[vc]2?[^0-9A-Za-z\n]{1,4}(?:is |code )?(?P<v>[0-9]{3,4})(?![0-9.])"),
+        search=at_words,
+        needs=with_digits(3),
     ),
     Pattern(
         "EMAIL",
         (),
         re.compile(
-            r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]*[\w+-]@(?:[\w-]{1,63}\.)+[A-Za-z][\w-]{1,62}(?![\w-])"
+            r"[^\s@]{1,64}@(?:(?:[A-Za-z0-9\u00c0-\u024f-]{1,63}\.){1,8}(?:xn--[A-Za-z0-9-]{2,59}"
+            r"|[A-Za-z]{2,24})"
+            r"(?![A-Za-z0-9_\u00c0-\u024f])"
+            r"|(?:[\w-]{1,63}\.){1,8}(?:рф|бел|укр|срб|ευ|ελ|भारत|امارات|السعودية|مصر|中国|中國|公司|网络|網絡|香港|台湾|台灣"
+            r"|한국|닷컴|みんな|コム|ไทย))"
         ),
-        search=in_text,
+        is_address,
+        at_addresses,
         needs=with_mark(b"@"),
     ),
     Pattern(
         "IBAN",
         (),
         re.compile(
-            r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
+            r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?![A-Za-z0-9])"
         ),
         is_iban,
         at_letters_and_digits,
         needs=with_digits(2),
     ),
     Pattern(
+        "NATIONAL_ID",
+        (),
+        re.compile(
+            r"(?<![A-Za-z0-9])[1-8][0-9]{5}(?:19|20)[0-9]{2}[01][0-9][0-3][0-9][0-9]{3}[0-9Xx](?![A-Za-z0-9])"
+        ),
+        is_resident_id,
+        in_numbers,
+        needs=with_digits(17),
+    ),
+    Pattern(
+        "NATIONAL_ID",
+        (),
+        re.compile(r"(?<![A-Za-z0-9.])[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}(?![A-Za-z0-9])"),
+        is_cpf,
+        in_numbers,
+        needs=with_stretches,
+    ),
+    Pattern(
+        "NATIONAL_ID",
+        ("nino", "national insurance", "ni number"),
+        re.compile(
+            r"(?i)(?:nino|national insurance|ni number)[^\n]{0,24}?"
+            r"(?P<v>\b[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D])\b"
+        ),
+        search=at_words,
+        needs=with_digits(6),
+    ),
+    Pattern(
         "CARD",
         (),
-        re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w]|\.\d)"),
-        has_luhn_sum,
+        re.compile(r"(?<![A-Za-z0-9.])[0-9](?:[ -]?[0-9]){12,18}(?![A-Za-z0-9]|\.[0-9])"),
+        is_card,
         in_numbers,
         needs=with_stretches,
     ),
     Pattern(
         "SSN",
         (),
-        re.compile(r"(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])"),
+        re.compile(r"(?<![A-Za-z0-9-])[0-9]{3}([- ])[0-9]{2}\1[0-9]{4}(?![A-Za-z0-9-])"),
         is_ssn,
         in_numbers,
         needs=with_stretches,
@@ -459,14 +558,35 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "SSN",
         ("ssn", "social security"),
-        re.compile(r"(?i)\b(?:ssn|social security)\D{0,20}(?P<v>\d{9})(?!\d)"),
+        re.compile(r"(?i)(?<![A-Za-z])(?:ssn|social security)[^0-9\n]{0,20}(?P<v>[0-9]{9})(?![0-9])"),
         search=at_words,
         needs=with_digits(9),
     ),
     Pattern(
+        "NHS",
+        ("nhs",),
+        re.compile(r"(?i)(?<![A-Za-z])nhs[^0-9\n]{0,24}(?P<v>[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4})(?![0-9])"),
+        is_nhs,
+        at_words,
+        needs=with_digits(10),
+    ),
+    Pattern(
+        "PASSPORT",
+        ("pass", "paspoort", "pasaporte", "护照", "護照", "パスポート", "旅券", "여권", "паспорт", "جواز"),
+        re.compile(
+            r"(?i:pass(?:ports?|eport|aporto)|(?<=reise)pass|paspoort|pasaporte|护照|護照|パスポート|旅券|여권|паспорт"
+            r"|جواز)"
+            r"[^\n]{0,24}?(?P<v>(?<![A-Za-z0-9])[A-Z]{0,3}[0-9]{6,9}[A-Z]?"
+            r"|(?<![A-Za-z0-9])[0-9]{2}[A-Z]{2}[0-9]{5}"
+            r"|(?<![A-Za-z0-9])(?=[A-Z]*[0-9])[CFGHJKLMNPRTVWXYZ0-9]{9})(?![A-Za-z0-9])"
+        ),
+        search=at_words,
+        needs=with_digits(6),
+    ),
+    Pattern(
         "IP",
         (),
-        re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"),
+        re.compile(r"(?<![A-Za-z0-9_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![A-Za-z0-9_]|\.[0-9])"),
         is_ip,
         in_numbers,
         needs=with_stretches,
@@ -474,7 +594,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "IP",
         (),
-        re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\w:])"),
+        re.compile(r"(?<![A-Za-z0-9_:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![A-Za-z0-9_:])"),
         search=in_text,
         needs=with_long_ip,
     ),
@@ -482,28 +602,61 @@ PATTERNS: tuple[Pattern, ...] = (
         "IP",
         ("::",),
         re.compile(
-            r"(?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){2,6}(?::[0-9a-fA-F]{1,4}){1,4}|(?:[0-9a-fA-F]{1,4}:){2,6}:)(?![\w:])"
+            r"(?<![A-Za-z0-9_:])(?:(?:[0-9a-fA-F]{1,4}:){2,6}(?::[0-9a-fA-F]{1,4}){1,4}"
+            r"|(?:[0-9a-fA-F]{1,4}:){2,6}:"
+            r"|[0-9a-fA-F]{1,4}:(?::[0-9a-fA-F]{1,4}){2,6}|[0-9a-fA-F]{4}::[0-9a-fA-F]{1,4})(?![A-Za-z0-9_:])"
         ),
         needs=with_mark(b"::"),
     ),
     Pattern(
         "MAC",
         (),
-        re.compile(r"(?<![\w:-])[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}(?![\w:-])"),
+        re.compile(
+            r"(?<![A-Za-z0-9_:-])[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(?:\1[0-9a-fA-F]{2}){4}(?![A-Za-z0-9_:-])"
+        ),
         search=in_text,
         needs=with_mac,
+    ),
+    Pattern(
+        "MAC",
+        ("mac", "ether", "arp"),
+        re.compile(
+            r"(?i:mac|ether|arp)[^\n]{0,24}?"
+            r"(?P<v>(?<![A-Za-z0-9.])(?=[0-9.]{0,13}[a-fA-F])(?:[0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}(?![A-Za-z0-9.]))"
+        ),
+        search=at_words,
+        needs=with_digits(1),
     ),
     Pattern(
         "PHONE",
         (),
         re.compile(
-            r"(?<![\w.:/-])(?:\+|00)\d{1,3}(?:[ .()/-]{0,2}\d){6,14}(?![\w]|\.\d)"
-            r"|(?<![\w.:/-])(?:\(\d{2,5}\)|0\d{1,4})[ .-]\d{3,4}[ .-]\d{3,5}(?![\w-]|\.\d)"
-            r"|(?<![\w.:/-])(?:1[ .-])?[2-9]\d{2}([ .-])\d{3}\1\d{4}(?![\w-]|\.\d)"
-            r"|(?<![\w.:/-])\(\d{2,5}\) ?(?:\d{5,9}|\d{3,4}[ .-]\d{3,5})(?![\w]|\.\d)"
+            r"(?<![A-Za-z0-9.+])(?:\+|00)[1-9][0-9]{0,2}(?:[ .()/-]{0,2}[0-9]){6,14}(?![A-Za-z0-9]|\.[0-9])"
+            r"|(?<![A-Za-z0-9.+/-])(?:"
+            r"\([0-9]{2,5}\)[ -]?[0-9]{3,5}[ -][0-9]{3,5}|\((?:0[0-9]{1,4}|[2-9][0-9]{2})\) ?[0-9]{6,8}"
+            r"|(?:1[ .-])?[2-9][0-9]{2}([ .-])[0-9]{3}\1[0-9]{4}"
+            r"|(?<![0-9] )0[1-9](?:([ .-])[0-9]{2})(?:\2[0-9]{2}){3}"
+            r"|0[1-9][0-9]{0,3}([ .-])[0-9]{3,4}\3[0-9]{3,4}|0[1-9][0-9]?-[0-9]{4}-[0-9]{4}"
+            r"|0[1-9][0-9]{1,4}[ /-][0-9]{5,8}|0[17][0-9]{9}|0[67][0-9]{8}|1[3-9][0-9]{9}"
+            r"|1[3-9][0-9]([ -])[0-9]{4}\4[0-9]{4}"
+            r"|[6-9][0-9]{4} [0-9]{5}|[1-9][0-9] 9[0-9]{4}-[0-9]{4}"
+            r"|[679][0-9]{2}([ .-])[0-9]{2}\5[0-9]{2}\5[0-9]{2}"
+            r")(?![A-Za-z0-9-]|\.[0-9]| [0-9])"
         ),
         is_phone,
         in_numbers,
+        needs=with_stretches,
+    ),
+    Pattern(
+        "PHONE",
+        _CALL_WORDS,
+        re.compile(
+            rf"(?i)(?:{_CALL})[\"'`]?(?:\s{{0,2}}(?:[:=#]|is|at|on|ist|:|は|是|au"
+            rf"|:)){{0,2}}[.:]?\s{{0,3}}[\"'`]?"
+            r"(?P<v>[+(]{0,2}[0-9](?:[ .()/-]{0,2}[0-9]){6,14})(?![0-9A-Za-z]|\.[0-9])"
+        ),
+        is_called,
+        at_words,
         needs=with_stretches,
     ),
 )
@@ -514,7 +667,12 @@ KINDS = frozenset(pattern.kind for pattern in PATTERNS)
 
 def find_known(text: str) -> Iterable[Span]:
     """Return the spans of all built-in kinds; the detector that is on by default."""
-    known = Text(text)
-    if known.is_plain:
-        return ()
-    return [span for pattern in PATTERNS if pattern.needs(known) for span in pattern.find(known)]
+    out: list[Span] = []
+    for view in views_of(text):
+        known = Text(view.text)
+        if known.is_plain:
+            continue
+        for pattern in PATTERNS:
+            if pattern.needs(known):
+                out += (Span(*view.place(span.start, span.end), span.kind) for span in pattern.find(known))
+    return out

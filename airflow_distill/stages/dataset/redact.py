@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -156,19 +156,20 @@ class _Placeholders:
         return text
 
     def _find(self, text: str) -> list[Span]:
-        found = list(_detect(self._detectors, text))
+        found = _apart(_detect(self._detectors, text))
         if found and "[" in text:
             kinds = KINDS.union(span.kind for span in found)
             held = [match.span() for match in _PLACEHOLDER.finditer(text) if match[1] in kinds]
-            found = [span for span in found if not any(_is_part(span, *place) for place in held)]
-        return _apart(found)
+            found = list(_beside(found, held))
+        return found
 
     def _replace(self, text: str, spans: Sequence[Span]) -> str:
         parts = []
         end = 0
         for span in spans:
+            quote = _missing_quote(text, span)
             parts.append(text[end : span.start])
-            parts.append(self._name(span.kind, text[span.start : span.end]))
+            parts.append(f"{quote}{self._name(span.kind, text[span.start : span.end])}{quote}")
             end = span.end
         parts.append(text[end:])
         return "".join(parts)
@@ -182,10 +183,46 @@ class _Placeholders:
         return name
 
 
+_KEY_BEFORE = re.compile(r"(\\{0,8}\")\s{0,8}:\s{0,8}\Z")
+_ITEM_BEFORE = re.compile(r"[\[,]\s{0,8}\Z")
+_VALUE_AFTER = re.compile(r"\s{0,8}[,}\]]")
+_JSON_NUMBER = re.compile(r"-?[0-9.]+")
+
+
+def _missing_quote(text: str, span: Span) -> str:
+    """Return what to write around a placeholder that takes the place of a bare number of JSON, which would break it.
+
+    The quotation mark is escaped as that of the key before it is; elsewhere nothing is to be written.
+    """
+    if not _JSON_NUMBER.fullmatch(text, span.start, span.end) or not _VALUE_AFTER.match(text, span.end):
+        return ""
+    before = text[max(0, span.start - 32) : span.start]
+    key = _KEY_BEFORE.search(before)
+    if key:
+        return key[1]
+    return '"' if _ITEM_BEFORE.search(before) and text.lstrip()[:1] in ("{", "[") else ""
+
+
+def _beside(found: Iterable[Span], held: Sequence[tuple[int, int]]) -> Iterator[Span]:
+    """Yield the spans that are no part of a placeholder; both come apart from each other and in order.
+
+    What holds more than all of a placeholder stays.
+    """
+    place = 0
+    for span in found:
+        while place < len(held) and held[place][1] <= span.start:
+            place += 1
+        # Only the first and the last placeholder that a span meets can hold a part of it or be all of it.
+        ends = place
+        while ends < len(held) and held[ends][0] < span.end:
+            ends += 1
+        if not any(_is_part(span, *one) for one in held[place:ends]):
+            yield span
+        place = max(place, ends - 1)
+
+
 def _is_part(span: Span, start: int, end: int) -> bool:
     """Say whether a span meets a placeholder without holding more than all of it."""
-    if span.end <= start or end <= span.start:
-        return False
     return span.start > start or span.end < end or (span.start, span.end) == (start, end)
 
 

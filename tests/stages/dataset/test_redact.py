@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,11 +13,14 @@ from hypothesis import strategies as st
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.curate import example_of
-from airflow_distill.stages.dataset.known_secrets import PATTERNS, Text, beside_tokens, in_texts_with
+from airflow_distill.stages.dataset.dressed import plain_form, views_of
+from airflow_distill.stages.dataset.known_secrets import PATTERNS
+from airflow_distill.stages.dataset.places import Text, beside_tokens, in_texts_with, to_the_end
 from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
 from airflow_distill.stages.logs.records import Interaction
 from tests.stages.dataset.planted import planted
+from tests.stages.dataset.secrets_planted import DRESSES, SENTENCES, leftover, ordinary_lines, plants
 from tests.texts import other_scripts, passages, questions
 
 
@@ -120,7 +125,7 @@ def test_the_interaction_and_its_example_are_redacted_alike() -> None:
         hidden = Redaction()(said)
         out, found = redact(example_of(said))
         assert (example_of(hidden), dict(hidden.redacted)) == (out, found)
-        assert hidden.identity == f"arn:aws:sts::123456789012:[EMAIL_{found['EMAIL'] + 1}]"
+        assert hidden.identity == f"arn:aws:sts::123456789012:assumed-role/app/[EMAIL_{found['EMAIL'] + 1}]"
         assert Redaction()(hidden) == hidden
 
 
@@ -191,15 +196,24 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join))
 def test_looking_only_where_it_can_match_finds_what_looking_everywhere_finds(text: str) -> None:
     found = {(span.start, span.end, span.kind) for span in find_known(text)}
+    plain = plain_form(text)
     for pattern in PATTERNS:
+        wanted = pattern.search is not to_the_end
         if pattern.search in (beside_tokens, in_texts_with):
             wanted = any(word in Text(text).folded for word in pattern.words)
-        else:
-            wanted = True
-        for match in pattern.pattern.finditer(text) if wanted else ():
-            group = match.lastgroup or 0
-            if pattern.accept is None or pattern.accept(match.group(group)):
-                assert (*match.span(group), pattern.kind) in found
+        elif pattern.words:
+            # Patterns that are tried at words may match elsewhere, where no word of theirs begins.
+            wanted = wanted and any(word in Text(text).folded for word in pattern.words)
+        for match in pattern.pattern.finditer(plain) if wanted else ():
+            if not _begins_with(pattern.words, Text(text).folded, match.start()):
+                continue
+            group = match.lastgroup or ""
+            if pattern.accept is None or pattern.accept(match, group):
+                assert (*match.span(group or 0), pattern.kind) in found
+
+
+def _begins_with(words: tuple[str, ...], folded: str, at: int) -> bool:
+    return not words or any(folded.startswith(word, at) for word in words)
 
 
 @given(st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join))
@@ -268,3 +282,117 @@ def test_no_pattern_takes_long_on_hostile_text() -> None:
     ]
     for text in hostile:
         assert redact(example(text))[0].turns[0].text is not None
+
+
+def hidden(text: str) -> str:
+    return redact(example(text))[0].turns[0].text
+
+
+PLANTS = plants(rounds=2)
+ADDRESSED = {plant.kind for plant in PLANTS}
+
+
+@pytest.mark.parametrize("kind", sorted(ADDRESSED))
+@pytest.mark.parametrize("dress", DRESSES)
+def test_a_secret_of_every_kind_is_found_in_every_dress(kind: str, dress: str) -> None:
+    left = []
+    for plant in PLANTS:
+        if plant.kind == kind:
+            out = hidden(DRESSES[dress](plant.sentence))
+            shown = [plant.secret, json.dumps(plant.secret)[1:-1]]
+            shown += [DRESSES[dress](plant.secret)] if dress.startswith("with ") else []
+            left += [plant.sentence for secret in shown if leftover(secret, out) > 0.5]
+    assert not left
+
+
+def test_ordinary_lines_are_left_alone() -> None:
+    """Ids, hashes, versions, order numbers, ISBNs, times and code, and sentences in which secrets are none."""
+    assert [line for line in ordinary_lines() if list(find_known(line))] == []
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_sentence_without_a_secret_keeps_its_words(sentence: str) -> None:
+    assert hidden(sentence) == sentence
+    assert hidden(json.dumps({"q": sentence})) == json.dumps({"q": sentence})
+
+
+def test_only_the_secret_goes() -> None:
+    for plant in PLANTS:
+        before, _, after = plant.sentence.partition(plant.secret)
+        if "AKIA" in before:
+            continue  # another secret stands beside it
+        out = hidden(plant.sentence)
+        assert out.startswith(before[: len(before) - 9]), plant.sentence
+        assert out.endswith(after[9:]), plant.sentence
+
+
+ADDRESSES = {
+    "我的邮箱是user0@example.cn请帮我重置密码": "我的邮箱是[EMAIL_1]请帮我重置密码",
+    "メールはann@example.co.jpです。": "メールは[EMAIL_1]です。",
+    "อีเมลann@example.comครับ": "อีเมล[EMAIL_1]ครับ",
+    "이메일은ann@example.com입니다": "이메일은[EMAIL_1]입니다",
+    "ارسل الى ann@example.com شكرا": "ارسل الى [EMAIL_1] شكرا",
+    "пишите на иван@почта.рф сегодня": "пишите на [EMAIL_1] сегодня",
+    "jörg.müller@beispiel.de, bitte": "[EMAIL_1], bitte",
+    "see docs/ann@example.com.": "see docs/[EMAIL_1].",
+    "postgres://kim:pa55word@db.example.com/x": "postgres://kim:[URL_PASSWORD_1]@db.example.com/x",
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), ADDRESSES.items())
+def test_an_address_ends_where_the_script_changes(text: str, wanted: str) -> None:
+    assert hidden(text) == wanted
+
+
+JSON_TEXTS = [
+    {"line": 'He wrote "password=hunter2222" under: it'},
+    {"note": 'set "token: abcd1234efgh5678" for it'},
+    {"event": json.dumps({"user": "kai", "password": "hunter2hunter2"})},
+    {
+        "event": json.dumps(
+            {"deeper": json.dumps({"pin": 4821, "card": 4111111111111111, "password": "hunter2hunter2"})}
+        )
+    },
+    {"card": 4111111111111111, "ssn": 123456789, "phone": 4155550134, "n": 5},
+    {"cards": [4111111111111111, 5555555555554444]},
+    {"path": "C:\\new\\table", "mail": "ann@example.com", "quote": 'say "password: Sommer2024!" now'},
+    {"password": 'ab"c\\d1"e', "next": "kept"},
+]
+
+
+@pytest.mark.parametrize("value", JSON_TEXTS, ids=str)
+def test_json_stays_json_and_so_does_json_inside_it(value: dict[str, Any]) -> None:
+    out = hidden(json.dumps(value))
+    assert "_1]" in out
+    for secret in ("hunter2", "abcd1234", "4111", "5555555", "Sommer2024", "ann@"):
+        assert secret not in out
+    again = json.loads(out)
+    assert set(again) == set(value)
+    event = again.get("event", "{}")
+    deeper = json.loads(event).get("deeper", "{}")
+    assert isinstance(json.loads(deeper), dict)
+    assert hidden(out) == out
+
+
+def test_milliseconds_are_no_cards() -> None:
+    for stamp in range(1_548_393_672_000, 1_548_393_674_000):
+        text = f'{{"ts": {stamp}}}'
+        assert hidden(text) == text
+
+
+@given(
+    st.lists(st.sampled_from([plant.sentence for plant in PLANTS] + SENTENCES), min_size=1, max_size=4),
+    st.sampled_from(list(DRESSES)),
+)
+def test_redacting_dressed_texts_twice_is_redacting_them_once(parts: list[str], dress: str) -> None:
+    once = hidden(DRESSES[dress](" ".join(parts)))
+    assert hidden(once) == once
+
+
+def test_a_view_leads_back_to_the_text_it_was_made_of() -> None:
+    text = 'a\\u0062c %40 \u200b d\\\\"e &#64; f'
+    for view in views_of(text):
+        whole = view.place(0, len(view.text))
+        assert whole == (0, len(text))
+        places = [view.place(at, at + 1) for at in range(len(view.text))]
+        assert places == sorted(places)
