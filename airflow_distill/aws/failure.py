@@ -59,6 +59,7 @@ _BY_CODE: dict[str, type[ServiceError]] = {
     "ServiceUnavailableException": ServiceUnavailableError,
     "ServiceUnavailable": ServiceUnavailableError,
     "RequestTimeout": ServiceUnavailableError,
+    "RequestTimeTooSkewed": ServiceUnavailableError,
     "OperationAborted": ServiceUnavailableError,
     "ModelTimeoutException": ServiceUnavailableError,
     "ModelErrorException": ServiceUnavailableError,

@@ -28,6 +28,7 @@ from airflow_distill.remote.polling import (
     Outcome,
     WaitPolicy,
     deadline_after,
+    deadline_of_new,
     outcome_error,
     wait_blocking,
 )
@@ -200,6 +201,8 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
         self.on_deadline = on_deadline
         self.cancel_on_kill = cancel_on_kill
 
+    _just_bought = False
+
     def fault(self, point: str) -> None:
         """Do nothing at a named point of submitting; tests kill the process there."""
 
@@ -235,6 +238,7 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
             fault=self.fault,
         )
         did = "Adopted" if submission.adopted else "Submitted"
+        self._just_bought = not submission.adopted
         snapshot = submission.snapshot
         self.log.info(
             "%s %s %s (generation %s, %s): %s",
@@ -265,7 +269,8 @@ class WaitingOperator(StopsWhenKilled, DistillOperator):
             return self.receipt(snapshot, carry)
         if snapshot.state == "succeeded":
             return self.finish(context, Outcome("success", snapshot=snapshot), carry)
-        deadline = deadline_after(snapshot.created_at, self.wait_timeout, wall_clock())
+        deadline_from = deadline_of_new if self._just_bought else deadline_after
+        deadline = deadline_from(snapshot.created_at, self.wait_timeout, wall_clock())
         if self.deferrable:
             self.fault("before-defer")
             self.defer(

@@ -352,3 +352,20 @@ def deadline_after(created_at: str, timeout: timedelta | None, now: datetime) ->
         return None
     created = parse_time(created_at) or now
     return min(created, now) + timeout
+
+
+CLOCKS_APART = timedelta(minutes=15)
+"""How far the worker's clock and the service's may be apart before a creation time says when something was created."""
+
+
+def deadline_of_new(created_at: str, timeout: timedelta | None, now: datetime) -> datetime | None:
+    """Return the deadline of what a purchase has just returned, by the worker's own clock.
+
+    Counted from the service's creation time, a short wait would be over before it began where the service's clock is
+    behind, and the paid work would be stopped. A creation time long ago is that of older work under the same wish.
+    """
+    created = parse_time(created_at) or now
+    behind = now - created
+    if timeout is not None and timedelta(minutes=1) < behind <= CLOCKS_APART:
+        return now + timeout
+    return deadline_after(created_at, timeout, now)

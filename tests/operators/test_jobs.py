@@ -379,3 +379,15 @@ def test_every_argument_is_a_template_field_assigned_unchanged(cls):
     assert own_arguments(cls) <= set(cls.template_fields)
     assert {name: getattr(built, name) for name in values} == values
     assert {"aws_conn_id", "region_name", "verify"} <= set(cls.template_fields)
+
+
+@pytest.mark.parametrize("minutes", [10, -10])
+def test_clocks_ten_minutes_apart_stop_no_job_that_was_just_bought(bedrock_environment, dataset, minutes):
+    """With the service's clock behind, a wait of five minutes was over before it began."""
+    bedrock_environment.world.set_pace("reads:3")
+    bedrock_environment.world.clock.advance(minutes * 60)
+    receipt = operator(
+        dataset, deferrable=False, on_deadline="stop", wait_timeout=timedelta(minutes=5)
+    ).execute(context())
+    assert receipt["status"] == "Completed"
+    assert bedrock_environment.calls("StopModelCustomizationJob") == 0
