@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.stages.deployment.drift import Standing
     from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.storage import ObjectStore
 
@@ -65,16 +66,14 @@ def status_of(
     """Return what bucket and account say of a workload. Reads only."""
     from airflow_distill.aws.account import iter_hosts
     from airflow_distill.aws.exposure import exposure_of
-    from airflow_distill.aws.pointers import read_pointer
+    from airflow_distill.aws.promotion import look_for_drift
     from airflow_distill.remote.identity import slug
     from airflow_distill.remote.ownership import Owner
-    from airflow_distill.stages.deployment.ledger import Ledger
     from airflow_distill.stages.money.exposure import sentence
 
     exposure = exposure_of(gateways, Owner(name, root), table, now=now)
-    history = Ledger(store, root, name).read()
-    live = history.live()
-    pointer = read_pointer(gateways.parameters, name, root, history.hosts)
+    standing, drift = look_for_drift(gateways, store, root, name, now)
+    history, live, pointer = standing.history, standing.live, standing.pointer
     jobs = [
         {"job_name": j["jobName"], "status": j["status"], "created_at": _iso(j.get("creationTime"))}
         for j in gateways.bedrock.iter_customization_jobs(nameContains=f"{slug(name, 40)}-j")
@@ -100,6 +99,8 @@ def status_of(
         if live
         else None,
         "pointer": pointer.to_json() if pointer else None,
+        "open": _open(standing),
+        "drift": [each.to_json() for each in drift],
         "releases": [
             {"release": e.release.release, "outcome": e.outcome.outcome if e.outcome else "open"}
             for e in history.entries
@@ -112,16 +113,34 @@ def status_of(
     }
 
 
+def _open(standing: Standing) -> dict[str, Any] | None:
+    """Tell the open release, who works on it, what serves and what callers are told."""
+    from airflow_distill.stages.deployment.drift import told
+
+    entry = standing.history.open
+    if entry is None:
+        return None
+    return {
+        "release": entry.release.release,
+        "run": entry.release.run,
+        "held_by": standing.held_by or None,
+        "said": told(standing),
+    }
+
+
 def _latest_decision(store: ObjectStore, root: str, name: str) -> dict[str, Any] | None:
     """Return the decision that was written last."""
-    from airflow_distill.stages.decision.records import DecisionRecord
+    from airflow_distill.errors import EvaluationError, StateError
+    from airflow_distill.stages.decision.record import read_record
     from airflow_distill.stages.storage import join_uri
 
-    found = [
-        DecisionRecord.from_json(json.loads(store.read(item.uri)))
-        for item in store.iter_objects(join_uri(root, name, "evaluations") + "/")
-        if item.uri.endswith("/decision.json")
-    ]
+    found = []
+    for item in store.iter_objects(join_uri(root, name, "evaluations") + "/"):
+        if item.uri.endswith("/decision.json"):
+            with suppress(
+                StateError, EvaluationError
+            ):  # a damaged one is named by verify, and is not the latest
+                found.append(read_record(store, item.uri)[0])
     last = max(found, key=lambda record: record.decided_at, default=None)
     if last is None:
         return None
@@ -153,6 +172,12 @@ def lines(told: dict[str, Any]) -> list[str]:
     out = [f"{told['workload']} at {told['at']}"]
     standing = f"release {live['release']}, {live['model_arn']}" if live else "nothing yet"
     out.append(f"live       {standing}")
+    if told["open"]:
+        held = (
+            f"run {told['open']['held_by']} works on it" if told["open"]["held_by"] else "nobody works on it"
+        )
+        out.append(f"open       release {told['open']['release']}, {held}: {told['open']['said']}")
+    out += [f"drift      {each['said']} Mend it: {each['mend']}" for each in told["drift"]]
     if decision:
         reasons = f" ({', '.join(decision['reasons'])})" if decision["reasons"] else ""
         out.append(f"decision   {decision['outcome']}{reasons}, {decision['decided_at']}")

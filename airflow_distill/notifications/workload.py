@@ -75,10 +75,17 @@ def summary(workload: str, event: str, context: Mapping[str, Any]) -> str:
     if event == "verdict":
         return f"{workload}: {_verdict(ti)} in {where}"
     if event == "failure":
-        return f"{workload}: the run failed at {where}"
+        return f"{workload}: the run failed at {where}{_release(context)}"
     if event == "spend":
         return f"{workload}: a cap was reached or a price is unknown; nothing was bought ({where})"
     return f"{workload}: a model or a commitment comes to its end, see {where}"
+
+
+def _release(context: Mapping[str, Any]) -> str:
+    """Return what a failed deployment says of what serves now: ids and figures, as our errors hold nothing else."""
+    said = str(context.get("exception") or "")
+    start = said.find("deployment: ")
+    return f": {said[start:].partition(chr(10))[0][:400]}" if start >= 0 else ""
 
 
 def _verdict(ti: Any) -> str:

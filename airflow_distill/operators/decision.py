@@ -281,10 +281,8 @@ def _must_say_what_is_live(incumbent: Any, context: Any) -> None:
     """Refuse a receipt that is missing, because its task was marked successful by hand: nothing is not "nothing live"."""
     if incumbent is None or incumbent == "None":
         names = sorted(getattr(context.get("task"), "upstream_task_ids", ()) or ())
-        named = next(
-            (name for name in names if "live" in name), "the task that finds what is live (find_live)"
-        )
-        raise EvaluationError(
+        named = next((name for name in names if "live" in name), "the task find_live")
+        raise ConfigurationError(
             f"decision: nothing says what is live now: {named} returned nothing.",
             hint=f"Was {named} marked successful by hand? Clear it, so that it runs; its receipt is needed.",
         )
@@ -481,7 +479,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             if not lines and not record.approval.required:
                 return self._end(context, dict(receipt))
             self.body = self.body or evidence(record, lines or [record.approval.reason])
-            if "ti" in context:
+            if context.get("ti") is not None:
                 context["ti"].xcom_push(key=SHOWN, value=shown_digest(receipt))
         return super().execute(context)
 
@@ -634,10 +632,9 @@ def shown_digest(receipt: Mapping[str, Any]) -> str:
 
 def _was_shown(context: Any, task_id: str) -> str:
     """Return the digest of what the approver was shown when asked; empty when that is not known here."""
-    if "ti" not in context:
-        return ""
-    found = context["ti"].xcom_pull(task_ids=task_id, key=SHOWN)
-    return str(found) if isinstance(found, str) else ""
+    pull = getattr(context.get("ti"), "xcom_pull", None)
+    found = pull(task_ids=task_id, key=SHOWN) if pull is not None else None
+    return found if isinstance(found, str) else ""
 
 
 def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:

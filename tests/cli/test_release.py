@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_distill.aws.execute import Pausing
 from airflow_distill.cli.main import main
 from airflow_distill.sandbox import Sandbox
 from tests.release_world import ReleaseWorld
@@ -72,6 +73,103 @@ def test_rollback_prints_its_plan_and_goes_back_only_when_told(ask: Any, world: 
     assert world.pointer()["model_arn"] == live.target.model_arn != before["model_arn"]
     status, _ = ask("release", "rollback", "--yes")
     assert status == 2, "there is nothing older; it does not flip back to what was left"
+
+
+def leave_open(world: ReleaseWorld, name: str = "third", brain: Any = None) -> str:
+    """Begin a promotion and die in its bake period; returns the model."""
+    model = world.model(name, brain)
+    execution = world.execution(world.prepare(world.intent(world.decision(model))))
+    assert isinstance(execution.advance(), Pausing)
+    return model
+
+
+def test_resume_says_what_serves_and_finishes_or_rolls_back(ask: Any, world: ReleaseWorld) -> None:
+    assert ask("release", "resume") == (0, f"{world.workload}: no release is open.\n")
+    before, third = world.pointer()["model_arn"], leave_open(world)
+    status, text = ask("release", "resume")
+    assert status == 0
+    assert "release 3 (promote, run loop/run-1) is open, held by loop/run-1" in text
+    assert f"the host serves {third}, the pointer names {third} (release 3)" in text
+    assert "Nothing was changed" in text
+    status, text = ask("release", "resume", "--back", "--yes", "--poll-seconds", "0.01")
+    assert status == 0
+    assert text.splitlines()[-1].startswith("release 3: rolled_back: ")
+    assert world.pointer()["model_arn"] == before
+    leave_open(world, "fourth")
+    world.sandbox.clock.advance(3600)
+    status, text = ask("release", "resume", "--yes", "--poll-seconds", "0.01")
+    assert (status, text.splitlines()[-1]) == (0, "release 4: released")
+
+
+def test_rollback_takes_over_a_release_that_another_run_bakes(ask: Any, world: ReleaseWorld) -> None:
+    before = world.pointer()
+    leave_open(world)
+    status, text = ask("release", "rollback", "--why", "complaints", "--yes", "--poll-seconds", "0.01")
+    assert (status, text) == (0, "release 3: rolled_back: complaints\n")
+    assert world.pointer()["host_arn"] == before["host_arn"]
+    assert world.pointer()["release"] == 2
+    assert ask("verify")[0] == 0
+
+
+def test_drift_names_a_host_that_is_gone_and_repair_brings_the_model_back(
+    ask: Any, world: ReleaseWorld
+) -> None:
+    assert ask("release", "drift")[0] == 0
+    live = world.ledger.read().live()
+    assert live is not None
+    world.gateways.bedrock.delete_deployment(live.host_arn)
+    status, text = ask("release", "drift")
+    assert status == 1
+    assert f"production is down: the host {live.host_arn} of release 2 does not exist" in text
+    status, text = ask("release", "repair")
+    assert (status, "add --yes" in text) == (1, True)
+    status, text = ask("release", "repair", "--yes", "--poll-seconds", "0.01")
+    assert (status, "ledger, pointer and host agree" in text) == (0, True)
+    assert world.pointer()["model_arn"] == live.target.model_arn
+    assert world.pointer()["host_arn"] == world.hosts()[0] != live.host_arn
+
+
+@pytest.mark.parametrize("meddle", ["swap the model", "delete the pointer", "change the pointer"])
+def test_repair_makes_pointer_and_host_what_the_ledger_says(
+    ask: Any, world: ReleaseWorld, meddle: str
+) -> None:
+    live = world.ledger.read().live()
+    assert live is not None
+    if meddle == "swap the model":
+        world.gateways.bedrock.update_deployment(live.host_arn, world.model("smuggled"))
+    elif meddle == "delete the pointer":
+        world.gateways.parameters.delete(world.pointer_name)
+    else:
+        changed = {**world.pointer(), "release": 1}
+        world.gateways.parameters.put(world.pointer_name, json.dumps(changed))
+    assert ask("release", "repair", "--yes", "--poll-seconds", "0.01")[0] == 0
+    assert world.pointer()["model_arn"] == live.target.model_arn
+    assert world.gateways.bedrock.get_deployment(live.host_arn)["modelArn"] == live.target.model_arn
+    assert ask("verify")[0] == 0
+
+
+def test_nothing_is_live_only_when_a_person_says_so_and_nothing_answers(
+    ask: Any, world: ReleaseWorld
+) -> None:
+    status, _ = ask("release", "repair", "--nothing-live", "--yes")
+    assert status == 2, "the host still answers"
+    world.gateways.bedrock.delete_deployment(world.hosts()[0])
+    status, text = ask("release", "repair", "--nothing-live", "--yes", "--why", "moved away")
+    assert (status, "the next promotion is a first release" in text) == (0, True)
+    assert world.ledger.sound().live() is None
+    assert world.pointer() == {}
+    assert world.promote(world.model("afresh")).release == 4
+    assert ask("verify")[0] == 0
+
+
+def test_verify_of_a_workload_without_a_ledger_says_so(ask: Any, world: ReleaseWorld) -> None:
+    for item in list(world.store.iter_objects(world.ledger.prefix)):
+        world.store.delete(item.uri)
+    world.gateways.parameters.delete(world.pointer_name)
+    assert ask("verify") == (
+        2,
+        f"{world.workload}: there is no ledger here, so there is nothing to verify. Check root and workload.\n",
+    )
 
 
 def test_verify_is_0_when_all_links_hold_and_1_when_one_does_not(ask: Any, world: ReleaseWorld) -> None:

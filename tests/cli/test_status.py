@@ -159,3 +159,13 @@ def test_status_says_what_a_day_costs_and_the_most_that_can_still_be_billed(
     )
     assert exposure["usd_a_day"] == pytest.approx(len(models) * 1.95 * 24 / 730)
     assert "until deleted: custom-model" in exposure["sentence"]
+
+
+def test_status_says_what_serves_while_a_release_is_open(
+    ask: Callable[..., str], world: ReleaseWorld
+) -> None:
+    model = world.model("third")
+    world.execution(world.prepare(world.intent(world.decision(model)))).advance()
+    told: dict[str, Any] = json.loads(ask("--json"))
+    assert (told["open"]["release"], told["open"]["run"]) == (3, "loop/run-1")
+    assert f"the host serves {model}, the pointer names {model} (release 3)" in ask()

@@ -31,7 +31,7 @@ def fresh(module_student: Any, scored: dict[str, Any]) -> dict[str, Any]:
     """The evaluation receipt, with nothing decided yet."""
     store = module_student.gateways.objects
     folder = scored["scorecard_uri"].rsplit("/", 1)[0]
-    for name in ("decision.json", "approval.json"):
+    for name in ("decision.json", "approval.json", "approval-2.json"):
         store.delete(f"{folder}/{name}")
     return scored
 
@@ -287,3 +287,124 @@ def test_a_hold_skips_only_what_needs_a_yes(
         "report": "success",
     }
     assert instances["report"].xcom_pull(task_ids="report") in ("inconclusive", "reject")
+
+
+# Whose yes counts.
+
+
+def by(user_id: str, name: str) -> dict[str, Any]:
+    return {**answer("Approve"), "responded_by_user": {"id": user_id, "name": name}}
+
+
+def forged(w: Any, receipt: dict[str, Any], **who: Any) -> str:
+    """Write an approval beside the decision, as anybody can who may write to the bucket."""
+    from dataclasses import replace
+
+    from airflow_distill.operators.decision import shown_digest
+    from airflow_distill.stages.decision.record import read_record
+    from airflow_distill.stages.decision.records import Approval
+    from airflow_distill.stages.digest import canonical_json
+
+    store = w.gateways.objects
+    record = read_record(store, receipt["decision_uri"])[0]
+    given = {"shown_sha256": shown_digest(receipt), **who}
+    uri = receipt["scorecard_uri"].rsplit("/", 1)[0] + "/approval.json"
+    approval = Approval(True, True, answered_at="2026-01-01", **given)
+    store.write(uri, canonical_json(replace(record, approval=approval).to_json()))
+    return uri
+
+
+@pytest.mark.parametrize(
+    ("approvers", "event", "verdict"),
+    [
+        ([{"id": "42", "name": "Ada"}], by("42", "Ada"), "promote"),
+        ([{"id": "42", "name": "Ada"}], by("42", "Ada Lovelace"), "promote"),
+        ([{"id": "42", "name": "Ada"}], by("777", "42"), "hold"),
+        ([{"id": "42", "name": "Ada"}], by("777", "Ada"), "hold"),
+        (["ada"], by("7", "ada"), "promote"),
+        (["ada"], by("ada", "eve"), "hold"),
+        (["ada"], by("", ""), "hold"),
+    ],
+)
+def test_an_id_is_compared_with_ids_and_a_name_with_names(
+    module_student: Any, fresh: dict[str, Any], approvers: list[Any], event: dict[str, Any], verdict: str
+) -> None:
+    receipt = decide(module_student, fresh)
+    said = approval(module_student, receipt, approvers=approvers).execute_complete({}, event)
+    assert said["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    "who", [{"approver": "mallory"}, {"approver": ""}, {"approver": "ada", "shown_sha256": "0" * 64}]
+)
+def test_a_recorded_answer_that_does_not_satisfy_the_rule_counts_as_none(
+    module_student: Any, fresh: dict[str, Any], who: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh)
+    forged(module_student, receipt, **who)
+    task = approval(module_student, receipt, approvers=["ada"])
+    record = task._record(module_student.gateways.objects, receipt)
+    assert task._standing(module_student.gateways.objects, record, receipt) is None, "the question is asked"
+    said = task.execute_complete({}, answer("Approve", "ada"))
+    assert (said["verdict"], said["decision_uri"].rsplit("/", 1)[1]) == ("promote", "approval-2.json")
+    module_student.gateways.objects.delete(said["decision_uri"])
+
+
+def test_a_yes_stands_no_more_when_its_giver_is_no_approver_any_more(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    receipt = decide(module_student, fresh)
+    approval(module_student, receipt, approvers=["bob"]).execute_complete({}, answer("Approve", "bob"))
+    task = approval(module_student, receipt, approvers=["ada"])
+    record = task._record(module_student.gateways.objects, receipt)
+    assert task._standing(module_student.gateways.objects, record, receipt) is None
+
+
+def test_whoever_started_the_run_cannot_approve_it_where_the_rule_says_so(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    from types import SimpleNamespace
+
+    receipt = decide(module_student, fresh)
+    run = {"dag_run": SimpleNamespace(triggering_user_name="ada")}
+    held = approval(module_student, receipt, separate=True).execute_complete(run, answer("Approve", "ada"))
+    assert held["verdict"] == "hold"
+    assert "started the run" in held["reasons"][0]
+    said = approval(module_student, receipt, separate=True).execute_complete(run, answer("Approve", "bob"))
+    assert said["verdict"] == "promote"
+
+
+def test_an_answer_to_something_else_than_what_was_shown_is_a_hold(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    class Asked:
+        def xcom_pull(self, **_: Any) -> str:
+            return "0" * 64
+
+    receipt = decide(module_student, fresh)
+    held = approval(module_student, receipt).execute_complete({"ti": Asked()}, answer("Approve"))
+    assert held["verdict"] == "hold"
+    assert "is not the one that the approver was shown" in held["reasons"][0]
+
+
+@pytest.mark.parametrize("nothing", [None, "None"])
+def test_what_is_live_must_be_said_and_nothing_is_not_nothing_live(
+    module_student: Any, fresh: dict[str, Any], nothing: Any
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match="find_live returned nothing"):
+        decide(module_student, fresh, incumbent=nothing)
+
+
+def test_the_record_names_what_it_was_judged_against_and_what_it_rests_on(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    from airflow_distill.stages.digest import sha256_hex
+
+    receipt = decide(module_student, fresh, incumbent="")
+    store = module_student.gateways.objects
+    record = json.loads(store.read(receipt["decision_uri"]))
+    assert (record["incumbent"], record["incumbent_release"], record["incumbent_host"]) == ("", None, "")
+    assert record["manifest_sha256"] == sha256_hex(store.read(module_student.dataset["manifest_uri"]))
+    assert record["job_arn"] == module_student.job["job_arn"]

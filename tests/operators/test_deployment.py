@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
+from airflow_distill.errors import DeploymentError
 from airflow_distill.operators.deployment import (
     BedrockPromoteModelOperator,
     BedrockRollbackModelOperator,
+    CheckReleaseOperator,
+    GuardReleaseOperator,
     SmokeTestOperator,
 )
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
@@ -27,6 +30,8 @@ OPERATORS = [
     BedrockDeleteHostOperator,
     BedrockPromoteModelOperator,
     BedrockRollbackModelOperator,
+    CheckReleaseOperator,
+    GuardReleaseOperator,
     ReapUnusedOperator,
     SmokeTestOperator,
 ]
@@ -366,3 +371,108 @@ async def one_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
     raise AssertionError("the trigger ended without an event")
+
+
+# People in the middle.
+
+
+def around(world: ReleaseWorld, made_of: Any, **changes: Any) -> Any:
+    return made_of(task_id="around", workload=world.workload, root=world.root, **{**QUICK, **changes})
+
+
+def open_release(world: ReleaseWorld, run: str = "run-1") -> str:
+    """Leave a release open in its bake period, as a run does that is killed there; returns the model live before."""
+    first = world.model("first")
+    promote(world, first).execute(context("run-0"))
+    slow = {"probes": 2, "prompts": 2, "every_seconds": 3600}
+    with pytest.raises(TaskDeferred):
+        promote(world, world.model("second"), bake=slow, deferrable=True).execute(context(run))
+    assert world.ledger.read().open is not None
+    return first
+
+
+def test_the_guard_of_a_run_that_a_person_ended_rolls_its_release_back(world: ReleaseWorld) -> None:
+    first = open_release(world)
+    said = around(world, GuardReleaseOperator).execute(context("run-1"))
+    assert (said["release"], said["outcome"]) == (2, "rolled_back")
+    assert world.pointer()["model_arn"] == first
+    assert around(world, GuardReleaseOperator).execute(context("run-1"))["release"] is None
+
+
+def test_the_guard_leaves_a_release_of_another_run_alone(world: ReleaseWorld) -> None:
+    open_release(world, "run-1")
+    assert around(world, GuardReleaseOperator).execute(context("run-2"))["outcome"] is None
+    assert world.ledger.read().open is not None
+
+
+def test_a_run_that_was_rolled_back_by_its_guard_does_not_go_on_when_it_wakes_up(world: ReleaseWorld) -> None:
+    first = open_release(world)
+    around(world, GuardReleaseOperator).execute(context("run-1"))
+    decision = world.decision(world.model("second"))
+    assert decision["verdict"] == "promote"
+    assert world.pointer()["model_arn"] == first
+    assert [e.outcome.outcome for e in world.ledger.read().entries if e.outcome] == [
+        "released",
+        "rolled_back",
+    ]
+
+
+def test_a_rollback_task_takes_over_a_release_that_another_run_bakes(world: ReleaseWorld) -> None:
+    first = open_release(world)
+    back = around(world, BedrockRollbackModelOperator, why="complaints").execute(context("run-9"))
+    assert (back["release"], back["outcome"], back["reasons"]) == (2, "rolled_back", ["complaints"])
+    assert world.pointer()["model_arn"] == first
+
+
+def test_a_run_begins_by_rolling_back_what_a_dead_run_left_open(world: ReleaseWorld) -> None:
+    first = open_release(world)
+    check = around(world, CheckReleaseOperator)
+    assert check.execute(context("run-2"))["drift"] == [], "somebody still works on it"
+    release = world.ledger.read().entries[-1].release
+    hold = world.ledger.holder(release)
+    assert hold is not None
+    world.ledger.give_back(hold, "2026-01-01T00:00:00Z")
+    assert check.execute(context("run-2"))["drift"] == []
+    assert world.pointer()["model_arn"] == first
+    assert world.ledger.read().open is None
+
+
+def test_a_run_ends_at_once_with_one_sentence_when_the_live_host_is_gone(world: ReleaseWorld) -> None:
+    promote(world, world.model("first")).execute(context("run-0"))
+    world.gateways.bedrock.delete_deployment(world.hosts()[0])
+    told = context("run-1")
+    with pytest.raises(
+        AirflowFailException, match=r"production is down: the host .* does not exist"
+    ) as caught:
+        around(world, CheckReleaseOperator).execute(told)
+    assert "release repair" in str(caught.value)
+    assert told["ti"].pushed["return_value"]["drift"][0]["code"] == "host-gone"
+    assert around(world, CheckReleaseOperator, on_drift="tell").execute(context("run-1"))["drift"]
+
+
+def test_a_promotion_without_a_receipt_names_the_task_before_it(world: ReleaseWorld) -> None:
+    task = BedrockPromoteModelOperator(task_id="p", workload=world.workload, root=world.root, decision=None)  # type: ignore[arg-type]
+    with pytest.raises(AirflowFailException, match=r"decision.* (is missing|is empty)"):
+        task.execute(context())
+
+
+def test_a_host_that_does_not_settle_in_time_ends_with_an_open_release_that_the_next_run_mends(
+    world: ReleaseWorld,
+) -> None:
+    first = world.model("first")
+    promote(world, first).execute(context("run-0"))
+    world.sandbox.world.set_pace("seconds:36000", "custom-model-deployment")
+    with pytest.raises(
+        DeploymentError, match=r"release 2 is open and being mended: .* the host serves .* the pointer names"
+    ):
+        promote(world, world.model("second"), host_wait_hours=0.0003).execute(context("run-1"))
+    world.sandbox.clock.advance(36001)
+    world.sandbox.world.set_pace("instant", "custom-model-deployment")
+    third = world.model("third")
+    assert promote(world, third).execute(context("run-2"))["outcome"] == "released"
+    assert [e.outcome.outcome for e in world.ledger.read().entries if e.outcome] == [
+        "released",
+        "rolled_back",
+        "released",
+    ]
+    assert world.pointer()["model_arn"] == third

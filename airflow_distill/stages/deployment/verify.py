@@ -127,6 +127,9 @@ def _unseen(history: History, chosen: list[int], looks: Looks) -> Iterator[str]:
     rest = [entry.release.release for entry in history.entries if entry.release.release not in chosen]
     if rest:
         yield f"the evidence of release {', '.join(map(str, rest))} (`--all` looks at every release)"
+    if history.open is not None:
+        number = history.open.release.release
+        yield f"how release {number} ends: it is open (`airflow-distill status` says what serves and who works on it)"
     if looks.notes is None:
         yield "the notes of smoke tests and bake periods"
     old = [e.release.release for e in history.entries if not e.release.nonce]
@@ -343,6 +346,10 @@ def _account(history: History, live: Live | None, looks: Looks, workload: str) -
             if rewritten
             else None
         )
+    opened = history.open
+    if opened is not None:
+        yield from _under_way(opened, live, pointer, looks)
+        return
     if live is None:
         if pointer is not None:
             yield Broken(
@@ -376,6 +383,25 @@ def _account(history: History, live: Live | None, looks: Looks, workload: str) -
         yield Broken(number, "host's tags", host.arn, "this workload and root", "", "the host lost its tags")
     if host.state(live.target.model_arn) not in {"ready", "other-model"}:
         yield Broken(number, "host", host.arn, "ready", host.status, "the host does not answer as it should")
+
+
+def _under_way(opened: Entry, live: Live | None, pointer: Pointer | None, looks: Looks) -> Iterator[Link]:
+    """While a release is open, host and pointer may show what it aims at or what was live before, and nothing else."""
+    number, target = opened.release.release, opened.release.target
+    allowed = {target.model_arn, *((live.target.model_arn,) if live else ())}
+    meaning = "it is neither what is live nor what the open release aims at"
+    expected = " or ".join(sorted(allowed))
+    if pointer is not None and pointer.model_arn not in allowed:
+        yield Broken(number, "pointer names model", pointer.name, expected, pointer.model_arn, meaning)
+    host = (
+        looks.host(live.host_kind, live.host_arn) if live else looks.host(target.host.kind, target.host.name)
+    )
+    if host is None and live is not None:
+        yield Broken(live.release, "host", live.host_arn, live.host_arn, "", "the host was deleted")
+    elif host is not None and host.model_arn not in allowed:
+        yield Broken(number, "host serves model", host.arn, expected, host.model_arn, meaning)
+    else:
+        yield None
 
 
 def _json(raw: bytes) -> Mapping[str, Any]:
