@@ -25,7 +25,6 @@ _NOT_TAG = re.compile(r"[^a-zA-Z0-9\s._:/=+@-]")
 
 TAG_WORKLOAD = "airflow-distill:workload"
 TAG_ROOT = "airflow-distill:root"
-TAG_AIRFLOW = "airflow-distill:airflow"
 TAG_RUN = "airflow-distill:run"
 TAG_OWNER = "airflow-distill:owner"
 TAG_EXPIRES_AT = "airflow-distill:expires-at"
@@ -200,7 +199,6 @@ def resource_tags(
     release: int | None = None,
     temporary: bool = False,
     root: str = "",
-    airflow: str = "",
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the tags that every created resource carries; without them the reaper would not dare to touch it.
@@ -208,14 +206,12 @@ def resource_tags(
     :param run: the Dag run; see `run_tag`.
     :param expires_at: after which nobody should miss the resource; a time in UTC or its compact spelling.
     :param root: the root's URI; with the workload it says whose the resource is, see `remote.ownership`.
-    :param airflow: id of the Airflow that runs.
     :param extra: the user's own tags; they cannot replace ours.
     """
     expiry = compact_time(expires_at) if isinstance(expires_at, datetime) else expires_at
     ours = {
         TAG_WORKLOAD: workload,
         TAG_ROOT: root_tag(root),
-        TAG_AIRFLOW: airflow,
         TAG_RUN: run,
         TAG_OWNER: owner,
         TAG_EXPIRES_AT: expiry,

@@ -1,4 +1,4 @@
-"""Who owns what this package creates: one workload under one root, and which Airflow made it.
+"""Who owns what this package creates: one workload under one root.
 
 Takes the tags that a resource carries; says whether it is ours, unmarked (made by a version before roots were written into
 tags) or somebody else's, and whose. Nothing is adopted, updated, deleted or reaped that is not ours. An unmarked resource
@@ -16,7 +16,6 @@ from typing import Literal
 
 from airflow_distill.errors import OwnershipError
 from airflow_distill.remote.identity import (
-    TAG_AIRFLOW,
     TAG_OWNER,
     TAG_ROOT,
     TAG_RUN,
@@ -34,14 +33,13 @@ _MARK = re.compile(r"^[0-9a-f]+")
 class Owner:
     """A workload under a root.
 
+    Which Airflow runs does not matter: one that takes a root over from another goes on with its hosts.
+
     :param root: the root's URI; empty when the caller knows none. Such a caller owns only what carries no root either.
-    :param airflow: id of the Airflow that runs, written into tags; it does not decide about ownership, because an Airflow
-        that takes over a root from another goes on with its hosts.
     """
 
     workload: str
     root: str = ""
-    airflow: str = ""
 
     @property
     def mark(self) -> str:
@@ -51,7 +49,7 @@ class Owner:
     @property
     def tags(self) -> dict[str, str]:
         """The tags that say so."""
-        told = {TAG_WORKLOAD: self.workload, TAG_ROOT: root_tag(self.root), TAG_AIRFLOW: self.airflow}
+        told = {TAG_WORKLOAD: self.workload, TAG_ROOT: root_tag(self.root)}
         return {key: tag_value(value) for key, value in told.items() if value}
 
     def claim(self, tags: Mapping[str, str]) -> Claim:

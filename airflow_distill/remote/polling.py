@@ -294,9 +294,17 @@ def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
         return _timeout_error(outcome, what)
     refused: dict[str, type[ServiceError]] = {
         "denied": ServiceAccessError,
-        "missing": ServiceNotFoundError,
         "refused": ServiceError,
     }
+    if outcome.status == "missing":
+        return ServiceNotFoundError(
+            f"{what}: the service has shown nothing under it for {WaitPolicy().missing_grace.total_seconds() / 60:g} minutes: it was deleted, or it "
+            f"never came to be ({trouble.message}).",
+            operation="wait",
+            code=trouble.code,
+            hint="Look for it in the console of the connection's account and Region; a cleared task looks again and buys "
+            "only what is not there.",
+        )
     if outcome.status in refused:
         return refused[outcome.status](
             f"{what}: could not be watched any longer: {trouble.message}",

@@ -11,14 +11,14 @@ from airflow_distill.remote import identity
 from airflow_distill.remote.ownership import Owner, whose
 
 PROD, STAGING = "s3://acme/prod", "s3://acme/staging"
-OWNER = Owner("tickets", PROD, "af-1")
+OWNER = Owner("tickets", PROD)
 
 names = st.text("abcdefgh_-0123456789", min_size=1, max_size=30)
 roots = st.text("abcdefgh/-0123456789", min_size=1, max_size=60).map(lambda path: f"s3://b/{path}x")
 
 
-def tags(workload: str = "tickets", root: str = PROD, **more: str) -> dict[str, str]:
-    return identity.resource_tags(workload, "loop/run-1", "platform", root=root, **more)
+def tags(workload: str = "tickets", root: str = PROD) -> dict[str, str]:
+    return identity.resource_tags(workload, "loop/run-1", "platform", root=root)
 
 
 def test_the_same_workload_under_another_root_is_somebody_else() -> None:
@@ -30,10 +30,6 @@ def test_the_same_workload_under_another_root_is_somebody_else() -> None:
 def test_what_was_made_before_roots_were_written_is_neither_ours_nor_foreign() -> None:
     assert OWNER.claim(tags(root="")) == "unmarked"
     assert OWNER.claim({"team": "search"}) == "foreign"
-
-
-def test_another_airflow_that_takes_over_a_root_owns_its_hosts() -> None:
-    assert OWNER.claim(tags(airflow="af-2")) == "ours"
 
 
 def test_a_caller_without_a_root_owns_only_what_names_no_root() -> None:

@@ -285,3 +285,10 @@ def test_a_deadline_of_a_job_that_is_seen_names_its_status_and_the_setting():
     assert "while it was InProgress" in error.message
     assert "unknown" not in error.message
     assert "wait_timeout" in error.hint
+
+
+def test_what_never_appears_ends_the_wait_with_that_sentence():
+    trouble = polling.Trouble("missing", "ResourceNotFoundException", "no such host")
+    error = polling.outcome_error(Outcome("missing", trouble=trouble), "host arn:h")
+    assert "has shown nothing under it for 10 minutes: it was deleted, or it never came to be" in str(error)
+    assert "console" in error.hint
