@@ -297,9 +297,10 @@ def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
         "refused": ServiceError,
     }
     if outcome.status == "missing":
+        minutes = WaitPolicy().missing_grace.total_seconds() / 60
         return ServiceNotFoundError(
-            f"{what}: the service has shown nothing under it for {WaitPolicy().missing_grace.total_seconds() / 60:g} minutes: it was deleted, or it "
-            f"never came to be ({trouble.message}).",
+            f"{what}: the service has shown nothing under it for {minutes:g} minutes: it was deleted, or it never came to "
+            f"be ({trouble.message}).",
             operation="wait",
             code=trouble.code,
             hint="Look for it in the console of the connection's account and Region; a cleared task looks again and buys "

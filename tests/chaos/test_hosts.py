@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_distill.cli.main import main
 from airflow_distill.operators.hosts import BedrockCreateHostOperator
 from airflow_distill.remote.submit import FAULT_POINTS
 from airflow_distill.sandbox import Sandbox
@@ -188,12 +189,18 @@ def test_a_refused_swap_goes_back_at_once_and_the_host_stays(world: ReleaseWorld
 
 
 def test_a_failed_live_host_is_not_deleted_to_free_its_name(world: ReleaseWorld) -> None:
-    """The name of a new host depends on kind and size only, so a promotion off a failed live host met its name."""
+    """The name of a new host depends on kind and size only, so what replaces a failed live host met its name."""
     first = promote(world, world.model("a"))
     state = world.sandbox.world.store.region("us-east-1")
     with world.sandbox.world.store.lock:
-        state.find("custom-model-deployment", first["host_arn"]).record["status"] = "Failed"
-    second = promote(world, world.model("b"), run="run-2")
-    assert second["outcome"] == "released"
-    assert second["host_arn"] != first["host_arn"]
+        failed = state.find("custom-model-deployment", first["host_arn"])
+        assert failed is not None
+        failed.record["status"] = "Failed"
+    with pytest.raises(AirflowFailException, match=r"has failed.*release repair"):
+        promote(world, world.model("b"), run="run-2")
+    assert list(serving(world)) == [first["host_arn"]]
+    repair = ["release", "repair", "--root", world.root, "--workload", world.workload, "--yes"]
+    assert main(repair) == 0
+    assert world.pointer()["host_arn"] != first["host_arn"]
+    assert serving(world)[world.pointer()["host_arn"]] == world.model("a")
     assert first["host_arn"] in serving(world), "it is retired after its grace, not deleted on the way"
