@@ -183,8 +183,8 @@ def _learn(args: argparse.Namespace) -> int:
     seen = learn(connect(args))
     args.learn.parent.mkdir(parents=True, exist_ok=True)
     args.learn.write_text(json.dumps(seen, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{len(seen['answers'])} questions asked; wrote {args.learn}.")
-    print("It names neither the account nor what is in it. Read it, then send it to us.")
+    say(f"{len(seen['answers'])} questions asked; wrote {args.learn}.")
+    say("It names neither the account nor what is in it. Read it, then send it to us.")
     return 0
 
 

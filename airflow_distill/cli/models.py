@@ -10,7 +10,8 @@ takes. `check` asks ListFoundationModels and ListInferenceProfiles and changes n
 from __future__ import annotations
 
 import argparse
-import json
+
+from airflow_distill.cli.terminal import say, say_json
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def _list(args: argparse.Namespace) -> int:
 
     with models_in_force(None, args.models) as table:
         if args.json:
-            print(json.dumps(table.to_json(), indent=1))
+            say_json(table.to_json(), indent=1)
             return 0
         for pair in table.pairs:
             model = table.model(pair.student.rpartition(":")[0])
@@ -50,12 +51,12 @@ def _list(args: argparse.Namespace) -> int:
                 name.replace("_", " ") for name in ("profile_only", "on_demand_only") if getattr(pair, name)
             ]
             more += [pair.trust] if pair.trust != "documented" else []
-            print(
+            say(
                 f"{pair.teacher:42} {pair.student:42} {pair.region:10} {hosts}; {'; '.join([context, *more])}"
             )
         for name, quota in table.quotas.items():
-            print(f"quota {name:11} {quota.code:12} {quota.name}")
-        print(f"{len(table.pairs)} pairs, {len(table.models)} models, as of {table.date}. Sources: --json")
+            say(f"quota {name:11} {quota.code:12} {quota.name}")
+        say(f"{len(table.pairs)} pairs, {len(table.models)} models, as of {table.date}. Sources: --json")
     return 0
 
 
@@ -69,7 +70,7 @@ def _check(args: argparse.Namespace) -> int:
     with models_in_force(gateways, args.models) as table:
         told = compare_with_account(table, gateways)
     for line in told:
-        print(line)
+        say(line)
     where = gateways.bedrock.region
-    print(f"{len(told)} differences between the table of {table.date} and the account in {where}.")
+    say(f"{len(told)} differences between the table of {table.date} and the account in {where}.")
     return 1 if told else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def _latest_decision(store: ObjectStore, root: str, name: str) -> dict[str, Any]
 
     found = []
     for item in store.iter_objects(join_uri(root, name, "evaluations") + "/"):
-        if item.uri.endswith("/decision.json"):
+        if fnmatch(item.uri.rpartition("/")[2], "decision*.json"):
             with suppress(
                 StateError, EvaluationError
             ):  # a damaged one is named by verify, and is not the latest

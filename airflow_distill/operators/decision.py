@@ -84,6 +84,9 @@ def skip_what_needs_a_yes(operator: Any, context: Any, receipt: Mapping[str, Any
 class DecidePromotionOperator(DistillOperator, SkipMixin):
     """Judges a scorecard under a policy, writes the decision record once and returns a `decision` receipt.
 
+    A decision's id is a digest of the evidence, the policy and the verdict. Run again under another policy, it decides the
+    same scores anew, beside the earlier record, which stays.
+
     The evidence is held against what is true now: the dataset's manifest and held-out file as they lie in the bucket,
     the model of the job, the model behind the live host. What does not agree holds.
 
@@ -160,7 +163,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         """Decide, record, return the receipt."""
         from airflow_distill.stages.decision.decide import decide
         from airflow_distill.stages.decision.policy import PromotionPolicy
-        from airflow_distill.stages.decision.record import make_record, write_once
+        from airflow_distill.stages.decision.record import make_record, write_decision
 
         evaluation = require(self.evaluation, "evaluation", "evaluation")
         store = store_for(self.gateways, evaluation["scorecard_uri"])
@@ -205,8 +208,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
             incumbent_release=live.release if live else None,
             incumbent_host=live.host_arn if live else _address(self.incumbent),
         )
-        uri = evaluation["scorecard_uri"].rsplit("/", 1)[0] + "/decision.json"
-        record, sha256 = write_once(store, uri, record)
+        uri, record, sha256 = write_decision(store, evaluation["scorecard_uri"].rsplit("/", 1)[0], record)
         receipt = record.receipt(uri, sha256)
         self.log.info(
             "%s (decision %s, %d prompts): %s",

@@ -518,10 +518,13 @@ def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_a
     if standing is not None and _untimed(json.loads(standing)) == _untimed(scorecard.to_json()):
         data = standing
     elif standing is not None and store.exists(uri.rsplit("/", 1)[0] + "/decision.json"):
-        raise ConfigurationError(
-            "evaluation: these answers were scored otherwise and a decision rests on it.",
-            hint="Collect under another evaluation_key to score them again.",
-        )
+        # a decision rests on the first scorecard, which stays; other scorers or settings have a place of their own
+        place = f"again-{sha256_hex(_untimed(scorecard.to_json()))[:16]}"
+        uri = join_uri(uri.rsplit("/", 1)[0], place, "scorecard.json")
+        kept = _standing(store, uri)
+        data = kept or data
+        if kept is None:
+            store.write(uri, data, if_absent=True)
     else:
         store.write(uri, data)
     return {

@@ -82,15 +82,15 @@ def test_too_strict_a_margin_is_a_verdict_and_not_an_error(
     assert receipt["verdict"] in ("inconclusive", "reject")
 
 
-def test_another_policy_on_the_same_evidence_does_not_overwrite(
+def test_another_policy_decides_the_same_scores_anew_beside_the_first_record(
     module_student: Any, fresh: dict[str, Any]
 ) -> None:
-    from airflow_distill.errors import StateError
-
     first = decide(module_student, fresh)
-    with pytest.raises(StateError):
-        decide(module_student, fresh, policy=STRICT)
+    other = decide(module_student, fresh, policy=STRICT)
+    assert other["decision_id"] != first["decision_id"]
+    assert other["decision_uri"].endswith(f"/decision-{other['decision_id'][:16]}.json")
     assert decide(module_student, fresh) == first
+    assert decide(module_student, fresh, policy=STRICT) == other
 
 
 def test_another_model_than_the_jobs_holds(module_student: Any, fresh: dict[str, Any]) -> None:

@@ -156,9 +156,7 @@ def test_scoring_twice_keeps_the_first_scorecard(w: Any, answers: dict[str, Any]
     assert score(w, answers, slices=["product"]) == score(w, answers, slices=["product"])
 
 
-def test_other_metrics_after_a_decision_are_refused_and_another_key_allows_them(w: Any) -> None:
-    from airflow.sdk.exceptions import AirflowFailException
-
+def test_other_metrics_after_a_decision_are_scored_beside_it(w: Any) -> None:
     from airflow_distill.operators.decision import DecidePromotionOperator
 
     receipt = collect(w, evaluation_key="first")
@@ -166,9 +164,18 @@ def test_other_metrics_after_a_decision_are_refused_and_another_key_allows_them(
     DecidePromotionOperator(
         task_id="decide", evaluation=evaluation, policy={"metrics": {"exact": 0.2}}
     ).execute({})
-    with pytest.raises(AirflowFailException, match="a decision rests on it"):
-        score(w, receipt, metrics=["token_f1"])
-    assert score(w, collect(w, evaluation_key="second"), metrics=["token_f1"])["metrics"]["token_f1"]
+    store = w.gateways.objects
+    before = store.read(evaluation["scorecard_uri"])
+    again = score(w, receipt, metrics=["token_f1"])
+    assert again["metrics"]["token_f1"]
+    assert again["scorecard_uri"].startswith(evaluation["scorecard_uri"].rsplit("/", 1)[0] + "/again-")
+    assert score(w, receipt, metrics=["token_f1"]) == again, "a retry finds its own"
+    assert score(w, receipt) == evaluation, "and the first one its own"
+    assert store.read(evaluation["scorecard_uri"]) == before
+    decided = DecidePromotionOperator(
+        task_id="decide", evaluation=again, policy={"metrics": {"token_f1": 0.2}}
+    ).execute({})
+    assert decided["decision_uri"].startswith(again["scorecard_uri"].rsplit("/", 1)[0])
 
 
 def test_no_text_of_prompts_leaves_the_bucket(w: Any, answers: dict[str, Any]) -> None:

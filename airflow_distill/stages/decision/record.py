@@ -8,7 +8,7 @@ from airflow_distill.stages.decision.records import Approval, DecisionRecord, Ve
 from airflow_distill.stages.digest import canonical_json, json_object, sha256_hex
 from airflow_distill.stages.evaluation.records import Scorecard
 from airflow_distill.stages.money.records import Costs
-from airflow_distill.stages.storage import ObjectExistsError, ObjectStore
+from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, ObjectStore
 
 
 def make_record(
@@ -73,6 +73,28 @@ def write_once(store: ObjectStore, uri: str, record: DecisionRecord) -> tuple[De
             ) from None
         return standing, sha256
     return record, sha256_hex(data)
+
+
+def write_decision(
+    store: ObjectStore, folder: str, record: DecisionRecord
+) -> tuple[str, DecisionRecord, str]:
+    """Write a decision into its scorecard's folder; return where, the record that stands there and its SHA-256.
+
+    The first decision on a scorecard is `decision.json`. Another one, under another policy or on other facts about what is
+    live, lies beside it under its own id: nothing is overwritten, and a retry of either finds its own record.
+    """
+    first = f"{folder}/decision.json"
+    try:
+        standing, sha256 = read_record(store, first)
+    except ObjectMissingError:
+        try:
+            return (first, *write_once(store, first, record))
+        except StateError:  # somebody else was first, with another decision, or with what cannot be read
+            standing, sha256 = read_record(store, first)
+    if standing.decision_id == record.decision_id:
+        return first, standing, sha256
+    own = f"{folder}/decision-{record.decision_id[:16]}.json"
+    return (own, *write_once(store, own, record))
 
 
 def read_record(store: ObjectStore, uri: str) -> tuple[DecisionRecord, str]:

@@ -11,7 +11,7 @@ import pytest
 from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
 from airflow_distill.stages.decision.approval import ApprovalRule
 from airflow_distill.stages.decision.policy import PromotionPolicy
-from airflow_distill.stages.decision.record import make_record, read_record, write_once
+from airflow_distill.stages.decision.record import make_record, read_record, write_decision, write_once
 from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord, Reason, Verdict
 from airflow_distill.stages.evaluation.records import Scorecard
 from airflow_distill.stages.money.records import Costs
@@ -195,3 +195,24 @@ def test_the_yes_of_a_stranger_is_a_no() -> None:
 def test_an_approval_rule_that_makes_no_sense_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         ApprovalRule.from_json(data)
+
+
+def test_decisions_on_one_scorecard_lie_beside_each_other() -> None:
+    store = MemoryStore()
+    one, other = record(), record(make_verdict("reject"))
+    first, _, sha = write_decision(store, "e1", one)
+    second, kept, _ = write_decision(store, "e1", other)
+    assert first == "e1/decision.json"
+    assert second == f"e1/decision-{other.decision_id[:16]}.json"
+    assert kept == other
+    assert write_decision(store, "e1", one) == (first, one, sha)
+    assert write_decision(store, "e1", other)[0] == second
+    assert len(store.objects) == 2
+
+
+def test_a_first_decision_that_cannot_be_read_is_not_passed_over() -> None:
+    store = MemoryStore()
+    store.write("e1/decision.json", b"{}")
+    with pytest.raises((StateError, EvaluationError)):
+        write_decision(store, "e1", record())
+    assert list(store.objects) == ["e1/decision.json"]
