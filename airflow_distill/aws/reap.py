@@ -6,6 +6,7 @@ a resource without our tags, or one that a pointer names by then, is left alone.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from airflow_distill.aws.account import find_host, iter_hosts, iter_models, iter
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import delete_host
 from airflow_distill.aws.pointers import read_pointer
+from airflow_distill.aws.s3 import UnfinishedUpload
 from airflow_distill.errors import (
     DistillError,
+    ServiceAccessError,
     ServiceConflictError,
     ServiceError,
     ServiceNotFoundError,
@@ -30,11 +33,14 @@ from airflow_distill.stages.deployment.reap import (
     PriceOf,
     ReapRules,
     Resource,
+    find_upload,
     resource_of_host,
     survey,
 )
 from airflow_distill.stages.deployment.records import ON_DEMAND, PROVISIONED
 from airflow_distill.stages.storage import ObjectStore, join_uri
+
+log = logging.getLogger(__name__)
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 
@@ -73,7 +79,26 @@ def survey_account(
         name: read_knowledge(gateways, store, root, name, [r for r in resources if r.workload == name])
         for name in {r.workload for r in resources}
     }
-    return survey(resources, known, rules, now=now, price_of=price_of)
+    finds = survey(resources, known, rules, now=now, price_of=price_of)
+    return (*finds, *_unfinished(gateways, root, workload, rules, now))
+
+
+def _unfinished(
+    gateways: AwsGateways, root: str, workload: str | None, rules: ReapRules, now: datetime
+) -> Iterable[Find]:
+    """Yield what killed uploads have left under the root; they carry no tags and belong to no run."""
+    if not root.startswith("s3://") or rules.run is not None:
+        return
+    try:
+        uploads = list(gateways.objects.iter_uploads(join_uri(root, *filter(None, [workload])) + "/"))
+    except ServiceAccessError as error:
+        log.warning(
+            "Unfinished uploads cannot be listed (%s); allow s3:ListBucketMultipartUploads.", error.code
+        )
+        return
+    for upload in uploads:
+        of = upload.uri.removeprefix(root.rstrip("/") + "/").partition("/")[0]
+        yield find_upload(upload.uri, of, upload.upload_id, upload.begun_at, rules, now)
 
 
 def _resources(gateways: AwsGateways) -> Iterable[Resource]:
@@ -149,6 +174,10 @@ def remove_finds(
 
 def _remove(gateways: AwsGateways, store: ObjectStore, root: str, find: Find) -> str:
     """Remove one resource; returns why it stays, empty when it is gone."""
+    if find.kind == "unfinished-upload":
+        place, _, upload_id = find.arn.rpartition("?uploadId=")
+        gateways.objects.abort_upload(UnfinishedUpload(place, upload_id, ""))
+        return ""
     bedrock = gateways.bedrock
     try:
         owner, tags = Owner(find.workload, root), bedrock.tags(find.arn)

@@ -248,3 +248,29 @@ def test_counting_calls_says_that_a_survey_changes_nothing(world: ReleaseWorld) 
     survey(world)
     assert life.points == []
     assert isinstance(world.gateways.bedrock.client, Dying)
+
+
+def test_parts_of_a_killed_upload_are_left_over_and_removed(world: ReleaseWorld) -> None:
+    """A killed worker cannot remove them, they are no objects that a listing shows, and they are billed as storage."""
+    bucket, _, prefix = world.root.removeprefix("s3://").partition("/")
+    s3: Any = world.client("s3")
+    for key in (f"{prefix}/{world.workload}/windows/part.jsonl.gz", "elsewhere/part"):
+        s3.create_multipart_upload(Bucket=bucket, Key=key)
+    patient = survey(world, grace_hours=200 * 365 * 24)  # moto begins every upload in 2010
+    assert told(patient) == [("unfinished-upload", "wait")], "a worker may still be at it"
+    assert patient[0].until is not None
+    (find,) = survey(world)
+    assert (find.kind, find.action, find.workload) == ("unfinished-upload", "remove", world.workload)
+    assert survey(world, run="some/run") == ()
+    (removal,) = remove_finds(world.gateways, world.store, world.root, [find])
+    assert removal.removed
+    assert survey(world) == ()
+    assert [upload["Key"] for upload in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [
+        "elsewhere/part"
+    ]
+
+
+def test_uploads_that_may_not_be_listed_hide_nothing_else(world: ReleaseWorld) -> None:
+    world.promote(world.model("first"))
+    world.sandbox.faults.add("access-denied", operation="s3:GetBucket")
+    assert survey(world) == ()

@@ -32,7 +32,11 @@ from airflow_distill.stages.deployment.records import (
 from airflow_distill.stages.deployment.times import iso, moment_of
 
 ResourceKind = Literal[
-    "provisioned-throughput", "custom-model-deployment", "custom-model", "customization-job"
+    "provisioned-throughput",
+    "custom-model-deployment",
+    "custom-model",
+    "customization-job",
+    "unfinished-upload",
 ]
 FindAction = Literal["remove", "wait", "overdue"]
 ORDER: tuple[ResourceKind, ...] = (
@@ -40,6 +44,7 @@ ORDER: tuple[ResourceKind, ...] = (
     "provisioned-throughput",
     "custom-model-deployment",
     "custom-model",
+    "unfinished-upload",
 )
 """The order of retirement: a model can be deleted only when no host serves it."""
 
@@ -167,6 +172,33 @@ def survey(
         if action is not None:
             finds.append(_find(resource, action, why, until, price_of))
     return tuple(finds)
+
+
+def find_upload(
+    place: str, workload: str, upload_id: str, begun_at: str, rules: ReapRules, now: datetime
+) -> Find:
+    """Return an upload in parts that never ended; its parts are stored and billed until somebody removes them.
+
+    :param place: URI of the object that was to be.
+    :param begun_at: ISO 8601 UTC; a worker may still be at it within the grace of hosts.
+    """
+    begun = moment_of(begun_at)
+    end = None if begun is None else begun + timedelta(hours=rules.grace_hours)
+    ripe = rules.ignore_expiry or (end is not None and end <= now)
+    return Find(
+        kind="unfinished-upload",
+        arn=f"{place}?uploadId={upload_id}",
+        name=place.rpartition("/")[2],
+        workload=workload,
+        run="",
+        owner="",
+        daily_price=None,
+        expires_at=None,
+        commitment_ends_at=None,
+        action="remove" if ripe else "wait",
+        why="parts of an upload that never ended",
+        until=None if ripe or end is None else iso(end),
+    )
 
 
 def daily_total(finds: Iterable[Find]) -> tuple[float, int]:
