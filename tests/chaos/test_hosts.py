@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_distill.cli.main import main
-from airflow_distill.operators.hosts import BedrockCreateHostOperator
+from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.remote.submit import FAULT_POINTS
 from airflow_distill.sandbox import Sandbox
 from tests.chaos.playing import create, delete, promote, serving
@@ -204,3 +205,38 @@ def test_a_failed_live_host_is_not_deleted_to_free_its_name(world: ReleaseWorld)
     assert world.pointer()["host_arn"] != first["host_arn"]
     assert serving(world)[world.pointer()["host_arn"]] == world.model("a")
     assert first["host_arn"] in serving(world), "it is retired after its grace, not deleted on the way"
+
+
+@pytest.mark.parametrize("point", ["after-create", "before-return"])
+def test_a_teardown_finds_what_a_killed_setup_made_without_its_receipt(
+    world: ReleaseWorld, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setup left no XCom; a throughput went on billing 15 USD an hour."""
+    model = world.model("m")
+    with monkeypatch.context() as patched:
+        patched.setattr(BedrockCreateHostOperator, "fault", dies_at(point))
+        with pytest.raises(Killed):
+            create(world, model, **terms(world, "provisioned-throughput"))
+    left = list(serving(world))
+    assert delete(world, model)["deleted"] == left
+    assert serving(world) == {}
+
+
+def test_a_teardown_waits_for_a_host_that_a_failed_setup_made_and_that_is_not_shown_yet(
+    world: ReleaseWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, kind = world.model("m"), "custom-model-deployment"
+    made = create(world, model, **terms(world, kind))["host_arn"]
+    monkeypatch.setattr(BedrockDeleteHostOperator, "_setup_failed", lambda operator, context: True)
+    world.sandbox.faults.add("not-found", operation=GET[kind], count=4)
+    world.sandbox.faults.add("not-found", operation="ListTagsForResource", count=2)
+    assert delete(world, model)["deleted"] == [made]
+
+
+def test_the_teardown_of_a_candidate_runs_whatever_its_setup_ended_in() -> None:
+    """Airflow's own rule leaves a teardown `upstream_failed` when its setup failed or was marked failed."""
+    with DAG("d", schedule=None):
+        setup = BedrockCreateHostOperator(task_id="create", workload="w", job={})
+        teardown = BedrockDeleteHostOperator(task_id="delete", workload="w").as_teardown(setups=setup)
+    assert teardown.is_teardown
+    assert teardown.trigger_rule == "all_done"
