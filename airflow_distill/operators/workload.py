@@ -525,22 +525,25 @@ class CheckCommitmentsOperator(DistillOperator):
     Returns `{"kind": "commitments", "hosts", "warnings"}`.
 
     :param workload: the workload's name (templated).
+    :param root: only hosts of this root, and those that name none; all of the workload when left out (templated).
     :param ahead: how long before the end to warn.
     :param fail_on_warning: end as failed when there is something to tell.
     """
 
-    template_fields: Sequence[str] = aws_template_fields("workload")
+    template_fields: Sequence[str] = aws_template_fields("workload", "root")
 
     def __init__(
         self,
         *,
         workload: str,
+        root: str = "",
         ahead: timedelta = timedelta(days=7),
         fail_on_warning: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.workload = workload
+        self.root = root
         self.ahead = ahead
         self.fail_on_warning = fail_on_warning
 
@@ -548,11 +551,14 @@ class CheckCommitmentsOperator(DistillOperator):
         """List the workload's hosts."""
         from airflow_distill.aws.account import iter_hosts
         from airflow_distill.remote.identity import TAG_EXPIRES_AT, TAG_TEMPORARY
+        from airflow_distill.remote.ownership import Owner
         from airflow_distill.stages.deployment.times import iso, moment_of
 
         now = wall_clock()
         hosts, warnings = [], []
         for host in iter_hosts(self.gateways.bedrock, self.workload):
+            if self.root and Owner(self.workload, self.root).claim(host.tags) == "foreign":
+                continue
             term, end = host.commitment_ends_at, moment_of(host.tags.get(TAG_EXPIRES_AT))
             hosts.append(
                 {

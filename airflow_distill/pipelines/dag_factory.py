@@ -189,4 +189,4 @@ def _guards_of(workload: Workload) -> None:
         task_id=f"lifecycle_{workload.name}", teacher=workload.teacher, student=workload.student, **shared
     )
     commitments = operator_class(f"{tasks.OPERATORS}.workload.CheckCommitmentsOperator")
-    commitments(task_id=f"commitments_{workload.name}", **shared)
+    commitments(task_id=f"commitments_{workload.name}", root=workload.root, **shared)

@@ -12,11 +12,12 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_distill.aws.pointers import publish_pointer
 from airflow_distill.aws.reap import remove_finds, survey_account
 from airflow_distill.errors import OwnershipError
+from airflow_distill.operators.workload import CheckCommitmentsOperator
 from airflow_distill.remote.identity import TAG_ROOT, resource_tags, tag_list
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.deployment.reap import ReapRules
 from airflow_distill.stages.deployment.records import Pointer, pointer_name
-from tests.chaos.playing import create, delete, promote, serving
+from tests.chaos.playing import context, create, delete, promote, serving
 from tests.release_world import Rambles, ReleaseWorld, wish_for_throughput
 
 PROD, STAGING = "s3://distill-sandbox/prod", "s3://distill-sandbox/staging"
@@ -161,3 +162,12 @@ def test_a_pointer_of_another_root_is_not_overwritten(prod: ReleaseWorld) -> Non
     prod.gateways.parameters.put(ours.name, json.dumps(stolen))
     with pytest.raises(OwnershipError, match=STAGING):
         publish_pointer(prod.gateways.parameters, ours, {})
+
+
+def test_the_commitments_of_another_root_are_its_own_affair(
+    prod: ReleaseWorld, staging: ReleaseWorld
+) -> None:
+    promote(prod, prod.model("p"))
+    for world, seen in ((staging, 0), (prod, 1)):
+        check = CheckCommitmentsOperator(task_id="check", workload="tickets", root=world.root)
+        assert len(check.execute(context())["hosts"]) == seen
