@@ -131,6 +131,13 @@ def _register_build(commands: Any) -> None:
     )
     build.add_argument("--no-redact", action="store_true", help="keep secrets and personal identifiers")
     build.add_argument("--remember", action="store_true", help="keep a ledger in DIR/fingerprints")
+    build.add_argument(
+        "--lost",
+        type=_share,
+        default=0.001,
+        metavar="SHARE",
+        help="share of lines or log objects that may be broken; more ends with exit status 1 (0.001)",
+    )
     build.add_argument("--workload", default="local", metavar="NAME", help="name in the manifest (local)")
     _add_common(build)
 
@@ -182,6 +189,8 @@ def run(args: argparse.Namespace) -> int:
     action = {"check": _check, "build": _build}[args.action]
     try:
         return action(args)
+    except BrokenPipeError:
+        raise
     except (DistillError, OSError, ObjectMissingError) as error:
         message = str(error) if isinstance(error, DistillError) else f"{type(error).__name__}: {error}"
         if args.json:
@@ -344,12 +353,11 @@ def _build(args: argparse.Namespace) -> int:
     from airflow_distill.stages.dataset.build import build_dataset
     from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.manifest import Source
+    from airflow_distill.stages.logs.reasons import lost_share
 
     logs_store, out_store = open_store(args.logs, args), open_store(args.out, args)
     if not _log_objects(logs_store, args.logs):
-        raise ConfigurationError(
-            f"dataset: no log object at {args.logs}.", hint="Name a file, a folder or a prefix."
-        )
+        raise _no_logs(logs_store, args.logs)
     window = _window(args)
     settings = CurateSettings(
         salt=args.salt,
@@ -375,6 +383,7 @@ def _build(args: argparse.Namespace) -> int:
             lines=harvest.counts.lines,
             kept=harvest.counts.kept,
             skipped=harvest.counts.skipped,
+            objects=harvest.counts.objects,
         ),
         settings,
         student=args.student,
@@ -389,12 +398,60 @@ def _build(args: argparse.Namespace) -> int:
         **{key: value for key, value in receipt.items() if key not in ("kind", "v")},
         "counts": dict(sorted(built.package.report.counts.items())),
         "redacted": dict(sorted(built.curated.redacted.items())),
+        "objects": dict(sorted(harvest.counts.objects.items())),
+        "lost": round(lost_share(harvest.counts.lines, harvest.counts.skipped, harvest.counts.objects), 6),
     }
+    too_much = outcome["lost"] > args.lost
     if args.json:
         say_json(outcome)
     else:
         _show_build(outcome)
-    return 0 if built.package.accepted else 1
+    if too_much:
+        print(_lost_words(outcome, args.lost, logs_store, args.logs), file=sys.stderr)
+    return 0 if built.package.accepted and not too_much else 1
+
+
+def _no_logs(store: ObjectStore, path: str) -> ConfigurationError:
+    """Return the error for a place without log objects; it says what lies there instead."""
+    from itertools import islice
+
+    from airflow_distill.stages.logs.source import LOG_SUFFIXES
+
+    folder = path.rstrip("/") + "/"
+    others = [item.uri for item in islice(store.iter_objects(folder), 1000)]
+    what = (
+        f"{len(others):,} files lie there, such as {others[0].rpartition('/')[2]!r}"
+        if others
+        else "nothing lies there"
+    )
+    return ConfigurationError(
+        f"dataset: there is no log object at {path}: {what}.",
+        hint=f"Name the folder that Bedrock writes to, at any level; names of logs end in {', '.join(LOG_SUFFIXES)}, "
+        "or have no suffix.",
+    )
+
+
+def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, path: str) -> str:
+    """Say how much of the logs was lost, which object to look at first, and what to do."""
+    from airflow_distill.stages.logs.forms import foreign_form
+    from airflow_distill.stages.logs.reasons import DAMAGE, LOST_OBJECTS
+
+    parts = [f"{n:,} log objects {what}" for what, n in outcome["objects"].items() if what in LOST_OBJECTS]
+    parts += [
+        f"{outcome['skipped'][code]:,} lines {code}"
+        for code in sorted(DAMAGE)
+        if outcome["skipped"].get(code)
+    ]
+    words = [f"more than {most:.2%} of the logs could not be read: {', '.join(parts)}."]
+    if outcome["objects"].get("foreign"):
+        for item in _log_objects(store, path):
+            with store.open(item.uri) as stream:
+                found = foreign_form(stream.read(64))
+            if found is not None:
+                words.append(f"{item.uri} is {found[0]}. {found[1]}")
+                break
+    words.append("next: copy the objects again from the bucket, or accept the loss with --lost SHARE")
+    return "\n".join(words)
 
 
 def _golden(args: argparse.Namespace) -> list[Any]:
@@ -436,7 +493,8 @@ def _show_build(outcome: Mapping[str, Any]) -> None:
     from airflow_distill.stages.dataset.checks import CODES
 
     say(f"dataset {outcome['dataset_id']} in {outcome['out']}")
-    rows = [("log lines read", "", f"{outcome['lines']:,}")]
+    rows = [("log objects", what, f"{count:,}") for what, count in outcome["objects"].items()]
+    rows += [("log lines read", "", f"{outcome['lines']:,}")]
     rows += [("  skipped", reason, f"{count:,}") for reason, count in outcome["skipped"].items() if count]
     rows += [("prompts kept", "", f"{outcome['kept']:,}")]
     rows += [("  dropped", reason, f"{count:,}") for reason, count in outcome["dropped"].items()]

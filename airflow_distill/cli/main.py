@@ -7,7 +7,9 @@ Airflow nor the AWS SDK, so `--help` is quick. Errors of ours end in one line on
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -76,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next((word for word in words if word in COMMANDS), None)
     args = build_parser(command).parse_args(words)
     try:
-        return int(importlib.import_module(COMMANDS[args.command][0]).run(args))
+        status = int(importlib.import_module(COMMANDS[args.command][0]).run(args))
+        sys.stdout.flush()
+        return status
     except DistillError as error:
         error_line(error)
         return 2
@@ -91,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except BrokenPipeError:
-        return 2
+        return _without_reader()
     except OSError as error:
         full = DiskFullError.from_os(error)
         if full is None:
@@ -101,6 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("airflow-distill: interrupted", err=True)
         return 130
+
+
+def _without_reader() -> int:
+    """End in silence when the reader of the pipe has gone, with the status of a program that SIGPIPE ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 if __name__ == "__main__":

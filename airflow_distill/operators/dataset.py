@@ -131,6 +131,7 @@ class CurateDatasetOperator(_DatasetOperator):
                 lines=harvest.counts.lines,
                 kept=harvest.counts.kept,
                 skipped=harvest.counts.skipped,
+                objects=harvest.counts.objects,
             ),
             settings,
             student=self.student,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +33,14 @@ QUIET_HOURS = 4
 FULL_LOOK_EVERY = 24
 """So many looks after which all hours of the lookback are listed again, for logs that came very late."""
 LONGEST_PAUSE = 3600.0
+MOST_BYTES_A_LOOK = 256_000_000
+"""Stored bytes that one look reads; what is left comes with the next, after `SHORT_PAUSE` seconds."""
+SHORT_PAUSE = 1.0
+
+
+def _rest() -> None:
+    """Let the event loop have the interpreter; a thread that parses would keep it for as long as it likes."""
+    time.sleep(0.001)
 
 
 class LogPrefix:
@@ -50,6 +59,7 @@ class LogPrefix:
         self._objects: dict[str, Snapshot] = {}
         self._looks = 0
         self.listings = 0
+        self.has_more = False
 
     def look(self, now: datetime) -> Snapshot:
         """List, read what is new, and return what the prefix holds."""
@@ -57,11 +67,18 @@ class LogPrefix:
         span = self._lookback if full else min(self._lookback, timedelta(hours=QUIET_HOURS))
         window = Window.parse(now - span, now + timedelta(hours=1))
         self.listings += 1
+        self.has_more = False
+        read = 0
         for item in list(iter_log_objects(self._store, self._location, window, timedelta(0))):
             if item.uri not in self._objects:
                 with contextlib.closing(self._store.open(item.uri)) as stream:
-                    self._objects[item.uri] = count_object(stream, self._reader)
-        self._looks += 1
+                    self._objects[item.uri] = count_object(stream, self._reader, _rest)
+                read += item.size
+                if read > MOST_BYTES_A_LOOK:
+                    self.has_more = True
+                    break
+        if not self.has_more:
+            self._looks += 1
         oldest = (now - self._lookback).strftime("%Y-%m-%dT%H")
         whole = {
             kind: {hour: count for hour, count in hours.items() if hour >= oldest}
@@ -177,6 +194,9 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
             else:
                 pause = float(trigger.check_every)
                 yield snapshot
+                if prefix.has_more:
+                    await asyncio.sleep(SHORT_PAUSE)
+                    continue
             await asyncio.sleep(pause)
 
     def open_prefix(self) -> LogPrefix:

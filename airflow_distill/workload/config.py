@@ -271,6 +271,7 @@ KeptRule = Literal[
     "truncated",
     "guardrail",
     "refusal",
+    "tools_offered",
     "multi_turn",
     "unsendable",
     "too_long",

@@ -23,6 +23,8 @@ from airflow_distill.workload.traffic import Call
 
 MOST_VALUES = 30
 """A metadata key with more values tells calls apart, not workloads."""
+MOST_NAMES = 200
+"""Names of metadata that groups are told apart by; a stranger who invents more does not fill the memory."""
 SKETCH = 1024
 LEAST_PROMPTS = 1_000
 """Fewer distinct prompts than this a window are little to learn from; the service's own floor is 100."""
@@ -177,7 +179,7 @@ class Survey:
     def _key(self, call: Call) -> GroupKey:
         kind = call.kind
         for name, value in kind.metadata:
-            if name in self._wild:
+            if name in self._wild or (name not in self._values and len(self._values) >= MOST_NAMES):
                 continue
             values = self._values.setdefault(name, set())
             values.add(value)
@@ -189,7 +191,7 @@ class Survey:
         )
 
     def _reduced(self, model: str, metadata: tuple[tuple[str, str], ...], system: str) -> GroupKey:
-        kept = tuple(pair for pair in metadata if pair[0] not in self._wild)
+        kept = tuple(pair for pair in metadata if pair[0] in self._values and pair[0] not in self._wild)
         return (model, kept, "" if kept else system)
 
     def _regroup(self) -> None:

@@ -8,7 +8,7 @@ prompt is unknown.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -20,6 +20,10 @@ from airflow_distill.stages.logs.parse import LogReader, require_envelope, whole
 from airflow_distill.stages.logs.selection import Selection, Selector, normal_time, system_fingerprint
 from airflow_distill.stages.logs.shapes import Record, decode_record
 from airflow_distill.stages.logs.unusable import Unusable
+
+LONGEST_WATCHED = 1 << 20
+"""Bytes of a line that is still looked at; Bedrock stores bodies above 100 KB beside the record."""
+LINES_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,17 @@ class CallReader:
         self._reader = LogReader(Selection())
         self._systems: dict[str | None, str] = {}
 
-    def iter_calls(self, stream: BinaryIO) -> Iterator[Call]:
-        """Yield the calls of one log object; a line that is no record of a call is passed over."""
-        for block, end in LogBlocks(stream):
-            for line in block[:end].split(b"\n"):
+    def iter_calls(self, stream: BinaryIO, rest: Callable[[], None] | None = None) -> Iterator[Call]:
+        """Yield the calls of one log object; a line that is no record of a call, or too long, is passed over.
+
+        :param rest: called after every block and every few lines, so that who shares the interpreter gets its turn.
+        """
+        for block, end in LogBlocks(stream, longest=LONGEST_WATCHED):
+            if rest is not None:
+                rest()
+            for number, line in enumerate(block[:end].split(b"\n")):
+                if rest is not None and number % LINES_AT_ONCE == LINES_AT_ONCE - 1:
+                    rest()
                 if line and not line.isspace():
                     call = self._call(line)
                     if call is not None:
@@ -138,11 +149,14 @@ Snapshot = dict[Kind, Hours]
 """What a log prefix holds now: usable prompts by kind and hour."""
 
 
-def count_object(stream: BinaryIO, reader: CallReader) -> Snapshot:
-    """Count the usable prompts of one log object; a prompt repeated in it counts once."""
+def count_object(stream: BinaryIO, reader: CallReader, rest: Callable[[], None] | None = None) -> Snapshot:
+    """Count the usable prompts of one log object; a prompt repeated in it counts once.
+
+    :param rest: as for `CallReader.iter_calls`.
+    """
     seen: set[tuple[Kind, str, str]] = set()
     counted: dict[Kind, Counter[str]] = {}
-    for call in reader.iter_calls(stream):
+    for call in reader.iter_calls(stream, rest):
         if call.skipped or not call.timestamp:
             continue
         hour = call.timestamp[:13]

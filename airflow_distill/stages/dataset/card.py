@@ -24,6 +24,14 @@ REASONS = {
 }
 
 
+_OBJECTS = {
+    "read": "read whole",
+    "damaged": "cut off or corrupt; what could be read of them is used",
+    "foreign": "no logs: they hold no text",
+    "missing": "gone between listing and reading",
+}
+
+
 def dataset_card(manifest: DatasetManifest, worth: Worth, *, accepted: bool) -> str:
     """Return the card of a dataset."""
     counts = manifest.counts
@@ -100,6 +108,9 @@ def _file_rows(manifest: DatasetManifest) -> Iterable[tuple[str, str]]:
 
 def _count_rows(manifest: DatasetManifest) -> Iterable[tuple[str, ...]]:
     counts = manifest.counts
+    for what, meaning in _OBJECTS.items():
+        if counts.get(f"objects_{what}"):
+            yield "log objects", what, f"{counts[f'objects_{what}']:,}", meaning
     yield "lines read", "", f"{counts['lines']:,}", ""
     for reason, count in manifest.skipped.items():
         yield "skipped", reason, f"{count:,}", ""

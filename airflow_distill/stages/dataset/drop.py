@@ -28,6 +28,7 @@ class DropReason(StrEnum):
     GUARDRAIL = "guardrail"
     REFUSAL = "refusal"
     THINKING = "thinking"
+    TOOLS_OFFERED = "tools_offered"
     MULTI_TURN = "multi_turn"
     UNSENDABLE = "unsendable"
     TOO_LONG = "too_long"
@@ -63,6 +64,10 @@ EXPLAINED: dict[DropReason, tuple[str, str]] = {
     DropReason.THINKING: (
         "The answer holds the teacher's thinking.",
         "Set thinking to remove, to teach what is written around it.",
+    ),
+    DropReason.TOOLS_OFFERED: (
+        "The teacher could have called a tool; the student has none, and cannot know when one was the answer.",
+        "Add tools_offered to keep if the prompts name no tools.",
     ),
     DropReason.MULTI_TURN: (
         "The student's family accepts one user turn only.",
@@ -121,6 +126,7 @@ KEEPABLE = frozenset(
         DropReason.TRUNCATED,
         DropReason.GUARDRAIL,
         DropReason.REFUSAL,
+        DropReason.TOOLS_OFFERED,
         DropReason.MULTI_TURN,
         DropReason.UNSENDABLE,
         DropReason.TOO_LONG,
@@ -132,7 +138,9 @@ KEEPABLE = frozenset(
 """Rules that `keep` switches off. Others have a setting of their own, or hold what the loop promises: that there is an
 answer to teach, and that nothing judges what it taught."""
 
-TRUNCATED_WORDS = frozenset({"max_tokens", "length", "model_context_window_exceeded", "max_token_limit"})
+TRUNCATED_WORDS = frozenset(
+    {"max_tokens", "length", "model_context_window_exceeded", "max_token_limit", "max_output_tokens"}
+)
 GUARDRAIL_WORDS = ("guardrail", "intervened")
 REFUSED_WORDS = frozenset({"refusal", "content_filtered", "content_filter", "malformed_model_output"})
 
@@ -280,6 +288,7 @@ def drop_rules(
             DropReason.THINKING,
             lambda _, source: source is not None and thinking == "drop" and has_thinking(source.answer),
         ),
+        (DropReason.TOOLS_OFFERED, lambda _, source: source is not None and source.tools_offered),
         (DropReason.MULTI_TURN, lambda example, _: not family.multi_turn and len(example.turns) > 1),
     )
     return tuple(rule for rule in rules if rule[0] not in keep)

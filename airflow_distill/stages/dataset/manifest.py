@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_distill.stages.dataset.checks import CheckReport, PromptCheck
@@ -38,6 +38,7 @@ class Source:
     lines: int
     kept: int
     skipped: Mapping[str, int]
+    objects: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def package(
             "train": len(train),
             "heldout": len(heldout),
             "golden": golden,
+            **{f"objects_{what}": count for what, count in sorted(source.objects.items())},
         },
         skipped=dict(sorted(source.skipped.items())),
         dropped=curated.dropped,

@@ -22,6 +22,9 @@ _PLAIN_RUN = re.compile(r"[A-Za-z0-9 ._:=+$@#,-]+")
 SHORTEST_NEEDLE = 4
 """Shorter text occurs in nearly every line; looking for it costs more than it saves."""
 
+OPAQUE = frozenset({b":application-inference-profile", b":prompt"})
+"""What ids hold that do not say which model they mean; such a record is parsed, to be counted under a reason of its own."""
+
 SPARSE = 150
 """Bytes for one backslash from which on the pattern of escapes is quicker than a plain search."""
 
@@ -113,7 +116,8 @@ def build_prefilter(selection: Selection) -> Prefilter:
         clauses.extend(_metadata_clauses(selection.metadata))
     if selection.model:
         names = aliases(selection.base_model, selection.mapping)
-        clauses.append(_clause(_needle(name, closed=True) for name in names))
+        found = _clause(_needle(name, closed=True) for name in names)
+        clauses.append(found and found.union(OPAQUE))
     if selection.identity and "[" not in selection.identity:
         clauses.append(_clause([_needle(max(re.split(r"[*?]", selection.identity), key=len))]))
     useful = tuple(dict.fromkeys(clause for clause in clauses if clause))

@@ -6,6 +6,7 @@ stays true. The text beside each code is what the guide prints.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -92,6 +93,31 @@ class SkipReason(StrEnum):
     # The sample.
     DUPLICATE = "duplicate", "The prompt is already in the sample, or the record was delivered twice."
     OUT_OF_SAMPLE = "out_of_sample", "The prompt is usable but is not among the k of the sample."
+
+
+DAMAGE = frozenset(
+    {
+        SkipReason.NOT_UTF8,
+        SkipReason.NOT_JSON,
+        SkipReason.LINE_TOO_LONG,
+        SkipReason.BAD_TEXT,
+        SkipReason.UNREADABLE,
+        SkipReason.BODY_UNREADABLE,
+    }
+)
+"""Reasons that say of a line that it is broken, not that it is another's or cannot be taught."""
+LOST_OBJECTS = ("damaged", "foreign", "missing")
+"""What a log object can be counted as when not all of it was read."""
+
+
+def lost_share(lines: int, skipped: Mapping[str, int], objects: Mapping[str, int]) -> float:
+    """Return the share of lines that were broken, or of log objects that were not read whole, whichever is larger.
+
+    How many lines a damaged object lost nobody knows, so it counts as one of the objects.
+    """
+    broken = sum(skipped.get(reason.value, 0) for reason in DAMAGE)
+    lost = sum(objects.get(what, 0) for what in LOST_OBJECTS)
+    return max(broken / lines if lines else 0.0, lost / (sum(objects.values()) or 1))
 
 
 @dataclass(frozen=True, slots=True)

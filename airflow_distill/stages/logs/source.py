@@ -21,8 +21,10 @@ from airflow_distill.stages.logs.selection import Window
 from airflow_distill.stages.storage import LocalStore, ObjectStore, StoredObject
 
 DEFAULT_OVERLAP = timedelta(hours=3)
-LOG_SUFFIXES = (".json.gz", ".jsonl.gz", ".json", ".jsonl")
+LOG_SUFFIXES = (".json.gz", ".jsonl.gz", ".json", ".jsonl", ".ndjson", ".ndjson.gz", ".log", ".gz")
 PERMISSION_CHECK = "amazon-bedrock-logs-permission-check"
+_WRITE_TEST = "aws-logs-write-test"
+"""What an export of CloudWatch Logs leaves behind."""
 _LOGS_FOLDER = "BedrockModelInvocationLogs"
 _HOUR = re.compile(r"/(\d{4})/(\d{2})/(\d{2})/(\d{2})/")
 _PARTIAL_DATE = re.compile(r"/(\d{4})(?:/(\d{2})(?:/(\d{2})(?:/(\d{2}))?)?)?/\Z")
@@ -70,8 +72,14 @@ class Shard:
 
 
 def is_log_object(uri: str) -> bool:
-    """Say whether an object's name is that of a log object: no body, no permission check, a known suffix."""
-    return uri.endswith(LOG_SUFFIXES) and PERMISSION_CHECK not in uri and _BODY.search(uri) is None
+    """Say whether an object's name is that of a log object: no body, no permission check, a known suffix or none.
+
+    Firehose names its objects without a suffix.
+    """
+    name = uri.rpartition("/")[2]
+    if not name or name.startswith(("_", ".")) or PERMISSION_CHECK in uri or name == _WRITE_TEST:
+        return False
+    return (uri.endswith(LOG_SUFFIXES) or "." not in name) and _BODY.search(uri) is None
 
 
 def iter_log_objects(
