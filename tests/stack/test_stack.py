@@ -223,9 +223,8 @@ def test_the_loop_releases_once_though_a_worker_the_triggerer_and_the_database_g
     decision = stack.xcom(DAG_ID, run.id, "decision.decide")
     assert decision["verdict"] == "promote"
     calls = sandbox.meter()["calls"]
-    for operation in ("CreateModelCustomizationJob", "CreateCustomModelDeployment"):
-        assert set(calls[operation]) == {"ok"}, calls[operation]
     assert calls["CreateModelCustomizationJob"] == {"ok": 1}, "bought once"
+    assert calls["CreateCustomModelDeployment"] == {"ok": 2}, "one host to judge by and one that serves"
 
 
 def table(stack: Stack, tasks: list[dict[str, Any]], sandbox: Sandbox) -> list[str]:
