@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from airflow_distill.errors import ConfigurationError
+from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.logs.selection import Window
 from airflow_distill.stages.logs.source import PERMISSION_CHECK, hour_of, is_log_object
 from airflow_distill.stages.storage import ObjectStore
@@ -73,8 +73,21 @@ def coverage(uris: Iterable[str], window: Window) -> Coverage | None:
     return Coverage(hours, len(logged), (told[0], told[1]), longest[0])
 
 
+def _log_elsewhere(store: ObjectStore, logs: str) -> str | None:
+    """Return a folder of the bucket that holds log objects, "" when that may not be asked, None when there is none."""
+    bucket = f"s3://{logs.removeprefix('s3://').partition('/')[0]}/" if logs.startswith("s3://") else ""
+    try:
+        found = (item.uri for item in islice(store.iter_objects(bucket), LOOKED_AT) if bucket)
+        uri = next((uri for uri in found if is_log_object(uri) and hour_of(uri) is not None), None)
+    except DistillError:
+        return ""
+    return None if uri is None else uri.partition("/AWSLogs/")[0]
+
+
 def require_logs(store: ObjectStore, logs: str) -> None:
     """Do nothing when a log object, of any time, or Bedrock's own permission check lies under the prefix.
+
+    A bucket in which nothing at all has been logged yet is quiet, and no proof of a wrong prefix.
 
     :raises ConfigurationError: nothing of the sort is there: a wrong prefix, account folder or bucket.
     """
@@ -85,9 +98,13 @@ def require_logs(store: ObjectStore, logs: str) -> None:
         others += 1
     if store.exists(logs):
         return
+    place = _log_elsewhere(store, logs)
+    if not others and place is None:
+        return
     what = f"{others} objects and no log object" if others else "nothing"
+    seen = f" Log objects lie under {place}." if place else ""
     raise ConfigurationError(
-        f"logs: there is no log object under {logs}: {what} was found there, whatever the window.",
+        f"logs: there is no log object under {logs}: {what} was found there, whatever the window.{seen}",
         hint="Compare it with s3Config in `aws bedrock get-model-invocation-logging-configuration`; logs lie below "
         "<prefix>/AWSLogs/<account>/BedrockModelInvocationLogs/<region>/.",
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_distill.errors import ConfigurationError
+from airflow_distill.errors import ConfigurationError, ServiceAccessError
 from airflow_distill.stages.logs.coverage import coverage, require_logs
 from airflow_distill.stages.logs.selection import Window
-from airflow_distill.stages.storage import MemoryStore
+from airflow_distill.stages.storage import MemoryStore, StoredObject
 
 REGION = "s3://b/logs/AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1"
 START = datetime(2026, 11, 16, tzinfo=UTC)
@@ -79,6 +80,7 @@ def test_a_prefix_with_any_log_object_or_the_permission_check_is_right(key: str)
 def test_a_wrong_prefix_is_named_with_what_lies_there() -> None:
     store = MemoryStore()
     store.write("s3://b/reports/year.pdf", b"x")
+    store.write(log_object(1), b"x")
     for wrong, told in (
         ("s3://b/lgos", "nothing was found"),
         ("s3://b/reports", "1 objects and no log object"),
@@ -87,7 +89,23 @@ def test_a_wrong_prefix_is_named_with_what_lies_there() -> None:
             require_logs(store, wrong)
         assert f"under {wrong}" in refused.value.message
         assert told in refused.value.message
+        assert "Log objects lie under s3://b/logs." in refused.value.message
         assert "get-model-invocation-logging-configuration" in refused.value.hint
+
+
+def test_a_bucket_in_which_nothing_was_logged_yet_is_quiet() -> None:
+    require_logs(MemoryStore(), "s3://b/logs")
+
+
+def test_a_bucket_that_may_not_be_listed_proves_nothing_so_the_prefix_is_told() -> None:
+    class Narrow(MemoryStore):
+        def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
+            if prefix == "s3://b/":
+                raise ServiceAccessError("no", operation="ListObjectsV2", code="AccessDenied")
+            return super().iter_objects(prefix)
+
+    with pytest.raises(ConfigurationError, match="no log object under s3://b/lgos"):
+        require_logs(Narrow(), "s3://b/lgos")
 
 
 def test_a_file_that_is_named_itself_is_there() -> None:
