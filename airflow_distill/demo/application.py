@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from airflow_distill.aws.endpoints import SERVICES
 from airflow_distill.demo.traffic import Call
 
 REGION = "us-east-1"
@@ -182,10 +183,9 @@ def airflow_connection(endpoint_url: str, account: Account) -> str:
     On AWS only this connection differs: it has the real credentials or role, no endpoints, and the real bucket and role
     under `distill`.
     """
-    services = ("bedrock", "bedrock-runtime", "s3", "sts", "iam", "ssm")
     extra = {
         "region_name": REGION,
-        "service_config": {name: {"endpoint_url": endpoint_url} for name in services},
+        "service_config": {name: {"endpoint_url": endpoint_url} for name in SERVICES},
         "distill": {"root": account.root, "logs": account.logs, "role_arn": account.role_arn},
     }
     return json.dumps({"conn_type": "aws", "login": "sandbox", "password": "sandbox", "extra": extra})

@@ -51,12 +51,29 @@ READS = (
 
 WRITTEN_ONCE = (
     "releases/*",
+    "evidence/*",
     "decisions/*",
     "evaluations/*/decision*.json",
     "evaluations/*/approval*.json",
     "spend/*",
 )
 """What lies in the workload's folder as evidence: written when absent, and neither changed nor deleted after that."""
+
+KEPT = (
+    "datasets/*",
+    "fingerprints/*",
+    "jobs/*",
+    "reports/*",
+    "turns/*",
+    "windows/*",
+    "evaluations/cache/*",
+    "evaluations/batch/*",
+    "evaluations/*/answers/*",
+    "evaluations/*/jobs/*",
+    "evaluations/*/scores/*",
+    "evaluations/*/scorecard*.json",
+)
+"""What lies there as goods: it may be written anew and removed."""
 
 OWN_TAGS = "airflow-distill:*"
 """Keys of the tags that we set."""
@@ -398,12 +415,21 @@ def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterat
     yield _listing("ListOwnFolder", own, place)
     buckets = [place.bucket(own), *([place.bucket(training_logs)] if training_logs else [])]
     yield _allow("FindBuckets", ["s3:GetBucketLocation"], buckets)
-    kept = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-    yield _allow("KeepGoods", kept, place.objects(own))
-    once = [f"{place.objects(own).removesuffix('*')}{pattern}" for pattern in WRITTEN_ONCE]
-    absent_only = {"Null": {"s3:if-none-match": "true"}}
-    yield {**_allow("WriteEvidenceOnce", ["s3:PutObject"], once, absent_only), "Effect": "Deny"}
-    yield {**_allow("KeepEvidence", ["s3:DeleteObject", "s3:DeleteObjectVersion"], once), "Effect": "Deny"}
+    folder = place.objects(own).removesuffix("*")
+    once = [f"{folder}{pattern}" for pattern in WRITTEN_ONCE]
+    yield _allow("ReadOwn", ["s3:GetObject"], place.objects(own))
+    kept = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+    yield _allow("KeepGoods", kept, [f"{folder}{pattern}" for pattern in KEPT])
+    # Which Airflow an id belongs to is noted beside the workloads' folders, once.
+    noted = f"{place.objects(workload.root).removesuffix('*')}airflows/*"
+    if_absent = {"Null": {"s3:if-none-match": "false"}}
+    yield _allow("WriteEvidenceOnce", ["s3:PutObject"], [*once, noted], if_absent)
+    overwriting = {"Null": {"s3:if-none-match": "true"}}
+    yield {**_allow("NeverOverwriteEvidence", ["s3:PutObject"], once, overwriting), "Effect": "Deny"}
+    yield {
+        **_allow("NeverDeleteEvidence", ["s3:DeleteObject", "s3:DeleteObjectVersion"], once),
+        "Effect": "Deny",
+    }
     if workload.logs:
         yield _listing("ListLogs", workload.logs.location, place)
         yield _allow("ReadLogs", ["s3:GetObject"], place.objects(workload.logs.location))

@@ -128,6 +128,13 @@ class Wire:
             ]
             parameter = json.loads(request.body).get("Name", "")
             self.requests.append((f"ssm:{name}", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{parameter}", {}))
+        elif service == "servicequotas":
+            name = next(v for k, v in request.headers.items() if k.lower() == "x-amz-target").rsplit(".", 1)[
+                1
+            ]
+            code = json.loads(request.body).get("QuotaCode", "")
+            arn = f"arn:aws:servicequotas:us-east-1:{ACCOUNT}:bedrock/{code}"
+            self.requests.append((f"servicequotas:{name}", arn, {}))
         else:
             assert service == "sts"  # GetCallerIdentity needs no permission
 
@@ -156,6 +163,7 @@ def wire(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Wire:
     """Listens to the calls of one sandbox, and to what it asks of service roles."""
     found = Wire(account)
     run, neighbour, allows = Dispatcher._run, Dispatcher._neighbour, Neighbours.allows
+    quotas = Dispatcher._quotas
 
     def heard_run(self: Any, route: Any, call: Any) -> Any:
         found.bedrock(route, call)
@@ -165,12 +173,17 @@ def wire(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Wire:
         found.neighbour(service, request)
         return neighbour(self, service, request, connection)
 
+    def heard_quotas(self: Any, request: Any, region: str) -> Any:
+        found.neighbour("servicequotas", request)
+        return quotas(self, request, region)
+
     def heard_allows(self: Any, role: Any, action: str, resource: str) -> bool:
         found.of_role.add((action, resource))
         return allows(self, role, action, resource)
 
     monkeypatch.setattr(Dispatcher, "_run", heard_run)
     monkeypatch.setattr(Dispatcher, "_neighbour", heard_neighbour)
+    monkeypatch.setattr(Dispatcher, "_quotas", heard_quotas)
     monkeypatch.setattr(Neighbours, "allows", heard_allows)
     return found
 

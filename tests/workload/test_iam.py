@@ -14,7 +14,7 @@ from airflow_distill.aws.calls import operation_name
 from airflow_distill.cli.main import main
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.deployment.records import pointer_name
-from airflow_distill.workload.iam import LIMIT, WRITTEN_ONCE, Keys, documents, size
+from airflow_distill.workload.iam import KEPT, LIMIT, WRITTEN_ONCE, Keys, documents, size
 from airflow_distill.workload.reading import read_workload
 from tests.workload.policies import Context, evaluate
 
@@ -213,6 +213,9 @@ MAY = [
     ("s3:PutObject", ROOT + "releases/000001.json", {"s3:if-none-match": "*"}),
     ("s3:PutObject", ROOT + "evaluations/e1/decision.json", {"s3:if-none-match": "*"}),
     ("s3:PutObject", ROOT + "datasets/d1/manifest.json", {}),
+    ("s3:PutObject", ROOT + "evaluations/e1/scorecard.json", {}),
+    ("s3:PutObject", ROOT + "evaluations/e1/answers/student.jsonl", {}),
+    ("s3:PutObject", "arn:aws:s3:::acme-distill/loop/airflows/a1.json", {"s3:if-none-match": "*"}),
     ("s3:DeleteObject", ROOT + "turns/1.json", {}),
     ("iam:GetPolicyVersion", "arn:aws:iam::aws:policy/AmazonBedrockFullAccess", {}),
     ("iam:GetPolicy", "arn:aws:iam::111122223333:policy/distill", {}),
@@ -245,6 +248,8 @@ MAY_NOT = [
     ("bedrock:TagResource", HOST, on(None, **{WORKLOAD_TAG: OWN, "admin": "yes"})),
     ("bedrock:TagResource", HOST, on(None, **{"airflow-distill:run": "d/r"})),
     # Evidence.
+    ("s3:PutObject", "arn:aws:s3:::acme-distill/loop/airflows/a1.json", {}),
+    ("s3:PutObject", ROOT + "evidence/ab.decision.json", {}),
     ("s3:PutObject", ROOT + "releases/000001.json", {}),
     ("s3:PutObject", ROOT + "releases/000001.outcome.json", {}),
     ("s3:PutObject", ROOT + "evaluations/e1/decision.json", {}),
@@ -279,6 +284,17 @@ def test_the_airflow_identity_may(write: Write, action: str, resource: str, cont
 @pytest.mark.parametrize(("action", "resource", "context"), MAY_NOT)
 def test_the_airflow_identity_may_not(write: Write, action: str, resource: str, context: Context) -> None:
     assert not evaluate([airflow(write, keys=KEYS)], action, resource, context)
+
+
+def test_every_folder_that_the_package_writes_to_has_its_place_in_the_policy() -> None:
+    """A new folder is found here, not by a refused write after a week of training."""
+    written: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for call in re.findall(r"join_uri\(([^()]*)\)", path.read_text()):
+            written |= set(re.findall(r'workload"?\]?, "([a-z-]+)"', call))
+    assert {"datasets", "releases", "turns", "windows", "spend"} <= written
+    known = {pattern.split("/")[0] for pattern in (*KEPT, *WRITTEN_ONCE)}
+    assert written - known == set()
 
 
 def test_the_workloads_own_tags_may_be_given_on_create(write: Write) -> None:
