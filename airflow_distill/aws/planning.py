@@ -118,7 +118,8 @@ def _price(
 ) -> dict[str, Any]:
     if records is None:
         return {"usd": None, "why": "the number of training records is not known"}
-    called = not (isinstance(spec.training, LogsData) and spec.training.use_prompt_response)
+    logged = isinstance(spec.training, LogsData) and spec.training.use_prompt_response
+    called = spec.method == "distillation" and not logged
     ends: dict[str, int | None] = {"from": None, "to": SERVICE_MAXIMUM if called else None}
     told: dict[str, Any] = {"prices_of": table.date}
     for name, pairs in ends.items():

@@ -59,6 +59,9 @@ WRITTEN_ONCE = (
 )
 """What lies in the workload's folder as evidence: written when absent, and neither changed nor deleted after that."""
 
+RENEWED = ("releases/*.hold-*.json",)
+"""What lies among the evidence and says who works on a release now: it is renewed, and not deleted."""
+
 KEPT = (
     "datasets/*",
     "fingerprints/*",
@@ -424,8 +427,11 @@ def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterat
     noted = f"{place.objects(workload.root).removesuffix('*')}airflows/*"
     if_absent = {"Null": {"s3:if-none-match": "false"}}
     yield _allow("WriteEvidenceOnce", ["s3:PutObject"], [*once, noted], if_absent)
+    yield _allow("RenewHolds", ["s3:PutObject"], [f"{folder}{pattern}" for pattern in RENEWED])
     overwriting = {"Null": {"s3:if-none-match": "true"}}
-    yield {**_allow("NeverOverwriteEvidence", ["s3:PutObject"], once, overwriting), "Effect": "Deny"}
+    never = [arn for arn in once if not arn.endswith("/releases/*")]
+    never += [f"{folder}releases/{name}" for name in ("??????.json", "*.outcome.json")]
+    yield {**_allow("NeverOverwriteEvidence", ["s3:PutObject"], never, overwriting), "Effect": "Deny"}
     yield {
         **_allow("NeverDeleteEvidence", ["s3:DeleteObject", "s3:DeleteObjectVersion"], once),
         "Effect": "Deny",
