@@ -82,7 +82,6 @@ def dataset_file(name: str) -> Callable[[ReleaseWorld], str]:
         (flip(lambda w: f"{folder_of(w)}/scorecard.json"), {"scorecard"}),
         (flip(dataset_file("heldout.jsonl")), {"held-out file"}),
         (lambda w: w.store.write(dataset_file("train.jsonl")(w), b"more"), {"training file"}),
-        (lambda w: w.store.delete(dataset_file("heldout.jsonl")(w)), {"held-out file"}),
         (swap_model, {"host serves model"}),
         (swap_pointer, {"pointer names model"}),
         (rewrite_the_first_entry, {"entry", "previous entry"}),
@@ -90,7 +89,7 @@ def dataset_file(name: str) -> Callable[[ReleaseWorld], str]:
         (lambda w: w.gateways.parameters.delete(w.pointer_name), {"pointer"}),
     ],
     ids=[
-        "decision", "scorecard", "held-out", "train", "held-out gone", "model swapped", "pointer swapped", "entry",
+        "decision", "scorecard", "held-out", "train", "model swapped", "pointer swapped", "entry",
         "host gone", "pointer gone",
     ],
 )  # fmt: skip
@@ -101,6 +100,12 @@ def test_what_was_changed_is_named(
     broken = {b.link for b in check(world).broken}
     assert broken
     assert broken <= links
+
+
+def test_a_dataset_that_a_retention_rule_expired_holds_by_its_copies(world: ReleaseWorld) -> None:
+    for name in ("heldout.jsonl", "train.jsonl", "manifest.json"):
+        world.store.delete(dataset_file(name)(world))
+    assert check(world, every=True).broken == ()
 
 
 def test_a_retired_model_of_an_older_release_is_named_only_when_all_are_asked_for(

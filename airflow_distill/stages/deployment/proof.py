@@ -182,7 +182,6 @@ def _agree(receipt: Mapping[str, Any], record: DecisionRecord, workload: str, ur
     said = {
         "workload": record.workload,
         "decision_id": record.decision_id,
-        "dataset_id": record.dataset_id,
         "model_arn": record.model_arn,
         "scorecard_uri": record.scorecard_uri,
         "scorecard_sha256": record.scorecard_sha256,
