@@ -486,7 +486,7 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
     template_fields: Sequence[str] = aws_template_fields(
         "workload", "root", "host", "job", "waiter_delay", "host_wait_hours"
     )
-    may_be_missing = frozenset({"host"})
+    may_be_missing = frozenset({"host", "job"})
 
     def __init__(
         self,

@@ -214,7 +214,13 @@ def test_the_host_is_taken_away_whatever_happens_to_the_answers(example: Callabl
     dag = build_dag(example("support_tickets"))
     remove = dag.task_dict["evaluation.delete_host"]
     assert remove.is_teardown
-    assert remove.upstream_task_ids == {"evaluation.create_host", "evaluation.collect_answers"}
+    assert remove.upstream_task_ids == {
+        "evaluation.create_host",
+        "evaluation.collect_answers",
+        "jobs.distill",
+    }
+    assert remove.trigger_rule == "all_done", "it runs when its setup failed, or never began"
+    assert {"host", "job"} <= remove.may_be_missing
 
 
 def test_a_stage_group_names_the_receipts_it_lacks(example: Callable[..., Workload]) -> None:
