@@ -123,7 +123,7 @@ def test_a_stage_imports_only_records_of_stages_to_its_left(path: Path) -> None:
 def test_pure_rooms_read_no_clock_and_no_random_source(path: Path) -> None:
     """A stage gets `now` as an argument, so its tests need no clock and a re-run gives the same bytes.
 
-    The spool makes the key of a temporary file, which is read back by the same object and shows in nothing that is handed on.
+    The spool makes the key of its own temporary file; the key shows in nothing that is handed on.
     """
     calls = [ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
     forbidden = {"random.random", "random.shuffle", "random.choice", "uuid.uuid4", "os.urandom", *CLOCKS}

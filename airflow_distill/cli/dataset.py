@@ -289,8 +289,9 @@ def _prompt_objects(store: ObjectStore, path: str) -> list[StoredObject]:
 def _log_objects(store: ObjectStore, path: str) -> list[StoredObject]:
     from airflow_distill.stages.logs.source import iter_log_objects
 
-    exact = [item for item in store.iter_objects(path) if item.uri == path]
-    return exact or list(iter_log_objects(store, path))
+    if store.exists(path):
+        return [item for item in store.iter_objects(path) if item.uri == path]
+    return list(iter_log_objects(store, path))
 
 
 def _show_check(result: _Report, args: argparse.Namespace) -> None:

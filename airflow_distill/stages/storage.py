@@ -126,8 +126,8 @@ class LocalStore:
             yield StoredObject(str(path), path.stat().st_size)
             return
         base = path if path.is_dir() else path.parent
-        if not base.is_dir():
-            return
+        if not base.is_dir() or (prefix.endswith("/") and base is not path):
+            return  # a folder that is not there has no siblings worth a walk
         found = (Path(folder) / name for folder, _, names in os.walk(base) for name in names)
         for file in sorted(found):
             if not str(file).startswith(prefix) or file.name.startswith(self._DRAFT):

@@ -21,7 +21,7 @@ from airflow_distill.stages.logs.selection import Window
 from airflow_distill.stages.storage import LocalStore, ObjectStore, StoredObject
 
 DEFAULT_OVERLAP = timedelta(hours=3)
-LOG_SUFFIXES = (".json.gz", ".jsonl.gz", ".json", ".jsonl", ".ndjson", ".ndjson.gz", ".log", ".gz")
+LOG_SUFFIXES = (".json.gz", ".jsonl.gz", ".json", ".jsonl", ".ndjson", ".ndjson.gz", ".log")
 PERMISSION_CHECK = "amazon-bedrock-logs-permission-check"
 _WRITE_TEST = "aws-logs-write-test"
 """What an export of CloudWatch Logs leaves behind."""
@@ -79,7 +79,7 @@ def is_log_object(uri: str) -> bool:
     name = uri.rpartition("/")[2]
     if not name or name.startswith(("_", ".")) or PERMISSION_CHECK in uri or name == _WRITE_TEST:
         return False
-    return (uri.endswith(LOG_SUFFIXES) or "." not in name) and _BODY.search(uri) is None
+    return (uri.endswith(LOG_SUFFIXES) or "." not in name.removesuffix(".gz")) and _BODY.search(uri) is None
 
 
 def iter_log_objects(

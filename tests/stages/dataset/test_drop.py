@@ -157,6 +157,11 @@ CASES = {
     "Titan limit": (interaction("a", stop="LENGTH"), NOVA, DropReason.TRUNCATED),
     "refused": (interaction("a", answer=REFUSALS[0]), NOVA, DropReason.REFUSAL),
     "too long": (interaction("a" * 600_000), NOVA, DropReason.TOO_LONG),
+    "tools that were offered": (
+        replace(interaction("a"), tools_offered=True),
+        NOVA,
+        DropReason.TOOLS_OFFERED,
+    ),
     "NUL in the prompt": (interaction("page 1\0"), NOVA, DropReason.UNSENDABLE),
     "NUL in the answer": (interaction("a", answer="b\0"), NOVA, DropReason.UNSENDABLE),
     "half a character": (interaction("a \ud800"), NOVA, DropReason.UNSENDABLE),
