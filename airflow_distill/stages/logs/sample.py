@@ -1,6 +1,6 @@
 """The bottom-k sample: the k distinct prompts with the smallest keyed hash, in O(k) memory, mergeable in any order.
 
-Standard library only; the kept bytes lie in a spool. Takes usable records one by one (or another sample), hands on at
+The kept bytes lie in a spool. Takes usable records one by one (or another sample), hands on at
 most k of them with exact counts.
 
 Why it is exact. The rank of a prompt depends on the prompt and the salt alone, so equal prompts meet, which is exact
