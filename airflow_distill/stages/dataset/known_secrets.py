@@ -52,6 +52,7 @@ from airflow_distill.stages.dataset.places import (
     to_the_end,
     with_assignment,
     with_digits,
+    with_hexadecimal,
     with_long_ip,
     with_mac,
     with_mark,
@@ -60,6 +61,7 @@ from airflow_distill.stages.dataset.places import (
     with_token,
     with_unlike_marks,
 )
+from airflow_distill.stages.dataset.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +331,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (),
         re.compile(r"(?<![A-Za-z0-9_])(?:SK|AC)[a-f0-9]{32}(?![A-Za-z0-9])"),
         search=in_text,
-        needs=with_token(34),
+        needs=with_hexadecimal,
     ),
     Pattern(
         # Telegram's bots and Discord's.
@@ -663,13 +665,14 @@ PATTERNS: tuple[Pattern, ...] = (
 """In order of precedence: where spans overlap, the earlier start wins, then the longer, then the earlier pattern."""
 
 KINDS = frozenset(pattern.kind for pattern in PATTERNS)
+_VOCABULARY = Vocabulary(word for pattern in PATTERNS for word in pattern.words)
 
 
 def find_known(text: str) -> Iterable[Span]:
     """Return the spans of all built-in kinds; the detector that is on by default."""
     out: list[Span] = []
     for view in views_of(text):
-        known = Text(view.text)
+        known = Text(view.text, _VOCABULARY)
         if known.is_plain:
             continue
         for pattern in PATTERNS:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_distill.stages.dataset.dressed import plain_form
+from airflow_distill.stages.dataset.vocabulary import Vocabulary
 
 _DIGITS = b"0123456789"
 _WRITTEN = bytes(byte for byte in range(256) if chr(byte).isspace() or chr(byte).isalpha() or byte > 127)
@@ -24,6 +25,8 @@ _LETTERS = bytes(
 _HEX = bytes(104 if byte in b"0123456789abcdefABCDEF" else 45 if byte in b":-" else 32 for byte in range(256))
 _STRETCH = re.compile(r"\d[\d .()/-]{5,}\d")
 _PASSWORD_MARK = re.compile(rb"[!@#$%^&*?_+~-]")
+_LOWER_IN_ASCII = re.compile("[\u0130\u212a]")
+"""The only letters beyond ASCII whose lower case begins with one of ASCII: a Turkish I, and the sign of kelvin."""
 _TELLING_MARK = re.compile(rb"[!@#$%^&*?_+~:=-]")
 
 
@@ -37,14 +40,20 @@ class Text:
     beyond ASCII end them, for in scripts without spaces a sentence would be one.
     `longest` is the length of the longest of them.
     `stretches` is where numbers of seven digits and separators or more are, with the two characters around them.
+
+    :param vocabulary: of the words that `places` is asked for and no others; each is looked for when left out.
     """
 
-    __slots__ = ("_data", "_first", "_folded", "digits", "longest", "marks", "stretches", "text", "tokens")
+    __slots__ = (
+        "_data", "_first", "_folded", "_held", "_vocabulary", "digits", "longest", "marks", "stretches", "text", "tokens",
+    )  # fmt: skip
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, vocabulary: Vocabulary | None = None) -> None:
         self.text = text = plain_form(text)
         self._folded: str | None = None
         self._first: dict[str, int] = {}
+        self._vocabulary = vocabulary
+        self._held: frozenset[str] | None = None
         self._data = data = _byte_each(text)
         self.marks = data.translate(None, _WRITTEN)
         self.digits = len(self.marks) - len(self.marks.translate(None, _DIGITS))
@@ -68,6 +77,16 @@ class Text:
         if self._folded is None:
             self._folded = self._fold()
         return self._folded
+
+    def may_hold(self, words: tuple[str, ...]) -> Iterable[str]:
+        """Return those of these lower-case words that the text may hold, in their order."""
+        if self._vocabulary is None:
+            return words
+        if self._held is None:
+            strange = not self.text.isascii() and _LOWER_IN_ASCII.search(self.text)
+            self._held = self._vocabulary.words if strange else self._vocabulary.in_text(self._data)
+        held = self._held
+        return () if held.isdisjoint(words) else [word for word in words if word in held]
 
     def places(self, words: Iterable[str]) -> Iterator[int]:
         """Yield where each of these lower-case words begins."""
@@ -114,7 +133,7 @@ Needs = Callable[[Text], bool]
 
 def in_texts_with(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Search a text that holds one of the words."""
-    if any(word in text.folded for word in words):
+    if any(word in text.folded for word in text.may_hold(words)):
         yield from pattern.finditer(text.text)
 
 
@@ -129,7 +148,7 @@ _LONG = 256
 def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where one of the words begins; not again inside a long match, or a run of keys would be read over and over."""
     match = pattern.match
-    for word in words:
+    for word in text.may_hold(words):
         ends = 0
         for at in text.places((word,)):
             found = match(text.text, at) if at >= ends else None
@@ -141,12 +160,12 @@ def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Ma
 
 def at_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where one of the words begins that a word long enough for a key holds."""
-    return at_words(pattern, tuple(word for word in words if word in text.tokens), text)
+    return at_words(pattern, tuple(word for word in text.may_hold(words) if word in text.tokens), text)
 
 
 def beside_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Search a text in which a word long enough for a key holds one of the words."""
-    if any(word in text.tokens for word in words):
+    if any(word in text.tokens for word in text.may_hold(words)):
         yield from pattern.finditer(text.text)
 
 
@@ -250,6 +269,11 @@ def with_unlike_marks(text: Text) -> bool:
 def with_other_letters(text: Text) -> bool:
     """Say whether there are letters beyond ASCII beside something that a password can hold."""
     return not text.text.isascii() and with_unlike_marks(text)
+
+
+def with_hexadecimal(text: Text) -> bool:
+    """Say whether 32 hexadecimal digits stand in a row."""
+    return text.longest >= 32 and b"h" * 32 in text.classes(_HEX)
 
 
 def with_mac(text: Text) -> bool:
