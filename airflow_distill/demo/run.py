@@ -251,13 +251,13 @@ def _start_sandbox(demo: Demonstration, traffic: Traffic) -> str:
     ready_file = demo.home / READY_FILE
     command = [sys.executable, "-m", "airflow_distill.cli.main", "sandbox", "start"]
     command += ["--port", str(demo.args.sandbox_port), "--ready-file", str(ready_file)]
-    command += ["--traffic", str(answers), "--pace", "seconds:6"]
+    command += ["--traffic", str(answers), "--pace", "seconds:3"]
     for quota in ("model-units-no-commitment", "model-units-no-commitment-per-model"):
         command += ["--quota", f"{quota}=1"]
     demo.processes.start("sandbox", command, {**os.environ, "PYTHONUNBUFFERED": "1"})
     wait_until("The sandbox", ready_file.is_file, demo.processes, timeout=60, pause=0.1)
     endpoint_url = str(json.loads(ready_file.read_text())["endpoint_url"])
-    job_pace = {"pace": "seconds:25", "kind": "customization-job"}
+    job_pace = {"pace": "seconds:10", "kind": "customization-job"}
     _steer(demo, "POST", "pace", job_pace)
     demo.say(f"the sandbox (Bedrock, S3, IAM, STS, SSM) answers at {endpoint_url}")
     return endpoint_url

@@ -315,7 +315,9 @@ def test_a_dataset_that_is_gone_is_an_error_of_state(bank: Sandbox) -> None:
 
 
 def test_too_little_traffic_is_told_as_such(bank: Sandbox) -> None:
-    receipt = curate(harvest(metadata={"app": "other"})).execute(context())
+    with pytest.raises(AirflowSkipException, match="a quiet window: 47 records"):
+        curate(harvest(metadata={"app": "other"})).execute(context())
+    receipt = curate(harvest(metadata={"app": "other"}), skip_when_not_worth=False).execute(context())
     assert (receipt["accepted"], receipt["reason"]) == (False, "too_few_records")
     with pytest.raises(AirflowFailException, match="DatasetTooSmallError"):
         CheckDatasetOperator(task_id="check", dataset=receipt).execute(context())

@@ -41,7 +41,9 @@ SPAN = 4
 """Times as long as the shorter text of a measurement is the longer one."""
 LIMIT = 3.0
 """Seconds after which the measuring of one text is ended; nothing linear takes as long."""
-TEXTS_PER_PATTERN = 40
+TEXTS_PER_PATTERN = 24
+TEXTS_PER_MODULE = 240
+"""A module with a hundred patterns has thousands of worst texts; its functions meet so many, evenly spread over them."""
 SHOWN = 2
 """Texts that are named of one reader; a slow pattern is slow on many, and each takes its time."""
 
@@ -56,6 +58,7 @@ class Reader:
     name: str
     call: Callable[[str], Any]
     module: ModuleType
+    pattern: re.Pattern[str] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -119,7 +122,9 @@ def pattern_readers(module: ModuleType) -> Iterator[Reader]:
         where = f"{module.__name__.removeprefix('airflow_distill.stages.')}.{name}"
         if where in WITHOUT_STRANGERS:
             continue
-        yield Reader(where, lambda text, pattern=pattern: sum(1 for _ in pattern.finditer(text)), module)
+        yield Reader(
+            where, lambda text, pattern=pattern: sum(1 for _ in pattern.finditer(text)), module, pattern
+        )
 
 
 def _flat(held: Any) -> Iterator[Any]:
@@ -196,6 +201,17 @@ def worst_texts(module: ModuleType) -> dict[str, Make]:
         for _, pattern in patterns_of(member):
             for name, make in islice(_against(pattern), TEXTS_PER_PATTERN):
                 pieces.setdefault(name, make)
+    step = max(1, len(pieces) // TEXTS_PER_MODULE)
+    return dict(islice(pieces.items(), 0, None, step))
+
+
+def worst_texts_of(pattern: re.Pattern[str]) -> dict[str, Make]:
+    """Return the adversarial texts of one pattern: its own, and those that are tried everywhere."""
+    pieces: dict[str, Make] = {}
+    for text in EVERYWHERE:
+        _add(pieces, text)
+    for name, make in islice(_against(pattern), TEXTS_PER_PATTERN):
+        pieces.setdefault(name, make)
     return pieces
 
 
@@ -352,7 +368,8 @@ def cost(call: Callable[[str], Any], text: str) -> float:
 
 
 def growth(call: Callable[[str], Any], make: Make) -> float:
-    """Return how much longer twice the text takes, from a length on at which it takes `FLOOR`, over four doublings.
+    """Return how much longer twice the text takes, from a length on at which it takes `FLOOR`, over four doublings
+    or, when those disagree, six.
 
     Calls are kept short and the best of several counts: what another program takes from a short call, it takes rarely.
     """
@@ -363,7 +380,11 @@ def growth(call: Callable[[str], Any], make: Make) -> float:
     if spent < FLOOR:
         return 1.0
     first = _growth(call, make(size // SPAN), make(size))
-    return first if first > WORST_GROWTH else max(first, _growth(call, make(size), make(SPAN * size)))
+    second = _growth(call, make(size), make(SPAN * size))
+    if (first > WORST_GROWTH) == (second > WORST_GROWTH):
+        return max(first, second)
+    # One step alone may be the machine: from some size on, memory is taken from the system page by page.
+    return sorted((first, second, _growth(call, make(SPAN * size), make(SPAN**2 * size))))[1]
 
 
 def _growth(call: Callable[[str], Any], short: str, long: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -13,21 +12,13 @@ from airflow_distill.stages.logs.unusable import Unusable
 from tests.security import linear
 
 MODULES = linear.stage_modules()
-UNMENDED = pytest.mark.xfail(reason="the texts of the dataset stage are being mended", strict=False)
 
 
 def name_of(module: ModuleType) -> str:
     return module.__name__.removeprefix("airflow_distill.stages.")
 
 
-def measured() -> list[Any]:
-    return [
-        pytest.param(module, marks=UNMENDED) if "dataset." in name_of(module) else module
-        for module in MODULES
-    ]
-
-
-@pytest.mark.parametrize("module", measured(), ids=name_of)
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_no_text_makes_a_public_function_slow(module: ModuleType) -> None:
     """Every function and method that takes a text, against all that is worst for it."""
     texts = linear.worst_texts(module)
@@ -37,13 +28,13 @@ def test_no_text_makes_a_public_function_slow(module: ModuleType) -> None:
     assert not found
 
 
-@pytest.mark.parametrize("module", measured(), ids=name_of)
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_no_text_makes_a_pattern_slow(module: ModuleType) -> None:
     """Every compiled pattern, looked for in all that is worst for it."""
-    texts = linear.worst_texts(module)
     readers = list(linear.pattern_readers(module))
-    found = {str(reader): worst for reader in readers if (worst := linear.offenders(reader, texts))}
-    print(f"{name_of(module)}: {len(readers)} patterns, {len(texts)} texts")
+    texts = {str(reader): linear.worst_texts_of(reader.pattern) for reader in readers if reader.pattern}
+    found = {str(r): worst for r in readers if (worst := linear.offenders(r, texts[str(r)]))}
+    print(f"{name_of(module)}: {len(readers)} patterns, {sum(map(len, texts.values()))} texts")
     assert not found
 
 

@@ -290,7 +290,9 @@ _NOTHING = frozenset(
 _UNSAID = re.compile(
     r"your|my[_-]|\.{3}|[x*•#_.?-]+$|enter |insert |change_?me$|\$|<|%|\{\{?|&|\*", re.IGNORECASE
 )
-_NAME = re.compile(r"[A-Za-z_]+(?:[._-][A-Za-z_]+)+|[a-z]+(?:[A-Z][a-z]+)+")
+_NAME = re.compile(
+    r"_{0,4}[A-Za-z]{1,64}(?:[._-]{1,4}[A-Za-z]{1,64}){1,16}_{0,4}|[a-z]{1,64}(?:[A-Z][a-z]{1,64}){1,16}"
+)
 _PASSES = re.compile(
     r"\b(?:board|boarding|day|ski|bus|season|travel|guest|press|hall|rail|train|lift|visitor|parking"
     r"|entry|museum|city|game|battle"

@@ -43,7 +43,7 @@ def exact_form(text: str) -> str:
         text = normalized("NFC", text)
         text = _DRESSED.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text).translate(_INVISIBLE)
         text = "ß".join(part.casefold() for part in text.replace("ẞ", "ß").split("ß"))
-        return " ".join(unicodedata.normalize("NFC", text).split())
+        return " ".join(normalized("NFC", text).split())
     return " ".join(text.lower().split())
 
 

@@ -87,7 +87,8 @@ def _log_elsewhere(store: ObjectStore, logs: str) -> str | None:
 def require_logs(store: ObjectStore, logs: str) -> None:
     """Do nothing when a log object, of any time, or Bedrock's own permission check lies under the prefix.
 
-    A bucket in which nothing at all has been logged yet is quiet, and no proof of a wrong prefix.
+    A prefix under which nothing was ever logged is an error, in an empty bucket too: a run that turned green over it would
+    look like a quiet week for ever.
 
     :raises ConfigurationError: nothing of the sort is there: a wrong prefix, account folder or bucket.
     """
@@ -99,8 +100,6 @@ def require_logs(store: ObjectStore, logs: str) -> None:
     if store.exists(logs):
         return
     place = _log_elsewhere(store, logs)
-    if not others and place is None:
-        return
     what = f"{others} objects and no log object" if others else "nothing"
     seen = f" Log objects lie under {place}." if place else ""
     raise ConfigurationError(

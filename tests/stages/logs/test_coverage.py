@@ -93,8 +93,9 @@ def test_a_wrong_prefix_is_named_with_what_lies_there() -> None:
         assert "get-model-invocation-logging-configuration" in refused.value.hint
 
 
-def test_a_bucket_in_which_nothing_was_logged_yet_is_quiet() -> None:
-    require_logs(MemoryStore(), "s3://b/logs")
+def test_a_bucket_in_which_nothing_was_ever_logged_is_told_by_the_prefix() -> None:
+    with pytest.raises(ConfigurationError, match="no log object under s3://b/logs: nothing was found"):
+        require_logs(MemoryStore(), "s3://b/logs")
 
 
 def test_a_bucket_that_may_not_be_listed_proves_nothing_so_the_prefix_is_told() -> None:
