@@ -1,4 +1,4 @@
-"""The bucket's own noes: conflicts at a key are tried again, unfinished uploads are seen, a full disk is named."""
+"""The bucket's own refusals: conflicts at a key are tried again, unfinished uploads are seen, a full disk is named."""
 
 from __future__ import annotations
 
