@@ -29,15 +29,14 @@ def _beside(match: re.Match[str], group: str) -> tuple[str, str]:
 
 
 def _digits(text: str) -> str:
-    return "".join(c for c in text if c.isdigit())
+    return "".join(filter(str.isdigit, text))
 
 
 # numbers
 
 _NO_CARD = re.compile(
-    r"(?:track|order|parcel|shipment|isbn|imei|\bean\b|gtin|invoice|ticket|serial|reference|\bref\b"
-    r"|\bids?\b|timestamp|\bts\b"
-    r"|article|\bsku\b|\bpart\b|\bcase\b|单号|订单|運單)[^\n]{0,24}$"
+    r"(?:track|order|parcel|shipment|isbn|imei|gtin|invoice|ticket|serial|reference|timestamp|article"
+    r"|\b(?:ean|ref|ids?|ts|sku|part|case)\b|单号|订单|運單)[^\n]{0,24}$"
 )
 _CARDS = re.compile(
     r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
@@ -60,12 +59,16 @@ def is_card(match: re.Match[str], group: str) -> bool:
     return len(digits) > 13 and not _NO_CARD.search(before)
 
 
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+"""The sum of the digits of twice a digit."""
+
+
 def has_luhn_sum(text: str) -> bool:
     """Say whether the digits pass the check that card numbers pass."""
     digits = [int(c) for c in text if c.isdigit()]
     if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
         return False
-    total = sum(digits[-1::-2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    total = sum(digits[-1::-2]) + sum(map(_DOUBLED.__getitem__, digits[-2::-2]))
     return total % 10 == 0
 
 
@@ -123,9 +126,8 @@ def is_resident_id(match: re.Match[str], group: str) -> bool:
 
 
 _NO_PHONE = re.compile(
-    r"(?:\bparts?|order|\bitem|\bsku|model|serial|invoice|\bref|track|ticket|isbn|imei|article|version"
-    r"|\bids?\b|\buuid|chapter"
-    r"|section|\bcase|build|单号|订单)\b[^\n]{0,16}$"
+    r"(?:order|model|serial|invoice|track|ticket|isbn|imei|article|version|chapter|section|build"
+    r"|\b(?:parts?|item|sku|ref|ids?|uuid|case)|单号|订单)\b[^\n]{0,16}$"
 )
 _UNIT = re.compile(r"\s?(?:mm|cm|m|km|kg|g|px|pt|ml|l|usd|eur|gbp|bytes?|kb|mb|gb|rows?|%|€|\$|£)(?![a-z])")
 _DATE = re.compile(r"\d{4}([-./ ])\d{2}\1\d{2}|\d{2}([-./ ])\d{2}\2\d{4}")
@@ -150,12 +152,10 @@ def is_called(match: re.Match[str], group: str) -> bool:
 
 
 _VERSION = re.compile(
-    r"(?:\bversions?|\bver\b|\bv\.?|\breleases?|\bupgraded?|\bupdated?|\bdowngraded?|\bbuild|\bpackage"
-    r"|\bfirmware|\bdriver|\bkernel"
-    r"|\bsdk|\bsections?|\bchapters?|\bclause|\bfigure|\bfig\.|\btable|\brule|\bparagraph|\bappendix"
-    r"|\bitem|§|\boid)[^\n]{0,24}$"
-    r"|(?:==|[<>~^]=?|[a-z_]-)\s?$"
+    r"(?:(?=[bcdfikoprstuv])\b(?:versions?|ver\b|v\.?|releases?|upgraded?|updated?|downgraded?|build|package|firmware|driver|kernel"
+    r"|sdk|sections?|chapters?|clause|figure|fig\.|table|rule|paragraph|appendix|item|oid)|§)[^\n]{0,24}$"
 )
+_REQUIREMENT = re.compile(r"(?:==|[<>~^]=?|[a-z_]-)\s?$")
 _HOST = re.compile(
     r"\b(?:ip|ips|ipv4|hosts?|servers?|address|addr|ping|ssh|http|https|connect\w*|client at|gateway|dns"
     r"|router|node|subnet|from)\b"
@@ -169,8 +169,10 @@ def is_ip(match: re.Match[str], group: str) -> bool:
     if any(int(part) > 255 for part in parts) or value in ("0.0.0.0", "127.0.0.1", "255.255.255.255"):
         return False
     before, after = _beside(match, group)
-    version = _VERSION.search(before)
-    return version is None or bool(_HOST.search(before[version.start() :])) or after.startswith(("/", ":"))
+    if after.startswith(("/", ":")):
+        return True
+    found = [m.start() for m in (_VERSION.search(before), _REQUIREMENT.search(before, len(before) - 4)) if m]
+    return not found or bool(_HOST.search(before, min(found)))
 
 
 # words
@@ -291,7 +293,7 @@ _UNSAID = re.compile(
     r"your|my[_-]|\.{3}|[x*•#_.?-]+$|enter |insert |change_?me$|\$|<|%|\{\{?|&|\*", re.IGNORECASE
 )
 _NAME = re.compile(
-    r"_{0,4}[A-Za-z]{1,64}(?:[._-]{1,4}[A-Za-z]{1,64}){1,16}_{0,4}|[a-z]{1,64}(?:[A-Z][a-z]{1,64}){1,16}"
+    r"\A(?:[A-Za-z_]++(?:[.-][A-Za-z_]++)++|[A-Za-z_][A-Za-z]*+_[A-Za-z_]++|[a-z]++(?:[A-Z][a-z]++)++)"
 )
 _PASSES = re.compile(
     r"\b(?:board|boarding|day|ski|bus|season|travel|guest|press|hall|rail|train|lift|visitor|parking"
@@ -311,13 +313,16 @@ def is_password(match: re.Match[str], group: str) -> bool:
     if lower in _NOTHING or _UNSAID.match(value) or value.startswith("["):
         return False
     named = match["name"].lower()
+    is_weak = named.startswith(_WEAK) or named.endswith(("key", "api", "ssel"))
+    if not is_weak and group == "v" and value.isalpha() and "=" not in match[0]:
+        return False
     before = match.string[max(0, match.start() - 24) : match.start()]
-    if named == "pass" and (before[-1:].isalpha() or _PASSES.search(before)):
+    if named == "pass" and (before[-1:].isalpha() or (before[-1:].isspace() and _PASSES.search(before))):
         return False
     digits = sum(map(str.isdigit, value))
     marks = sum(c in _MARKS for c in value)
     letters = sum(map(str.isalpha, value))
-    if named.startswith(_WEAK) or named.endswith(("key", "api", "ssel")):
+    if is_weak:
         return _is_drawn(value, digits, letters, marks)
     if " " in value:
         return digits > 0 and len(value.split()) <= 6

@@ -302,7 +302,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "AWS_SECRET_KEY",
         ("aws", "secret"),
         re.compile(
-            r"(?i:aws|secret)[\w .-]{0,40}?[\"'`]?\s{0,3}(?:[:=]|\bis\b"
+            r"(?i:aws|secret)(?!\w{41})[\w .-]{0,40}?[\"'`]?\s{0,3}(?:[:=]|\bis\b"
             r"|=>)\s{0,3}[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
         ),
         looks_mixed,

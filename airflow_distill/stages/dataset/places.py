@@ -180,18 +180,33 @@ changes, and in scripts without spaces it cannot be told from the sentence, so l
 def at_addresses(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match from where the part of an address before each `@` begins."""
     whole = text.text
-    at = whole.find("@")
-    while at > 0:
-        letters, most = next((one for one in _LOCAL if one[0].match(whole, at - 1)), (_LATIN, 0))
-        start = at
-        least = max(0, at - most)
-        while start > least and letters.match(whole, start - 1):
-            start -= 1
-        while start < at and whole[start] in ".%~-":
-            start += 1
-        if start < at:
-            yield pattern.match(whole, start)
+    dot = at = whole.find("@")
+    while at >= 0:
+        if dot < at:
+            dot = whole.find(".", at)
+            if dot < 0:
+                return
+        if at and dot - at <= _LABEL:
+            start = _local_part(whole, at)
+            if start < at:
+                yield pattern.match(whole, start)
         at = whole.find("@", at + 1)
+
+
+_LABEL = 64
+"""The most characters from the sign of an address to the first dot behind it."""
+
+
+def _local_part(whole: str, at: int) -> int:
+    """Return where the part of an address before its sign begins; the place of the sign when there is none."""
+    letters, most = next((one for one in _LOCAL if one[0].match(whole, at - 1)), (_LATIN, 0))
+    start = at
+    least = max(0, at - most)
+    while start > least and letters.match(whole, start - 1):
+        start -= 1
+    while start < at and whole[start] in ".%~-":
+        start += 1
+    return start
 
 
 def to_the_end(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:

@@ -296,11 +296,13 @@ def _input_tokens(
     The count of the record, and that of a body, leaves the cached ones out and lists them beside it.
     """
     fresh = of_body
-    read, write = cached_tokens(usage)
+    read = write = None
     if asked is not None:
         fresh = asked.inputTokenCount if asked.inputTokenCount is not None else fresh
-        read = asked.cacheReadInputTokenCount if asked.cacheReadInputTokenCount is not None else read
-        write = asked.cacheWriteInputTokenCount if asked.cacheWriteInputTokenCount is not None else write
+        read, write = asked.cacheReadInputTokenCount, asked.cacheWriteInputTokenCount
+    if read is None or write is None:
+        told = cached_tokens(usage)
+        read, write = told[0] if read is None else read, told[1] if write is None else write
     whole = whole_count(fresh)
     if read is None and write is None:
         return whole, None, None

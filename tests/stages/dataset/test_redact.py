@@ -19,6 +19,7 @@ from airflow_distill.stages.dataset.places import Text, beside_tokens, in_texts_
 from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
 from airflow_distill.stages.logs.records import Interaction
+from tests.security import linear
 from tests.stages.dataset.planted import planted
 from tests.stages.dataset.secrets_planted import DRESSES, SENTENCES, leftover, ordinary_lines, plants
 from tests.texts import other_scripts, passages, questions
@@ -396,3 +397,67 @@ def test_a_view_leads_back_to_the_text_it_was_made_of() -> None:
         assert whole == (0, len(text))
         places = [view.place(at, at + 1) for at in range(len(view.text))]
         assert places == sorted(places)
+
+
+HOSTILE = (
+    "1.2.3.4,",
+    "pass: ",
+    "pass=",
+    "password: ",
+    "aws",
+    "aws=",
+    "secret",
+    "a@",
+    "key@",
+    "a@a.",
+    "4111 1111 1111 1111 ",
+    "%41",
+    "::",
+    "eyJ-",
+    "+49 1",
+    "ann@example.com ",
+)
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_twice_a_hostile_text_takes_about_twice_as_long(piece: str) -> None:
+    """The texts that took longest of those made of the words and marks that patterns look for."""
+    assert linear.growth(find_known, lambda n: (piece * (n // len(piece) + 1))[:n]) < linear.WORST_GROWTH
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("reach me at ann@sub.example.com", False),
+        (f"reach me at ann@{'a' * 63}.com", False),
+        (f"reach me at ann@{'a' * 64}.com", True),
+        ("@ann said. Mail ann@example.com, or @bob", False),
+        ("ann@example", True),
+    ],
+)
+def test_an_address_has_a_dot_where_a_name_can_end(text: str, shown: bool) -> None:
+    assert (not list(find_known(text))) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("the host is 10.12.13.14", True),
+        ("upgraded to version 10.12.13.14", False),
+        ("version 3 of the server 10.12.13.14", True),
+        ("package==10.12.13.14", False),
+        ("section 10.12.13.14", False),
+        ("section 10.12.13.14/16", True),
+        (">= 10.12.13.14", False),
+    ],
+)
+def test_the_word_before_dotted_digits_says_whether_they_are_an_address(text: str, found: bool) -> None:
+    assert bool(list(find_known(text))) == found
+
+
+@pytest.mark.parametrize(
+    "gap", ["=", "_key = ", " key is ", "_SECRET_ACCESS_KEY: ", f"_{'x' * 30}=", " and then = "]
+)
+def test_what_stands_between_aws_and_its_key_may_be_a_word(gap: str) -> None:
+    key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzTestKey9"
+    assert "AWS_SECRET_KEY" in {span.kind for span in find_known(f"aws{gap}{key}")}
