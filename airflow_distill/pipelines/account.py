@@ -63,16 +63,17 @@ class AccountSettings:
     @staticmethod
     def _find(context: Mapping[str, Any], extra: Mapping[str, Any], name: str) -> str:
         """Return a setting from the first place that has it, or nothing; later places are not asked."""
+        variables = (context.get("var") or {}).get("value") or {}
         return (
             _text(extra.get(name))
-            or _text(context["var"]["value"].get(VARIABLE_PREFIX + name, None))
+            or _text(variables.get(VARIABLE_PREFIX + name, None))
             or _text(context["params"].get(name))
         )
 
     @staticmethod
     def _extra(context: Mapping[str, Any], conn_id: str) -> Mapping[str, Any]:
         """Return `distill` of a connection's extra; a connection written as a URI holds it as JSON text."""
-        connection = context["conn"].get(conn_id, None) if conn_id else None
+        connection = context["conn"].get(conn_id, None) if conn_id and "conn" in context else None
         settings = connection.extra_dejson.get("distill") if connection is not None else None
         if isinstance(settings, str) and settings.strip():
             with suppress(ValueError):

@@ -19,10 +19,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from airflow_distill.sandbox import moto_door
+from airflow_distill.sandbox.guard import is_steering
 from airflow_distill.sandbox.protocol import WireReply, WireRequest
 
 _IDLE_SECONDS = 300
 _BODY_LIMIT = 1 << 31
+_STEERING_LIMIT = 64 << 20
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
 
@@ -95,6 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
             )
         self._send(reply)
 
+    def _most_bytes(self) -> int:
+        """Return how long a body may be: steering takes little, and who may steer is asked only after it was read."""
+        return _STEERING_LIMIT if is_steering(self.path.partition("?")[0]) else _BODY_LIMIT
+
     def _read_body(self) -> bytes | None:
         if "Transfer-Encoding" in self.headers:
             coded = (self.headers.get("Transfer-Encoding") or "").strip().lower() == "chunked"
@@ -104,7 +110,11 @@ class _Handler(BaseHTTPRequestHandler):
         lengths = self.headers.get_all("Content-Length") or []
         if not lengths:
             return b""
-        if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0].strip()) or int(lengths[0]) > _BODY_LIMIT:
+        if (
+            len(lengths) > 1
+            or not _LENGTH.fullmatch(lengths[0].strip())
+            or int(lengths[0]) > self._most_bytes()
+        ):
             return None
         return self._read_exactly(int(lengths[0]))
 
@@ -128,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return None
             size = int(line, 16)
             total += size
-            if total > _BODY_LIMIT:
+            if total > self._most_bytes():
                 return None
             if size == 0:
                 while self.rfile.readline(65_536).strip():
