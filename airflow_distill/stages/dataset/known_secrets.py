@@ -49,6 +49,7 @@ from airflow_distill.stages.dataset.places import (
     in_numbers,
     in_text,
     in_texts_with,
+    is_prose,
     to_the_end,
     with_assignment,
     with_digits,
@@ -670,6 +671,8 @@ _VOCABULARY = Vocabulary(word for pattern in PATTERNS for word in pattern.words)
 
 def find_known(text: str) -> Iterable[Span]:
     """Return the spans of all built-in kinds; the detector that is on by default."""
+    if is_prose(text):
+        return ()
     out: list[Span] = []
     for view in views_of(text):
         known = Text(view.text, _VOCABULARY)

@@ -15,6 +15,8 @@ from airflow_distill.stages.dataset.vocabulary import Vocabulary
 
 _DIGITS = b"0123456789"
 _WRITTEN = bytes(byte for byte in range(256) if chr(byte).isspace() or chr(byte).isalpha() or byte > 127)
+_OF_PROSE = _WRITTEN.translate(None, b"\xa0\xad") + b".,;'\"()[]{}|`/<>"
+"""What is no digit, no mark that tells of a secret, and no part of a dress."""
 _TOKEN = 15
 _TOKENS = bytes(32 if byte in b" \t\n\r\f\v?" or byte > 126 else 120 for byte in range(256))
 _NUMBER = 7
@@ -28,6 +30,18 @@ _PASSWORD_MARK = re.compile(rb"[!@#$%^&*?_+~-]")
 _LOWER_IN_ASCII = re.compile("[\u0130\u212a]")
 """The only letters beyond ASCII whose lower case begins with one of ASCII: a Turkish I, and the sign of kelvin."""
 _TELLING_MARK = re.compile(rb"[!@#$%^&*?_+~:=-]")
+
+
+def is_prose(text: str) -> bool:
+    """Say whether a text has nothing that any pattern needs and no dress, told at once: most prompts and answers.
+
+    It is of Latin letters, spaces and the marks that sentences have, and no word in it is as long as a key.
+    """
+    try:
+        data = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return not data.translate(None, _OF_PROSE) and b"x" * _TOKEN not in data.translate(_TOKENS)
 
 
 class Text:

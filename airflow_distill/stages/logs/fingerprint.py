@@ -37,7 +37,9 @@ class Fingerprints:
         begun = self._begun.get(system or "") or self._begin(system or "")
         digest = begun.copy()
         for role, text in turns:
-            digest.update(b"%b %d %b" % (role.encode(), *_canonical(text)))
+            size, data = _canonical(text)
+            digest.update(b"%b %d " % (role.encode(), size))
+            digest.update(data)
         return int.from_bytes(digest.digest()[:16], "big")
 
     def _begin(self, system: str) -> _Hash:

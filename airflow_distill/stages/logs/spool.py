@@ -1,6 +1,6 @@
 """Keeps the bytes of a sample out of memory once they are many: a temporary file that is appended to and read by position.
 
-Imports the cipher that Airflow ships (`cryptography`), once there is a file. Prompts can be a hundred kilobytes long and a
+Imports the cipher that Airflow ships (`cryptography`). Prompts can be a hundred kilobytes long and a
 sample holds thousands of them, so only the positions stay in memory, and the newest `IN_MEMORY` bytes; up to those there is
 no file at all. What is no longer wanted stays in the file as waste until the owner asks for a fresh spool.
 
@@ -15,8 +15,13 @@ import os
 from tempfile import TemporaryFile
 from typing import IO
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 IN_MEMORY = 4_000_000
 WASTE = 64_000_000
+BATCH = 64
+"""Pieces that are written together."""
 SEAL = 16
 """Bytes by which a piece is longer in the file."""
 
@@ -29,7 +34,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._seal: _Seal | None = None
+        self._cipher = AESGCM(os.urandom(32))
         self._newest: dict[int, bytes] = {}
         self._in_memory = 0
         self._end = 0
@@ -57,8 +62,13 @@ class Spool:
         if data is not None:
             return data
         assert self._file is not None
-        assert self._seal is not None
-        return self._seal.open(os.pread(self._file.fileno(), size + SEAL, start), start)
+        sealed = os.pread(self._file.fileno(), size + SEAL, start)
+        try:
+            return self._cipher.decrypt(_nonce(start), sealed, None)
+        except InvalidTag:
+            raise OSError(
+                "The harvest's temporary file was changed or cut short. Run the task again."
+            ) from None
 
     def forget(self, slot: Slot) -> None:
         """Count a slot's bytes as waste."""
@@ -82,38 +92,17 @@ class Spool:
     def _file_newest(self) -> None:
         if self._file is None:
             self._file = TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the spool)
-        if self._seal is None:
-            self._seal = _Seal()
-        close = self._seal.close
-        rest = memoryview(b"".join([close(data, start) for start, data in self._newest.items()]))
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        seal = self._cipher.encrypt
+        pieces = [*self._newest.items()]
+        for first in range(0, len(pieces), BATCH):
+            sealed = [seal(_nonce(start), data, None) for start, data in pieces[first : first + BATCH]]
+            rest = memoryview(b"".join(sealed))
+            while rest:
+                rest = rest[self._file.write(rest) :]
         self._newest.clear()
         self._in_memory = 0
 
 
-class _Seal:
-    """The cipher under a fresh key; the place of a piece is its nonce, so no two pieces share one."""
-
-    def __init__(self) -> None:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-        self._cipher = AESGCM(os.urandom(32))
-        self._invalid = InvalidTag
-
-    def close(self, data: bytes, start: int) -> bytes:
-        """Return a piece as it lies in the file."""
-        return self._cipher.encrypt(start.to_bytes(12, "big"), data, None)
-
-    def open(self, sealed: bytes, start: int) -> bytes:
-        """Return a piece as it was.
-
-        :raises OSError: it is not what was written at this place.
-        """
-        try:
-            return self._cipher.decrypt(start.to_bytes(12, "big"), sealed, None)
-        except self._invalid:
-            raise OSError(
-                "The harvest's temporary file was changed or cut short. Run the task again."
-            ) from None
+def _nonce(start: int) -> bytes:
+    """Return what no other piece of the file is sealed with: its place."""
+    return start.to_bytes(12, "big")

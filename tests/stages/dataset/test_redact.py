@@ -15,7 +15,7 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.curate import example_of
 from airflow_distill.stages.dataset.dressed import plain_form, views_of
 from airflow_distill.stages.dataset.known_secrets import PATTERNS
-from airflow_distill.stages.dataset.places import Text, beside_tokens, in_texts_with, to_the_end
+from airflow_distill.stages.dataset.places import Text, beside_tokens, in_texts_with, is_prose, to_the_end
 from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
 from airflow_distill.stages.logs.records import Interaction
@@ -461,3 +461,28 @@ def test_the_word_before_dotted_digits_says_whether_they_are_an_address(text: st
 def test_what_stands_between_aws_and_its_key_may_be_a_word(gap: str) -> None:
     key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzTestKey9"
     assert "AWS_SECRET_KEY" in {span.kind for span in find_known(f"aws{gap}{key}")}
+
+
+@given(
+    st.lists(PIECES | st.text(max_size=3) | st.sampled_from(["Wort ", "été, ", "(so). "]), max_size=8).map(
+        "".join
+    )
+)
+def test_what_is_told_to_be_prose_has_no_dress_and_nothing_that_a_pattern_needs(text: str) -> None:
+    known = Text(text)
+    needed = {pattern.kind for pattern in PATTERNS if pattern.needs(known)}
+    assert not (is_prose(text) and (needed or len(list(views_of(text))) > 1 or not known.is_plain))
+
+
+@pytest.mark.parametrize("code", range(256))
+def test_each_character_of_prose_is_one(code: int) -> None:
+    text = f"so {chr(code) * 3} it is"
+    needs = any(pattern.needs(Text(text)) for pattern in PATTERNS) or len(list(views_of(text))) > 1
+    assert not (is_prose(text) and needs)
+
+
+def test_sentences_are_prose() -> None:
+    assert is_prose('Die Änderung (siehe unten) gilt; „oder" nicht.'.replace("„", '"'))
+    assert not is_prose("call 12")
+    assert not is_prose("a" * 15)
+    assert not is_prose("100\u00a0%")
