@@ -306,6 +306,8 @@ def _input_tokens(
     whole = whole_count(fresh)
     if read is None and write is None:
         return whole, None, None
+    if read == write == 0:
+        return whole, 0, 0
     cached = whole_count(read), whole_count(write)
     return (None if whole is None else whole + (cached[0] or 0) + (cached[1] or 0)), *cached
 

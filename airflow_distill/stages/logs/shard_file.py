@@ -325,9 +325,10 @@ def _kept_line(kept: Kept) -> bytes:
         kept.count,
         _encode(kept.order),
     )
+    if not kept.votes:
+        return b"".join((head, kept.payload, b"}\n"))
     votes = b",".join(b'{"key":"%016x","interaction":%b}' % (vote.key, vote.payload) for vote in kept.votes)
-    tail = b',"votes":[%b]' % votes if votes else b""
-    return b"%b%b%b}\n" % (head, kept.payload, tail)
+    return b'%b%b,"votes":[%b]}\n' % (head, kept.payload, votes)
 
 
 def _read_kept(line: bytes) -> Kept:

@@ -1,8 +1,8 @@
 """Keeps the bytes of a sample out of memory once they are many: a temporary file that is appended to and read by position.
 
-Imports the cipher that Airflow ships (`cryptography`). Prompts can be a hundred kilobytes long and a
-sample holds thousands of them, so only the positions stay in memory, and the newest `IN_MEMORY` bytes; up to those there is
-no file at all. What is no longer wanted stays in the file as waste until the owner asks for a fresh spool.
+Imports the cipher that Airflow ships (`cryptography`). Prompts can be a hundred kilobytes long and a sample holds thousands of
+them, so only the positions stay in memory, and the newest `IN_MEMORY` bytes; up to those there is no file at all. What is no
+longer wanted stays in the file as waste until the owner asks for a fresh spool.
 
 What lies in the file was logged and is not redacted yet, so it is written under a key that this process alone has and that
 ends with it: each piece is sealed with AES-GCM, its place in the file being its nonce; no place is written twice. The file
@@ -20,10 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 IN_MEMORY = 4_000_000
 WASTE = 64_000_000
-BATCH = 64
-"""Pieces that are written together."""
 SEAL = 16
-"""Bytes by which a piece is longer in the file."""
+"""Bytes by which a piece is longer where it lies."""
 
 Slot = tuple[int, int]
 """Where some bytes begin in the spool, and how many they are."""
@@ -34,23 +32,21 @@ class Spool:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._cipher = AESGCM(os.urandom(32))
-        self._newest: dict[int, bytes] = {}
-        self._in_memory = 0
-        self._end = 0
+        self._cipher = AESGCM(os.urandom(16))
+        self._filed = 0
+        self._newest = bytearray()
         self._live = 0
 
     def put(self, data: bytes) -> Slot:
         """Append some bytes and return their slot."""
+        start = self._filed + len(self._newest)
+        # Sealed at once, while they are at hand: later they would have to be fetched from memory again.
+        self._newest += self._cipher.encrypt(start.to_bytes(12, "big"), data, None)
         size = len(data)
-        slot = (self._end, size)
-        self._newest[self._end] = data
-        self._end += size + SEAL
         self._live += size + SEAL
-        self._in_memory += size
-        if self._in_memory > IN_MEMORY:
+        if len(self._newest) > IN_MEMORY:
             self._file_newest()
-        return slot
+        return start, size
 
     def get(self, slot: Slot) -> bytes:
         """Return the bytes of a slot.
@@ -58,13 +54,14 @@ class Spool:
         :raises OSError: the file was changed since it was written.
         """
         start, size = slot
-        data = self._newest.get(start)
-        if data is not None:
-            return data
-        assert self._file is not None
-        sealed = os.pread(self._file.fileno(), size + SEAL, start)
+        if start >= self._filed:
+            begin = start - self._filed
+            sealed = bytes(self._newest[begin : begin + size + SEAL])
+        else:
+            assert self._file is not None
+            sealed = os.pread(self._file.fileno(), size + SEAL, start)
         try:
-            return self._cipher.decrypt(_nonce(start), sealed, None)
+            return self._cipher.decrypt(start.to_bytes(12, "big"), sealed, None)
         except InvalidTag:
             raise OSError(
                 "The harvest's temporary file was changed or cut short. Run the task again."
@@ -77,7 +74,7 @@ class Spool:
     @property
     def size(self) -> int:
         """Bytes in the spool, wanted or not."""
-        return self._end
+        return self._filed + len(self._newest)
 
     @property
     def is_wasteful(self) -> bool:
@@ -92,17 +89,8 @@ class Spool:
     def _file_newest(self) -> None:
         if self._file is None:
             self._file = TemporaryFile(buffering=0)  # noqa: SIM115 (closed with the spool)
-        seal = self._cipher.encrypt
-        pieces = [*self._newest.items()]
-        for first in range(0, len(pieces), BATCH):
-            sealed = [seal(_nonce(start), data, None) for start, data in pieces[first : first + BATCH]]
-            rest = memoryview(b"".join(sealed))
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        self._newest.clear()
-        self._in_memory = 0
-
-
-def _nonce(start: int) -> bytes:
-    """Return what no other piece of the file is sealed with: its place."""
-    return start.to_bytes(12, "big")
+        rest = memoryview(self._newest)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._filed += len(self._newest)
+        self._newest = bytearray()
