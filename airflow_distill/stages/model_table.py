@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache, cached_property
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_distill.errors import ConfigurationError
@@ -171,8 +171,7 @@ class ModelTable:
 @cache
 def packaged() -> ModelTable:
     """Return the table that comes with the package."""
-    text = resources.files("airflow_distill.stages").joinpath("models.json").read_text("utf-8")
-    return ModelTable.from_json(json.loads(text))
+    return ModelTable.from_json(json.loads(Path(__file__).with_name("models.json").read_bytes()))
 
 
 _IN_FORCE: ContextVar[ModelTable | None] = ContextVar("airflow_distill_models", default=None)

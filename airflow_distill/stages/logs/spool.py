@@ -1,8 +1,8 @@
 """Keeps the bytes of a sample out of memory once they are many: a temporary file that is appended to and read by position.
 
-Imports the cipher that Airflow ships (`cryptography`). Prompts can be a hundred kilobytes long and a sample holds thousands of
-them, so only the positions stay in memory, and the newest `IN_MEMORY` bytes; up to those there is no file at all. What is no
-longer wanted stays in the file as waste until the owner asks for a fresh spool.
+Imports the cipher that Airflow ships (`cryptography`). Prompts can be a hundred kilobytes long and a sample holds thousands
+of them, so only the positions stay in memory, and the newest `IN_MEMORY` bytes; up to those there is no file at all. What
+is no longer wanted stays in the file as waste until the owner asks for a fresh spool.
 
 What lies in the file was logged and is not redacted yet, so it is written under a key that this process alone has and that
 ends with it: each piece is sealed with AES-GCM, its place in the file being its nonce; no place is written twice. The file
