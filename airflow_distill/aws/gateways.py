@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -18,10 +18,12 @@ from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.endpoints import endpoints_in_force, refuse_mixture
 from airflow_distill.aws.identity import IdentityGateway
 from airflow_distill.aws.parameters import ParameterGateway
-from airflow_distill.aws.quotas import QuotaGateway
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.aws.s3 import S3Store
 from airflow_distill.stages.storage import LocalStore, ObjectStore
+
+if TYPE_CHECKING:
+    from airflow_distill.aws.quotas import QuotaGateway
 
 ClientFactory = Callable[[str], Any]
 
@@ -58,6 +60,8 @@ class AwsGateways:
     @cached_property
     def quotas(self) -> QuotaGateway:
         """Service Quotas: what the account may have."""
+        from airflow_distill.aws.quotas import QuotaGateway
+
         return QuotaGateway(self._client("service-quotas"))
 
     @cached_property
