@@ -200,7 +200,7 @@ def at_addresses(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -
             dot = whole.find(".", at)
             if dot < 0:
                 return
-        if at and dot - at <= _LABEL:
+        if at and 1 < dot - at <= _LABEL:
             start = _local_part(whole, at)
             if start < at:
                 yield pattern.match(whole, start)
