@@ -196,7 +196,7 @@ def at_addresses(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -
     whole = text.text
     dot = at = whole.find("@")
     while at >= 0:
-        if dot < at:
+        if dot <= at:
             dot = whole.find(".", at)
             if dot < 0:
                 return
