@@ -408,7 +408,7 @@ def _build(args: argparse.Namespace) -> int:
     else:
         _show_build(outcome)
     if too_much:
-        print(_lost_words(outcome, args.lost, logs_store, args.logs), file=sys.stderr)
+        say(*_lost_words(outcome, args.lost, logs_store, args.logs), err=True)
     return 0 if built.package.accepted and not too_much else 1
 
 
@@ -432,7 +432,7 @@ def _no_logs(store: ObjectStore, path: str) -> ConfigurationError:
     )
 
 
-def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, path: str) -> str:
+def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, path: str) -> list[str]:
     """Say how much of the logs was lost, which object to look at first, and what to do."""
     from airflow_distill.stages.logs.forms import foreign_form
     from airflow_distill.stages.logs.reasons import DAMAGE, LOST_OBJECTS
@@ -452,7 +452,7 @@ def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, pat
                 words.append(f"{item.uri} is {found[0]}. {found[1]}")
                 break
     words.append("next: copy the objects again from the bucket, or accept the loss with --lost SHARE")
-    return "\n".join(words)
+    return words
 
 
 def _golden(args: argparse.Namespace) -> list[Any]:

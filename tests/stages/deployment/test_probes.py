@@ -127,7 +127,7 @@ def test_settings_come_as_text_from_templates_and_wrong_words_are_refused() -> N
     assert (bake.every_seconds, bake.limits.max_error_rate) == (0.0, 0.0)
     with pytest.raises(ConfigurationError, match="promts"):
         probe_settings({"promts": 1})
-    with pytest.raises(ConfigurationError, match="not a number"):
+    with pytest.raises(ConfigurationError, match="units is 'many', not a whole number"):
         host_wish(units="many")
     with pytest.raises(ConfigurationError, match="whole number"):
         host_wish(units=1.5)
