@@ -14,7 +14,7 @@ from itertools import islice
 
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.logs.selection import Window
-from airflow_distill.stages.logs.source import PERMISSION_CHECK, hour_of, is_log_object
+from airflow_distill.stages.logs.source import PERMISSION_CHECK, hour_of, is_an_object, is_log_object
 from airflow_distill.stages.storage import ObjectStore
 
 LOOKED_AT = 5_000
@@ -97,7 +97,7 @@ def require_logs(store: ObjectStore, logs: str) -> None:
         if is_log_object(item.uri) or PERMISSION_CHECK in item.uri:
             return
         others += 1
-    if store.exists(logs):
+    if is_an_object(store, logs):
         return
     place = _log_elsewhere(store, logs)
     what = f"{others} objects and no log object" if others else "nothing"

@@ -82,6 +82,15 @@ def is_log_object(uri: str) -> bool:
     return (uri.endswith(LOG_SUFFIXES) or "." not in name.removesuffix(".gz")) and _BODY.search(uri) is None
 
 
+def is_an_object(store: ObjectStore, uri: str) -> bool:
+    """Say whether a location is a log object itself and no prefix.
+
+    In S3 only a name with a known suffix is asked for: a prefix is asked about in every run, and the printed roles allow to
+    read what lies under it, not the prefix itself.
+    """
+    return (not uri.startswith("s3://") or uri.endswith(LOG_SUFFIXES)) and store.exists(uri)
+
+
 def iter_log_objects(
     store: ObjectStore,
     logs: str,
@@ -89,7 +98,7 @@ def iter_log_objects(
     overlap: timedelta = DEFAULT_OVERLAP,
 ) -> Iterator[StoredObject]:
     """Yield the log objects that can hold records of the window, folder by folder, in key order within each."""
-    if is_log_object(logs) and store.exists(logs):
+    if is_log_object(logs) and is_an_object(store, logs):
         yield from (item for item in store.iter_objects(logs) if item.uri == logs)
         return
     for prefix in _listing_prefixes(store, logs, window, overlap):
