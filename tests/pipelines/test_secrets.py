@@ -55,8 +55,8 @@ PLACES = ("prompt", "system", "completion", "metadata")
 CALLERS = [Maker(seed).email() for seed in range(31, 51)]
 NEEDLES = {max(secret.split("\n"), key=len): kind for kind, secret, _ in SECRETS}
 """What to look for: the secret, or the longest line of it, which no way of quoting changes."""
-COUNTED_AS = Counter("EMAIL" if kind == "URL_PASSWORD" else kind for kind, _, _ in SECRETS)
-"""A password before `@` and a host is hidden together with the host, as one address."""
+COUNTED_AS = Counter(kind for kind, _, _ in SECRETS)
+"""A password before `@` and a host is one of its own kind, and no e-mail address."""
 
 TEXT_LIES_IN = (
     r"windows/\w+/(harvest|\d+-of-\d+)\.jsonl\.gz",
@@ -218,7 +218,7 @@ def test_no_planted_secret_and_no_prompt_leaves_the_bucket_in_a_whole_loop(
     assert found_in(told, [WORD]) == {}
 
     # Looked into indeed: the places are those that a loop fills.
-    (manifest_key,) = [key for key in ours if key.endswith("manifest.json")]
+    (manifest_key,) = [key for key in ours if re.fullmatch(r"datasets/[^/]+/manifest\.json", key)]
     manifest = json.loads(ours[manifest_key])
     assert "botocore.hooks DEBUG Event before-call.bedrock-runtime.Converse" in told["log records"]
     assert "ServiceAccessError" in printed.out
