@@ -233,17 +233,6 @@ def bill(table: PriceTable, usages: Iterable[Usage], region: str = "") -> Bill:
     return Bill(tuple(_line(table, usage, region) for usage in usages))
 
 
-def how_to_know(unknown: Iterable[str]) -> str:
-    """Return the sentence that says how to fill prices that nobody knows, or nothing when there are none."""
-    missing = ", ".join(dict.fromkeys(unknown))
-    if not missing:
-        return ""
-    return (
-        f"No price is known for {missing}. State it under `budget.student_prices`, or give a table under "
-        "`budget.prices`; `airflow-distill prices show` prints what is known."
-    )
-
-
 def _line(table: PriceTable, usage: Usage, region: str) -> Line:
     row = table.row(usage.item, usage.model, region)
     each = table.price(usage.item, usage.model, region) if usage.usd_each is None else usage.usd_each

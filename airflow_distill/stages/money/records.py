@@ -55,14 +55,6 @@ class Tokens:
     cache_read: int = 0
     cache_write: int = 0
 
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(
-            self.input + other.input,
-            self.output + other.output,
-            self.cache_read + other.cache_read,
-            self.cache_write + other.cache_write,
-        )
-
     def by_item(self) -> tuple[tuple[str, int], ...]:
         """Return (end of the price item's name, count) pairs."""
         return (

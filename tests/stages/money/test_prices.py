@@ -15,7 +15,7 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.evaluation.records import ModelSummary
 from airflow_distill.stages.evaluation.report_costs import answered
 from airflow_distill.stages.money.estimate import RunPlan, estimate
-from airflow_distill.stages.money.prices import ON_DEMAND, PROVISIONED, PriceTable, bill, compare, how_to_know
+from airflow_distill.stages.money.prices import ON_DEMAND, PROVISIONED, PriceTable, bill, compare
 from airflow_distill.stages.money.records import Bill, Tokens, Usage, as_float, decimal, times, total
 from airflow_distill.stages.money.serving import (
     DAYS_A_MONTH,
@@ -216,13 +216,6 @@ def test_a_batch_is_billed_at_the_batch_price() -> None:
 def test_amounts_add_up_to_the_cent_however_small_they_are() -> None:
     lines = [Usage("job", "inference-input", TEACHER, 1)] * 125_000
     assert bill(CACHED, lines).total_usd == decimal(0.1)
-
-
-def test_what_is_unknown_says_how_to_know_it() -> None:
-    said = how_to_know(["training of x", "training of x"])
-    assert said.count("training of x") == 1
-    assert "budget.student_prices" in said
-    assert how_to_know([]) == ""
 
 
 # --- sums -----------------------------------------------------------------------------------------------------------
