@@ -10,7 +10,8 @@ export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-shared test-soak test-matrix test-stack test-mwaa demo docs lock clean bench
+.PHONY: help setup check format test test-fast test-all test-shared test-soak test-matrix test-stack test-mwaa test-infra coverage figures audit \
+	dist sbom release-check publish demo docs lock clean bench
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +26,14 @@ $(VENV)/.ready: $(UV) pyproject.toml requirements/locked.txt
 	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/locked.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@test ! -d .git || test -n "$$CI" || $(BIN)/pre-commit install >/dev/null
 	@touch $@
 
-setup: $(VENV)/.ready ## create .venv with the locked versions
+$(VENV)/.tools: $(VENV)/.ready requirements/tools.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/tools.txt
+	@touch $@
+
+setup: $(VENV)/.ready ## create .venv with the locked versions and install the pre-commit hook
 
 check: setup ## lint, types, spelling, stale generated pages
 	$(BIN)/ruff check .
@@ -67,6 +73,32 @@ test-stack: $(UV) ## a workload on a platform like Amazon MWAA in whole, with pa
 test-mwaa: $(UV) ## Airflow tests and the stack under Amazon MWAA's versions, for CI
 	bash requirements/mwaa.sh lane
 
+test-infra: setup ## the Terraform module and the CDK construct, equal to `airflow-distill iam`
+	$(PYTEST) -q -m infra tests/infra
+
+coverage: $(VENV)/.tools ## measure what the quick tests run, and print it by room
+	$(PYTEST) -q -m "not slow and not airflow" -n 2 --cov --cov-report=
+	$(BIN)/python benchmarks/figures.py --coverage
+
+figures: setup ## print lines of code, tests to code by room, long functions and long modules
+	$(BIN)/python benchmarks/figures.py
+
+audit: $(VENV)/.tools ## workflows (zizmor) and dead code (vulture)
+	$(BIN)/zizmor --offline --quiet .github
+	@! $(BIN)/vulture | grep '^airflow_distill/' || { echo 'dead code, or a name for ignore_names in pyproject.toml'; exit 1; }
+
+dist: $(UV) ## build wheels and sdist into dist/, twice, and compare the digests
+	bash packages/dist.sh dist
+
+sbom: $(VENV)/.tools ## write dist/sbom.cdx.json
+	bash packages/sbom.sh dist
+
+release-check: ## say whether TAG may be released: tag, version and changelog agree
+	$(PYTHON) packages/release_check.py "$(TAG)"
+
+publish: $(UV) ## upload dist/ to PyPI; the release workflow does this, by trusted publishing
+	$(UV) publish --trusted-publishing always dist/*.whl dist/*.tar.gz
+
 demo: setup ## the whole loop on a local Airflow and a local Bedrock
 	@$(BIN)/airflow-distill demo
 
@@ -78,6 +110,7 @@ bench: setup ## print the benchmark tables
 
 lock: $(UV) ## resolve the locked versions anew
 	$(LOCK) pyproject.toml --extra dev --output-file requirements/locked.txt
+	$(LOCK) --constraint requirements/locked.txt requirements/tools.in --output-file requirements/tools.txt
 	echo 'uv>=0.8' | $(LOCK) - --output-file requirements/uv.txt
 
 clean: ## remove environments and caches

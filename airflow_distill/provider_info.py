@@ -1,8 +1,10 @@
-"""What Airflow's provider discovery reads. It runs in every process, so it imports nothing of ours."""
+"""What Airflow's provider discovery reads. It runs in every process, so it imports nothing of ours but the version."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_distill import __version__
 
 OPERATORS = (
     "dataset",
@@ -43,7 +45,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-distill",
         "name": "Amazon Bedrock Model Distillation",
         "description": "Distil a large Amazon Bedrock model into a small one as a loop: logs, dataset, job, evaluation, decision, deployment.",
-        "versions": ["0.1.0"],
+        "versions": [__version__],
         "integrations": [
             {
                 "integration-name": integration,

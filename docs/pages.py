@@ -441,7 +441,9 @@ GUIDES = (
 
 
 def on_config(config: Any) -> Any:
-    """Put the platforms, guides and decisions that exist into the navigation; mkdocs calls this."""
+    """Put the version, and the platforms, guides and decisions that exist, where readers see them; mkdocs calls this."""
+    version = re.search(r'__version__ = "(.+)"', (PACKAGE / "__init__.py").read_text())
+    config["repo_name"] = f"airflow-distill {version[1] if version else ''}"
 
     def found(folder: str, order: tuple[str, ...]) -> list[str]:
         rank = {name: number for number, name in enumerate(order)}

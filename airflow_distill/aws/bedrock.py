@@ -160,10 +160,6 @@ class BedrockGateway(Gateway):
         """Ask an evaluation job to stop."""
         self.call("stop_evaluation_job", jobIdentifier=arn)
 
-    def delete_evaluation_jobs(self, arns: list[str]) -> list[Plain]:
-        """Delete ended evaluation jobs, at most 25; returns the service's per-item errors (HTTP says 202 all the same)."""
-        return list(self.call("batch_delete_evaluation_job", jobIdentifiers=arns).get("errors", ()))
-
     # Batch inference jobs.
 
     def create_batch_job(self, request: Mapping[str, Any]) -> str:

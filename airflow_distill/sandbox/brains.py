@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
-from airflow_distill.sandbox.traffic import Pair, canonical, known_answers, support_grammar, support_tickets
+from airflow_distill.sandbox.traffic import Pair, canonical, known_answers, support_grammar
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _LABEL = re.compile(r"[A-Za-z][\w?-]*(?:_[\w?-]+)+|\"[^\"\n]{2,40}\"|'[^'\n]{2,40}'")
@@ -112,10 +112,6 @@ class Teacher:
         found = self._index.nearest(prompt)
         number = int(digest(prompt), 16) % len(self.pairs) if found is None else found[0]
         return self.pairs[number].completion
-
-    def example_pairs(self, count: int) -> list[Pair]:
-        """Pairs to play as demonstration traffic."""
-        return self.pairs[:count] if self.from_traffic else support_tickets(count)
 
 
 def classify_ticket(text: str) -> str:

@@ -35,10 +35,6 @@ def conflict(message: str) -> ServiceError:
     return ServiceError("ConflictException", message, 400)
 
 
-def access_denied(message: str) -> ServiceError:
-    return ServiceError("AccessDeniedException", message, 403)
-
-
 def quota_exceeded(message: str) -> ServiceError:
     return ServiceError("ServiceQuotaExceededException", message, 400)
 

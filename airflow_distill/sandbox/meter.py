@@ -14,8 +14,6 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
-HOURS_PER_MONTH = 730.0
-
 
 @dataclass(slots=True)
 class Line:

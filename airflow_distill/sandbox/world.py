@@ -290,9 +290,6 @@ class World:
 
         self._works[key] = self._pool.submit(guarded)
 
-    def has_work(self, key: str) -> bool:
-        return key in self._works
-
     def result(self, key: str) -> Any:
         """The result of a piece of work, or `StillWorking`."""
         future = self._works[key]

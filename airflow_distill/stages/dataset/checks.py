@@ -614,9 +614,3 @@ def check_stream(stream: BinaryIO, family: StudentFamily = ANY_FAMILY) -> CheckR
     check = PromptCheck(family)
     check.read(stream)
     return check.finish()
-
-
-def check_records(lines: Iterable[bytes], family: StudentFamily = ANY_FAMILY) -> Iterator[Finding]:
-    """Yield the findings of lines that are already in memory; no verdict on their number."""
-    for number, line in enumerate(lines, 1):
-        yield from check_line(line.rstrip(b"\n"), number, family)

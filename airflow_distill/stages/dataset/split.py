@@ -11,7 +11,6 @@ conversations apart; `shared_openings` finds those, and their examples are keyed
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Set
 
 from airflow_distill.stages.dataset.records import Example
@@ -56,12 +55,6 @@ def side_key(example: Example, shared: Set[str] = frozenset()) -> str:
 def is_heldout(key: str, salt: str, share: float) -> bool:
     """Say whether a key belongs to the held-out side; raising the share never moves a key out of it."""
     return keyed_hash(salt, f"side:{key}") < int(share * _SPACE)
-
-
-def side_counts(sides: Iterable[bool]) -> tuple[int, int]:
-    """Return (train, heldout) counts of sides."""
-    counts = Counter(sides)
-    return counts[False], counts[True]
 
 
 def _text_key(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from airflow_distill.remote import identity
 from airflow_distill.remote.records import JobSnapshot
@@ -16,8 +16,6 @@ from airflow_distill.stages.jobs.models import Method
 from airflow_distill.stages.storage import join_uri
 
 SCHEMA = 1
-
-FilterKind = Literal["equals", "notEquals", "andAll", "orAll"]
 
 
 @dataclass(frozen=True, slots=True)
