@@ -169,14 +169,11 @@ def _approved(record: DecisionRecord, rule: ApprovalRule) -> None:
 
 
 def differences(record: DecisionRecord) -> dict[str, float]:
-    """Return how the student compared with the incumbent, by metric, over all items."""
+    """Return how the student compared with the incumbent, by metric, over the items that decided."""
     return {
         check.metric: check.estimate
         for check in record.verdict.checks
-        if check.code == "quality"
-        and check.against == "incumbent"
-        and not check.slice
-        and check.estimate is not None
+        if check.code == "quality" and check.against == "incumbent" and check.estimate is not None
     }
 
 

@@ -19,6 +19,7 @@ from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.golden import GoldenSet
     from airflow_distill.stages.logs.harvest import Harvest
     from airflow_distill.stages.logs.selection import Window
 
@@ -97,7 +98,18 @@ def _register_build(commands: Any) -> None:
         "--student", metavar="MODEL", default="", help="curate by the rules of this student's family"
     )
     build.add_argument("--with-answers", action="store_true", help="write the answers too, as golden labels")
-    build.add_argument("--golden", metavar="FILE", help="examples that people answered, merged in")
+    build.add_argument(
+        "--golden",
+        metavar="FILE",
+        help="examples that people answered: they judge every student and teach none",
+    )
+    build.add_argument(
+        "--golden-share",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="let half of the golden examples be taught, up to this share of train.jsonl (0)",
+    )
     build.add_argument(
         "--balance-by", default="", metavar="BY", help="even out by `answer` or `metadata:KEY`"
     )
@@ -369,6 +381,7 @@ def _build(args: argparse.Namespace) -> int:
         balance_by=args.balance_by,
         near_duplicates=None if args.keep_near_duplicates else args.near_duplicates,
         keep=tuple(args.keep),
+        golden_share=args.golden_share,
         thinking=args.thinking,
         reserved_words="drop" if args.drop_reserved_words else "keep",
     )
@@ -455,15 +468,15 @@ def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, pat
     return words
 
 
-def _golden(args: argparse.Namespace) -> list[Any]:
+def _golden(args: argparse.Namespace) -> GoldenSet | None:
     if not args.golden:
-        return []
-    from airflow_distill.stages.dataset.golden import read_golden
+        return None
+    from airflow_distill.stages.dataset.golden import golden_set
 
-    examples, findings = read_golden(open_store(args.golden, args).read(args.golden).split(b"\n"))
-    for item in findings[:20]:
+    golden = golden_set(args.golden, open_store(args.golden, args).read(args.golden))
+    for item in golden.findings[:20]:
         say(f"{args.golden}:{item.line}: {item.code}: {item.message} {item.fix}", err=True)
-    return examples
+    return golden
 
 
 def _window(args: argparse.Namespace) -> Any:

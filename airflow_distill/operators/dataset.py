@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.dataset.build import Built
     from airflow_distill.stages.dataset.checks import CheckReport
     from airflow_distill.stages.dataset.curate import CurateSettings
-    from airflow_distill.stages.dataset.records import Example
+    from airflow_distill.stages.dataset.golden import GoldenSet
     from airflow_distill.stages.dataset.worth import WorthPolicy
     from airflow_distill.stages.logs.metadata import MetadataFilter
 
@@ -51,7 +51,8 @@ class CurateDatasetOperator(_DatasetOperator):
         `max_characters`, `near_duplicates`, `contamination`, `balance_by`, `balance_ratio`,
         `golden_share`, `keep`, `thinking`, `reserved_words` (templated).
     :param detectors: import paths of more detectors, `package.module:function`, written out in the Dag file.
-    :param golden: URI of a file of examples that people answered; empty for none (templated).
+    :param golden: URI of a file of examples that people answered; they judge every student and, without `golden_share` in
+        the settings, teach none. Empty for none (templated).
     :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
     :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
     :param worth: when a new student pays, as a dict of `WorthPolicy` (templated).
@@ -159,11 +160,11 @@ class CurateDatasetOperator(_DatasetOperator):
             )
         return receipt
 
-    def _read_golden(self) -> list[Example]:
-        from airflow_distill.stages.dataset.golden import read_golden
+    def _read_golden(self) -> GoldenSet | None:
+        from airflow_distill.stages.dataset.golden import golden_set
 
         if not _given(self.golden):
-            return []
+            return None
         try:
             data = self.store_for(self.golden).read(self.golden)
         except ObjectMissingError as error:
@@ -171,10 +172,16 @@ class CurateDatasetOperator(_DatasetOperator):
                 f"dataset: there is no golden file at {self.golden}.",
                 hint="Give its URI, or leave golden out.",
             ) from error
-        examples, findings = read_golden(data.split(b"\n"))
-        for item in findings[:20]:
+        golden = golden_set(self.golden, data)
+        self.log.info(
+            "golden set: %d examples, %d other lines, SHA-256 %s",
+            golden.file.records,
+            golden.unread,
+            golden.file.sha256,
+        )
+        for item in golden.findings[:20]:
             self.log.warning("golden file, line %d: %s (%s)", item.line, item.code, item.fix)
-        return examples
+        return golden
 
     def _tell(self, built: Built) -> None:
         """Counts and digests only: no text ever reaches the log."""

@@ -163,8 +163,9 @@ def untuned(bedrock: BedrockGateway, base: str) -> Contestant:
 class CollectAnswersOperator(DistillOperator):
     """Asks the models on trial every held-out prompt and keeps their answers; returns an `answers` receipt.
 
-    The teacher is not asked: its answers are in the held-out file, from the logs. Answers are kept by model, parameters
-    and prompt, so a retry or a later run asks only what is missing. The model behind each host is looked up before and
+    The teacher's answers are in the held-out file, from the logs. It is asked only the golden prompts, once: what people
+    answered says nothing of what the teacher would. Answers are kept by model, parameters and prompt, so a retry or a
+    later run asks only what is missing. The model behind each host is looked up before and
     after; when it was swapped meanwhile, nothing is handed on.
 
     :param dataset: the `dataset` receipt (templated).
@@ -228,18 +229,26 @@ class CollectAnswersOperator(DistillOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Collect role by role and return the receipt."""
         from airflow_distill.stages.evaluation.collect import Parameters, evaluation_id, write_answers
+        from airflow_distill.stages.evaluation.items import reference_kind
+        from airflow_distill.stages.evaluation.records import GOLDEN
 
         dataset = require(self.dataset, "dataset", "dataset")
         store = store_for(self.gateways, self.root)
         manifest = load_manifest(store, dataset)
         examples = load_heldout(store, manifest)
         parameters = Parameters(self.max_tokens, self.temperature)
-        contestants = self._contestants(manifest)
+        contestants = self._contestants(manifest, examples)
         folder = join_uri(self.root, self.workload, "evaluations")
         found: dict[str, Collected] = {}
+        by_hand = [example for example in examples if reference_kind(example) == GOLDEN]
+        cache = join_uri(folder, "cache")
         for one in contestants:
             role = one.subject.role
-            found[role] = self._collect(one, examples, parameters, store, join_uri(folder, "cache"))
+            if role == "teacher":
+                ways = self._teachers_ways(one, parameters, store, cache)
+                found[role] = self._collect(one, by_hand, ways, store, cache)
+            else:
+                found[role] = self._collect(one, examples, parameters, store, cache)
             self._refuse_swap(one)
         files = {role: write_answers(collected.answers) for role, collected in found.items()}
         key = evaluation_id(
@@ -254,6 +263,8 @@ class CollectAnswersOperator(DistillOperator):
             uri = join_uri(folder, key, "answers", f"{role}.jsonl")
             store.write(uri, files[role])
             roles[role] = _role(uri, files[role], one, found[role])
+        if roles["teacher"].get("source") != "logs":
+            roles["teacher"]["count"] += _logged(examples)
         student = next(c for c in contestants if c.subject.role == "student")
         return {
             "kind": "answers",
@@ -266,7 +277,9 @@ class CollectAnswersOperator(DistillOperator):
             "roles": roles,
         }
 
-    def _contestants(self, manifest: DatasetManifest) -> list[Contestant]:
+    def _contestants(self, manifest: DatasetManifest, examples: Sequence[Example]) -> list[Contestant]:
+        from airflow_distill.stages.evaluation.items import reference_kind
+        from airflow_distill.stages.evaluation.records import GOLDEN
         from airflow_distill.stages.jobs.models import base_model_id
 
         bedrock = self.gateways.bedrock
@@ -280,10 +293,24 @@ class CollectAnswersOperator(DistillOperator):
         if self.ask_untuned:
             student = self.student or _of(self.job, "student") or manifest.student
             found.append(untuned(bedrock, base_model_id(student)))
+        if any(reference_kind(example) == GOLDEN for example in examples):
+            found.append(contestant(bedrock, "teacher", manifest.teacher))
         incumbent = _address(self.incumbent, "incumbent", optional=True)
         if incumbent:
             found.append(contestant(bedrock, "incumbent", incumbent))
         return found
+
+    def _teachers_ways(
+        self, teacher: Contestant, wanted: Parameters, store: ObjectStore, folder: str
+    ) -> Parameters:
+        """Return the parameters nearest to the wanted ones that the teacher takes; some refuse `temperature`."""
+        from airflow_distill.stages.evaluation.judge_decoding import kept_decoding
+
+        ask = asker(self.gateways.runtime, teacher.address)
+        found = kept_decoding(store, folder, teacher.address, wanted, ask, time.sleep)
+        if found.learned:
+            self.log.info("The teacher is asked otherwise than wanted: %s", ", ".join(found.learned))
+        return found.parameters
 
     def _collect(
         self,
@@ -348,15 +375,21 @@ def _address(value: Any, argument: str, optional: bool = False) -> str:
 
 
 def _teacher(manifest: DatasetManifest, examples: Sequence[Example]) -> dict[str, Any]:
-    answered = sum(1 for e in examples if e.answer is not None)
     return {
         "model": manifest.teacher,
         "answers_uri": manifest.heldout.uri,
         "answers_sha256": manifest.heldout.sha256,
-        "count": answered,
+        "count": _logged(examples),
         "errors": 0,
         "source": "logs",
     }
+
+
+def _logged(examples: Sequence[Example]) -> int:
+    """Count the prompts whose reference is what the teacher said in the logs."""
+    from airflow_distill.stages.evaluation.items import reference_kind
+
+    return sum(reference_kind(example) == "teacher" for example in examples)
 
 
 def _role(uri: str, data: bytes, one: Contestant, collected: Collected) -> dict[str, Any]:

@@ -55,11 +55,14 @@ WAITING_FIELDS = (
 )
 
 
-def teacher_answers(examples: Sequence[Example], model: str) -> list[Answer]:
-    """Return the logged answers of the held-out examples as the teacher's."""
+def teacher_answers(examples: Sequence[Example], model: str, asked: Sequence[Answer] = ()) -> list[Answer]:
+    """Return the teacher's answers: those that it was asked for, and for other examples those of the logs."""
+    from airflow_distill.stages.evaluation.items import reference_kind
     from airflow_distill.stages.evaluation.records import Answer
 
-    return [Answer(e.id, "teacher", model, e.answer) for e in examples if e.answer is not None]
+    given = {answer.example_id for answer in asked}
+    logged = [e for e in examples if e.id not in given and reference_kind(e) == "teacher"]
+    return [*asked, *(Answer(e.id, "teacher", model, e.answer) for e in logged)]
 
 
 class BedrockEvaluateAnswersOperator(WaitingOperator):
@@ -186,11 +189,9 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         examples = load_heldout(store, manifest)
         if self.role not in answers["roles"]:
             raise ConfigurationError(f"evaluation: there are no answers of the {self.role}.")
-        found = (
-            teacher_answers(examples, manifest.teacher)
-            if self.role == "teacher"
-            else [a for a in load_answers(store, answers) if a.role == self.role]
-        )
+        found = [a for a in load_answers(store, answers) if a.role == self.role]
+        if self.role == "teacher":
+            found = teacher_answers(examples, manifest.teacher, found)
         kind: Kind = "judge" if self.evaluator else "programmatic"
         draft = EvaluationJobSpec(
             answers["workload"],

@@ -6,7 +6,6 @@ missing. Its figures gate only when the judge has shown that they may (`judge_st
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from airflow_distill.operators.evaluation import (
     write_scores,
 )
 from airflow_distill.stages.digest import canonical_json, digest
-from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
@@ -139,19 +138,14 @@ class JudgeAnswersOperator(DistillOperator):
     def _decoding(self, store: ObjectStore, answers: Mapping[str, Any]) -> Decoding:
         """Read how this judge lets itself be asked, or learn it and keep it."""
         from airflow_distill.stages.evaluation.collect import Parameters
-        from airflow_distill.stages.evaluation.judge_decoding import Decoding, learn_decoding
+        from airflow_distill.stages.evaluation.judge_decoding import kept_decoding
 
         wanted = Parameters(self.max_tokens, self.temperature)
-        folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache", "decoding")
-        uri = join_uri(folder, f"{digest([self.judge, wanted.digest], 16)}.json")
-        try:
-            return Decoding.from_json(json.loads(store.read(uri)))
-        except (ObjectMissingError, ValueError, AttributeError):
-            pass
-        found = learn_decoding(asker(self.gateways.runtime, self.judge), wanted, time.sleep)
+        folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache")
+        ask = asker(self.gateways.runtime, self.judge)
+        found = kept_decoding(store, folder, self.judge, wanted, ask, time.sleep)
         if found.learned:
             self.log.info("The judge is asked otherwise than wanted: %s", ", ".join(found.learned))
-        store.write(uri, canonical_json(found.to_json()))
         return found
 
     def _answer_all(self, store: ObjectStore, answers: Mapping[str, Any], decoding: Decoding) -> AnswerAll:

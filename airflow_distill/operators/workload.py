@@ -368,6 +368,7 @@ class CheckBudgetOperator(DistillOperator):
             )
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
+        from airflow_distill.stages.dataset.profile import golden_count
         from airflow_distill.stages.money.estimate import RunPlan
 
         tokens_in, tokens_out = mean_tokens((manifest.get("profile") or {}).get("train") or {})
@@ -387,6 +388,7 @@ class CheckBudgetOperator(DistillOperator):
             host_kind=self.host_kind,
             hourly_usd=self.hourly_price,
             candidate_hours=None if on_demand else self.candidate_hours,
+            golden_records=golden_count(manifest.get("profile") or {}),
         )
 
     def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any]:

@@ -296,7 +296,15 @@ class Dataset(Settings):
         "judging prompts come from `logs.window`, which must not overlap it",
     )
     prompts: S3Uri | None = Field(default=None, description="a prompt file of your own, instead of logs")
-    golden: S3Uri | None = Field(default=None, description="examples that people answered, beside the logs")
+    golden: S3Uri | None = Field(
+        default=None,
+        description="a file of examples that people answered: a standing test that judges every student and teaches none",
+    )
+    golden_share: PartShare = Field(
+        default=0.0,
+        description="the most of the training prompts that golden examples may be; above 0, half of them may be taught and "
+        "the other half judges",
+    )
     size: Count = Field(default=15_000, ge=130, le=15_000, description="at most so many prompts, both sides")
     heldout: float = Field(
         default=0.1, gt=0, lt=1, strict=True, description="share of the prompts that is kept for judging"
@@ -345,6 +353,17 @@ class Dataset(Settings):
             raise ValueError(f"source {self.source} needs training_logs, the folder handed to Bedrock")
         if self.training_logs is not None and not reads:
             raise ValueError("training_logs belongs to source: logs-prompts or logs-pairs")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_golden_examples_from_training(self) -> Dataset:
+        if self.golden_share and self.golden is None:
+            raise ValueError("golden_share is a share of golden examples; give golden, the file they lie in")
+        if self.golden is not None and self.source.startswith("logs-"):
+            raise ValueError(
+                f"golden needs a dataset of ours: with source {self.source} Bedrock reads the logs itself, so nobody can "
+                "keep golden prompts out of the training"
+            )
         return self
 
     @model_validator(mode="after")
@@ -469,7 +488,9 @@ class Policy(Settings):
     beat_untuned: bool = Field(default=True, description="it must be better than the untuned student")
     guard_slices: bool = Field(default=True, description="evidence that one slice is worse stops a promotion")
     require_golden: bool = Field(
-        default=False, description="every judged prompt must have an answer that people gave"
+        default=False,
+        description="the metrics must be shown on prompts that people answered (`dataset.golden`), `min_items` of them at "
+        "least; the others can only stop",
     )
     max_missing_share: PartShare = Field(
         default=0.0,

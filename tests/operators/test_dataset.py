@@ -22,6 +22,7 @@ from airflow_distill.operators.dataset import (
 )
 from airflow_distill.operators.logs import HarvestLogsOperator, MergeHarvestOperator, PlanHarvestOperator
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.stages.digest import sha256_hex
 from tests.stages.dataset.planted import planted
 
 pytestmark = pytest.mark.airflow
@@ -271,7 +272,32 @@ def test_golden_examples_come_from_a_file(bank: Sandbox) -> None:
     train = next(data for key, data in stored.items() if key.endswith("train.jsonl"))
     manifest = json.loads(next(data for key, data in stored.items() if key.endswith("manifest.json")))
     assert manifest["counts"]["golden"] == 20
-    assert train.count(b"by hand") == manifest["profile"]["train"]["golden"] > 10
+    assert manifest["skipped"]["golden_not_read"] == 1
+    assert manifest["golden"]["sha256"] == sha256_hex(body.encode())
+    assert b"by hand" not in train
+    assert (manifest["profile"]["train"]["golden"], manifest["profile"]["heldout"]["golden"]) == (0, 20)
+    assert receipt["lines"] == receipt["kept"] + sum(receipt["skipped"].values())
+    findings = next(data for key, data in stored.items() if key.endswith("findings.jsonl"))
+    assert b'"path":"golden"' in findings
+
+
+def test_golden_examples_may_be_taught_up_to_a_share(bank: Sandbox) -> None:
+    lines = [
+        json.dumps({"v": 1, "turns": [["user", text]], "answer": "by hand"}) for text in questions(60, 7)
+    ]
+    bank.client("s3").put_object(Bucket="distill-sandbox", Key="golden.jsonl", Body="\n".join(lines).encode())
+    receipt = curate(
+        harvest(), golden="s3://distill-sandbox/golden.jsonl", settings={"golden_share": 0.05}
+    ).execute(context())
+    stored = objects(bank, f"distill/{WORKLOAD}/datasets/{receipt['dataset_id']}/")
+    train = next(data for key, data in stored.items() if key.endswith("train.jsonl"))
+    assert train.count(b"by hand") == int((receipt["train_records"] - train.count(b"by hand")) * 0.05 / 0.95)
+
+
+def test_a_golden_file_without_one_golden_example_is_refused(bank: Sandbox) -> None:
+    bank.client("s3").put_object(Bucket="distill-sandbox", Key="golden.jsonl", Body=b'{"prompt": "x"}\n')
+    with pytest.raises(AirflowFailException, match="holds no golden example"):
+        curate(harvest(), golden="s3://distill-sandbox/golden.jsonl").execute(context())
 
 
 def test_a_golden_file_that_is_not_there_fails_at_once(bank: Sandbox) -> None:

@@ -9,12 +9,13 @@ judged by it; the manifest last, so that what has a manifest is complete. Every 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from airflow_distill.errors import StateError
 from airflow_distill.stages.dataset.card import dataset_card
 from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
+from airflow_distill.stages.dataset.golden import GoldenSet
 from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files, stored_ledger
 from airflow_distill.stages.dataset.manifest import FOLDER, Package, Source, ledger_files, package
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
@@ -51,7 +52,7 @@ def build_dataset(
     settings: CurateSettings,
     *,
     student: str,
-    golden: Sequence[Example] = (),
+    golden: GoldenSet | None = None,
     worth: WorthQuestion | None = None,
     folder: str = FOLDER,
     remember: bool = True,
@@ -64,12 +65,13 @@ def build_dataset(
         the interactions and settings alone.
     """
     rows = list(interactions)
+    by_hand = golden.examples if golden else ()
     ledger = None
     if remember:
-        note = claim_note(store, place, input_digest(rows, source, settings, student, golden))
+        note = claim_note(store, place, input_digest(rows, source, settings, student, by_hand))
         ledger = stored_ledger(store, place, note)
-    curated = curate(rows, settings, student=student, golden=golden, ledger=ledger)
-    made = package(curated, settings, source, student=student, place=place, folder=folder)
+    curated = curate(rows, settings, student=student, golden=by_hand, ledger=ledger)
+    made = package(curated, settings, source, student=student, place=place, folder=folder, golden=golden)
     verdict = _judge(store, place, curated, made, settings, worth or WorthQuestion())
     if remember and made.accepted and verdict.worth_it:
         for uri, data in ledger_files(curated, made.manifest.dataset_id, place).items():

@@ -65,6 +65,11 @@ def dataset_card(manifest: DatasetManifest, worth: Worth, *, accepted: bool) -> 
         "## What it looks like",
         _table(("", "train", "held-out"), [*_profile_rows(profile["train"], profile["heldout"])]),
     ]
+    if profile.get("golden_taught_before"):
+        parts.append(
+            f"{profile['golden_taught_before']:,} golden examples are near to what an earlier student was taught. They "
+            "judge all the same: this student is not taught them. A live student may score too well on them."
+        )
     if profile.get("redacted"):
         parts += [
             "## Redacted",
@@ -100,6 +105,13 @@ def _drop_parts(profile: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _file_rows(manifest: DatasetManifest) -> Iterable[tuple[str, str]]:
+    if manifest.golden:
+        golden = manifest.golden
+        # The name only: a bucket's folders may say what nobody outside needs to know.
+        yield (
+            "golden set",
+            f"{golden.uri.rsplit('/', 1)[-1]}: {golden.records:,} examples, SHA-256 {golden.sha256}",
+        )
     files: tuple[DatasetFile | None, ...] = (manifest.train, manifest.heldout, manifest.findings)
     for file in filter(None, files):
         name = file.uri.rsplit("/", 1)[-1]

@@ -4,7 +4,8 @@
     -> balance -> contamination -> split -> limit -> golden share
 
 Takes interactions in a stable order (the harvest's), golden examples and the contamination ledger; hands on
-`Curated`. Every step marks rows with a reason and none removes them in silence, so rows in = train + held-out +
+`Curated`. Golden examples are a standing test: they are held out in every run, apart from those that `golden_share` lets
+be taught. Every step marks rows with a reason and none removes them in silence, so rows in = train + held-out +
 dropped by reason, always. The same input gives the same bytes. Standard library and the stage's own modules only;
 reading shards and writing files is the caller's business.
 
@@ -60,6 +61,9 @@ from airflow_distill.stages.logs.records import Interaction, Turn
 CAREFUL = "careful"
 CAREFUL_THRESHOLD = 0.8
 CHOICES = {"thinking": ("remove", "drop", "keep"), "reserved_words": ("keep", "drop")}
+GOLDEN_HELDOUT = 0.5
+"""Share of the golden examples that judges where others of them are taught."""
+
 SAMPLE = 10
 """Digests shown of near pairs, and of what each rule dropped."""
 
@@ -75,8 +79,10 @@ class CurateSettings:
     0.8, and leaves alone what differs in a number, a sign, a negation or a name; None keeps copies. `contamination` is the
     similarity from which prompts may not sit on both sides. `balance_by` is empty, `answer` or `metadata:KEY`. `keep` names
     drop rules to switch off (`drop.KEEPABLE`); `drop_refusals=False` is another word for `refusal` and `guardrail` among
-    them. `thinking` that was written into answers is taken out (`remove`), drops the record (`drop`) or stays (`keep`).
-    `reserved_words` of the student's family are only told (`keep`), or drop the record (`drop`).
+    them. `golden_share` is the most of the training side that golden examples may be: with 0 none is taught and all judge,
+    in every run; with more, half of them, by their hash, may be taught. `thinking` that was written into answers is taken
+    out (`remove`), drops the record (`drop`) or stays (`keep`). `reserved_words` of the student's family are only told
+    (`keep`), or drop the record (`drop`).
     """
 
     salt: str
@@ -91,7 +97,7 @@ class CurateSettings:
     contamination: float = 0.6
     balance_by: str = ""
     balance_ratio: float = 3.0
-    golden_share: float = 0.1
+    golden_share: float = 0.0
     keep: tuple[str, ...] = ()
     thinking: str = "remove"
     reserved_words: str = "keep"
@@ -115,7 +121,7 @@ class CurateSettings:
             ),
             (not 0.3 <= self.contamination <= 1, "contamination lies in 0.3..1"),
             (self.balance_ratio < 1, "balance_ratio is at least 1"),
-            (not 0 <= self.golden_share <= 1, "golden_share is a share from 0 to 1"),
+            (not 0 <= self.golden_share < 1, "golden_share is a share from 0 up to, not including, 1"),
         ]
         wrong = [text for is_wrong, text in problems if is_wrong]
         if wrong:
@@ -175,6 +181,7 @@ class Curated:
     shared: frozenset[str] = frozenset()
     near_pairs: list[tuple[Row, Row]] = field(default_factory=list)
     thinking_removed: int = 0
+    golden_taught: int = 0
     _sketches: dict[int, _Sketches] = field(default_factory=dict)
 
     @property
@@ -403,7 +410,7 @@ def _drop_near_duplicates(out: Curated, settings: CurateSettings) -> None:
         ),
     )
     for row, original in zip(rows, copies, strict=True):
-        if original is not None:
+        if original is not None and not row.example.golden:
             row.reason = DropReason.NEAR_DUPLICATE
             out.near_pairs.append((rows[original], row))
 
@@ -416,7 +423,10 @@ def _set_sides(out: Curated, settings: CurateSettings) -> None:
     rows = _alive(out.rows)
     out.shared = shared_openings(row.example for row in rows)
     for row in rows:
-        row.heldout = is_heldout(side_key(row.example, out.shared), settings.salt, settings.heldout)
+        share = settings.heldout
+        if row.example.golden:
+            share = max(share, GOLDEN_HELDOUT if settings.golden_share else 1.0)
+        row.heldout = is_heldout(side_key(row.example, out.shared), settings.salt, share)
 
 
 def _balance(rows: Sequence[Row], settings: CurateSettings) -> None:
@@ -430,7 +440,11 @@ def _drop_contaminated(out: Curated, threshold: float, ledger: Ledger) -> None:
     rows = _alive(out.rows)
     heldout = [row for row in rows if row.heldout]
     for row in _touched(out, heldout, threshold, ledger.train()):
-        row.reason = DropReason.TAUGHT_BEFORE
+        # The golden set is the same in every run. This student is not taught what is near to it; a live one may have been.
+        if row.example.golden:
+            out.golden_taught += 1
+        else:
+            row.reason = DropReason.TAUGHT_BEFORE
     train = [row for row in rows if not row.heldout]
     judges = out.fingerprints(row.example for row in _alive(heldout))
     here = LedgerFile("", "heldout", out.template, judges)
@@ -455,6 +469,6 @@ def _limit_golden(rows: Sequence[Row], share: float) -> None:
     train = [row for row in rows if not row.heldout]
     golden = [row for row in train if row.example.golden]
     others = len(train) - len(golden)
-    most = len(golden) if share >= 1 else int(others * share / (1 - share))
+    most = int(others * share / (1 - share))
     for row in golden[most:]:
         row.reason = DropReason.GOLDEN_SHARE

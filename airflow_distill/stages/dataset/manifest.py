@@ -17,6 +17,7 @@ from airflow_distill.stages.dataset.curate import Curated, CurateSettings
 from airflow_distill.stages.dataset.drop import EXPLAINED
 from airflow_distill.stages.dataset.families import family_of
 from airflow_distill.stages.dataset.fingerprints import encode_fingerprints
+from airflow_distill.stages.dataset.golden import GoldenSet
 from airflow_distill.stages.dataset.jsonl import describe_file, encode_line, heldout_lines, train_lines
 from airflow_distill.stages.dataset.profile import profile_examples
 from airflow_distill.stages.dataset.records import DatasetManifest, Finding
@@ -26,6 +27,8 @@ from airflow_distill.stages.storage import join_uri
 
 ID_LENGTH = 16
 FOLDER = "datasets/{dataset_id}"
+GOLDEN_UNREAD = "golden_not_read"
+"""Reason under which lines of the golden file are counted that hold no golden example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,14 @@ def package(
     student: str,
     place: str,
     folder: str = FOLDER,
+    golden: GoldenSet | None = None,
 ) -> Package:
     """Return the dataset's files.
 
     :param place: where the workload's objects live, `<root>/<workload>`.
     :param folder: where the files go below it. When it is empty they go to `place` itself, and the manifest names
         them without a folder, so that the whole can be moved.
+    :param golden: the golden set whose examples are among the rows; its digest is part of the dataset's id.
     """
     train, heldout = curated.train, curated.heldout
     train_bytes = b"".join(train_lines(train, with_answers=settings.with_answers))
@@ -116,17 +121,19 @@ def package(
             "window": list(source.window),
             "train": sha256_hex(train_bytes),
             "heldout": sha256_hex(heldout_bytes),
+            **({"golden": golden.file.sha256} if golden else {}),
         },
         ID_LENGTH,
     )
     report = _check(train_bytes, student)
-    lines = list(_finding_lines(curated, report))
+    lines = list(_finding_lines(curated, report, golden))
     base = join_uri(place, folder.format(dataset_id=dataset_id)) if folder else ""
     train_uri, heldout_uri, findings_uri, manifest_uri = (
         join_uri(base, name) if base else name
         for name in ("train.jsonl", "heldout.jsonl", "findings.jsonl", "manifest.json")
     )
-    golden = sum(row.source == "golden" for row in curated.rows)
+    by_hand = sum(row.source == "golden" for row in curated.rows)
+    unread = golden.unread if golden else 0
     manifest = DatasetManifest(
         dataset_id=dataset_id,
         workload=source.workload,
@@ -139,14 +146,14 @@ def package(
         findings=describe_file(findings_uri, b"".join(lines), len(lines)),
         with_answers=settings.with_answers,
         counts={
-            "lines": source.lines + golden,
-            "kept": source.kept + golden,
+            "lines": source.lines + by_hand + unread,
+            "kept": source.kept + by_hand,
             "train": len(train),
             "heldout": len(heldout),
-            "golden": golden,
+            "golden": by_hand,
             **{f"objects_{what}": count for what, count in sorted(source.objects.items())},
         },
-        skipped=dict(sorted(source.skipped.items())),
+        skipped=dict(sorted([*source.skipped.items(), *([(GOLDEN_UNREAD, unread)] if unread else [])])),
         dropped=curated.dropped,
         settings=settings.to_json(),
         profile={
@@ -154,12 +161,14 @@ def package(
             "heldout": profile_examples(heldout),
             "redacted": dict(sorted(curated.redacted.items())),
             "thinking_removed": curated.thinking_removed,
+            **({"golden_taught_before": curated.golden_taught} if curated.golden_taught else {}),
             "dropped_digests": curated.dropped_digests,
             "near_pairs": [list(pair) for pair in curated.near_pair_digests],
             "template_hashes": len(curated.template),
             "shared_openings": len(curated.shared),
             "checks": dict(sorted(report.counts.items())),
         },
+        golden=golden.file if golden else None,
     )
     files = {
         train_uri: train_bytes,
@@ -191,13 +200,15 @@ def _errors(report: CheckReport) -> Iterator[str]:
     return (item.code for item in report.findings if item.severity == "error")
 
 
-def _finding_lines(curated: Curated, report: CheckReport) -> Iterator[bytes]:
-    """What happened to each row that was dropped, then what the check says about the training file."""
+def _finding_lines(curated: Curated, report: CheckReport, golden: GoldenSet | None) -> Iterator[bytes]:
+    """What happened to each row that was dropped, then what is wrong with the golden and the training file."""
     for row in curated.rows:
         if row.reason is not None:
             message, fix = EXPLAINED[row.reason]
             yield encode_line(
                 Finding(row.line, row.reason.value, message, fix, row.source, "dropped").to_json()
             )
+    for item in golden.findings if golden else ():
+        yield encode_line({**item.to_json(), "path": "golden"})
     for item in report.findings:
         yield encode_line({**item.to_json(), "path": "train.jsonl"})

@@ -124,7 +124,8 @@ class DatasetManifest:
     """What a dataset is made of. A pure function of logs, window and settings: no clock, no run id.
 
     `counts` holds `lines`, `kept`, `train`, `heldout`; `skipped` (reader) and `dropped` (curation) are by reason and
-    reconcile: lines = kept + sum(skipped); kept = train + heldout + sum(dropped).
+    reconcile: lines = kept + sum(skipped); kept = train + heldout + sum(dropped). `golden` is the file of golden examples
+    as it was read, its records those that it holds.
     """
 
     dataset_id: str
@@ -142,6 +143,7 @@ class DatasetManifest:
     dropped: Mapping[str, int]
     settings: Mapping[str, Any]
     profile: Mapping[str, Any] = field(default_factory=dict)
+    golden: DatasetFile | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -155,6 +157,7 @@ class DatasetManifest:
             "train": self.train.to_json(),
             "heldout": self.heldout.to_json(),
             "findings": self.findings.to_json() if self.findings else None,
+            **({"golden": self.golden.to_json()} if self.golden else {}),
             "with_answers": self.with_answers,
             "counts": dict(self.counts),
             "skipped": dict(self.skipped),
@@ -181,6 +184,7 @@ class DatasetManifest:
             dropped=dict(data["dropped"]),
             settings=dict(data["settings"]),
             profile=dict(data.get("profile") or {}),
+            golden=DatasetFile.from_json(data["golden"]) if data.get("golden") else None,
         )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
 from airflow_distill.stages.decision.records import Check, Reason, Verdict
-from airflow_distill.stages.evaluation.records import Comparison, Scorecard
+from airflow_distill.stages.evaluation.records import GOLDEN, Comparison, Scorecard
 from airflow_distill.stages.money.records import Costs
 
 STUDENT = "student"
@@ -122,13 +122,22 @@ def _distrust(
         yield Reason(
             "looks-used", f"Look {look} at this student; the policy planned {policy.looks}. Judge a new one."
         )
-    if policy.require_golden and scorecard.reference != "golden":
-        yield Reason("no-labels", "The policy asks for labels as the reference; not all items have one.")
+    if policy.require_golden and not scorecard.references.get(GOLDEN):
+        yield Reason(
+            "no-labels", "The policy asks for answers that people gave; no item has one. Give dataset.golden."
+        )
+        return
     for role in (STUDENT, *roles):
         yield from _role_problems(scorecard, policy, role)
-    for rule in policy.metrics:
-        for role in roles:
-            yield from _metric_problems(scorecard, policy, rule, role)
+    for slice_name in dict.fromkeys(("", _deciding(scorecard, policy))):
+        for rule in policy.metrics:
+            for role in roles:
+                yield from _metric_problems(scorecard, policy, rule, role, slice_name)
+
+
+def _deciding(scorecard: Scorecard, policy: PromotionPolicy) -> str:
+    """Return the slice whose items decide: the golden ones where the policy asks for them, else all."""
+    return GOLDEN if policy.require_golden and scorecard.reference != GOLDEN else ""
 
 
 def _role_problems(scorecard: Scorecard, policy: PromotionPolicy, role: str) -> Iterator[Reason]:
@@ -146,17 +155,18 @@ def _role_problems(scorecard: Scorecard, policy: PromotionPolicy, role: str) -> 
 
 
 def _metric_problems(
-    scorecard: Scorecard, policy: PromotionPolicy, rule: MetricRule, role: str
+    scorecard: Scorecard, policy: PromotionPolicy, rule: MetricRule, role: str, slice_name: str
 ) -> Iterator[Reason]:
-    comparison = scorecard.comparison(rule.name, role)
+    comparison = scorecard.comparison(rule.name, role, slice_name)
+    where = _where(slice_name)
     if comparison is None or comparison.estimate is None or not comparison.n:
-        yield Reason("missing-metric", f"{rule.name} is not compared with the {role}.")
+        yield Reason("missing-metric", f"{rule.name} is not compared with the {role}{where}.")
         return
     items = comparison.n + comparison.missing
     if comparison.missing / items > policy.max_missing_share:
         yield Reason(
             "missing-scores",
-            f"{rule.name}: {comparison.missing} of {items} items lack a score of the student or the {role}.",
+            f"{rule.name}{where}: {comparison.missing} of {items} items lack a score of the student or the {role}.",
         )
 
 
@@ -166,14 +176,14 @@ def _quality(scorecard: Scorecard, policy: PromotionPolicy, roles: tuple[str, ..
         _primary_check(rule, comparison, policy)
         for rule in policy.primary
         for role in roles
-        if (comparison := _usable(scorecard, rule.name, role)) is not None
+        if (comparison := _usable(scorecard, rule.name, role, _deciding(scorecard, policy))) is not None
     ]
     guards = [_guard_check(rule, c, policy) for rule, c in _guarded(scorecard, policy, roles)]
     return [*_alarms(primary, policy.look_alpha), *_alarms(guards, policy.look_alpha)]
 
 
-def _usable(scorecard: Scorecard, metric: str, role: str) -> Comparison | None:
-    comparison = scorecard.comparison(metric, role)
+def _usable(scorecard: Scorecard, metric: str, role: str, slice_name: str) -> Comparison | None:
+    comparison = scorecard.comparison(metric, role, slice_name)
     return comparison if comparison is not None and comparison.n else None
 
 
@@ -182,11 +192,14 @@ def _guarded(
 ) -> Iterator[tuple[MetricRule, Comparison]]:
     """Yield the comparisons that can only stop: other metrics over all items, and every metric inside slices."""
     rules = {rule.name: rule for rule in policy.metrics}
+    deciding = _deciding(scorecard, policy)
     for c in scorecard.comparisons:
         rule = rules.get(c.metric)
         if rule is None or c.against not in roles or c.against == "untuned" or not c.n:
             continue
-        if (c.slice and policy.guard_slices) or (not c.slice and not rule.primary):
+        if c.slice == deciding and rule.primary:
+            continue
+        if policy.guard_slices or not c.slice or c.slice == deciding:
             yield rule, c
 
 
@@ -271,7 +284,7 @@ def _incumbent_checks(
     if "incumbent" not in roles:
         return
     for rule in policy.primary:
-        c = _usable(scorecard, rule.name, "incumbent")
+        c = _usable(scorecard, rule.name, "incumbent", _deciding(scorecard, policy))
         if c is None or c.estimate is None or c.n < policy.min_items:
             continue
         if rule.incumbent_margin is None:
@@ -342,7 +355,7 @@ def _needed(quality: Iterable[Check]) -> int | None:
 
 
 def _worse(check: Check) -> Reason:
-    code = "worse-slice" if check.slice else "worse-guard" if check.code == "guard" else "worse"
+    code = "worse" if check.code == "quality" else "worse-slice" if check.slice else "worse-guard"
     return Reason(
         code, f"{_what(check)}: {_signed(check.estimate)}, worse than {_signed(check.limit)} allows."
     )
@@ -388,8 +401,13 @@ def _crossed(check: Check) -> Reason:
 
 
 def _what(check: Check) -> str:
-    where = f" where {check.slice}" if check.slice else ""
-    return f"{check.metric} against the {check.against}{where}"
+    return f"{check.metric} against the {check.against}{_where(check.slice)}"
+
+
+def _where(slice_name: str) -> str:
+    if slice_name == GOLDEN:
+        return " over the golden prompts"
+    return f" where {slice_name}" if slice_name else ""
 
 
 def _signed(value: float | None) -> str:

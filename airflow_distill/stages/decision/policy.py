@@ -63,7 +63,9 @@ class PromotionPolicy:
     `alpha` is the chance of promoting a student that violates a condition. Every condition must hold, each at the
     full `alpha`: a student that violates one passes all with at most the chance of passing that one. `looks` is how
     often the same student may be judged on a growing set; each look then spends its share of `alpha`. A student may
-    still be stopped by guards (slices, metrics that are not primary), which share one `alpha` by Holm's method. None
+    still be stopped by guards (slices, metrics that are not primary), which share one `alpha` by Holm's method. With
+    `require_golden` the primary metrics must be shown on prompts that people answered, `min_items` of them at least;
+    the others can only stop. None
     switches a limit off; a limit meets an unknown figure as if it were crossed.
     """
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.evaluation import corpus, intervals
-from airflow_distill.stages.evaluation.items import Table, lay_out
+from airflow_distill.stages.evaluation.items import Table, lay_out, reference_kind
 from airflow_distill.stages.evaluation.records import (
+    GOLDEN,
     Answer,
     Comparison,
     Interval,
@@ -79,7 +80,8 @@ def score_answers(
         comparisons += _comparisons(measure, table.roles, "", tuple(table.examples), spoken)
         for name, ids in slices.items():
             metrics += _metrics(measure, table.roles, name, ids, _Terms(alpha, len(table.examples) + 1))
-            comparisons += _comparisons(measure, _WATCHED, name, ids, spoken)
+            watched = table.roles if name == GOLDEN else _WATCHED
+            comparisons += _comparisons(measure, watched, name, ids, spoken)
     return Scorecard(
         workload=workload,
         dataset_id=dataset_id,
@@ -105,7 +107,7 @@ def score_answers(
 
 
 _WATCHED = (STUDENT, "teacher", "incumbent")
-"""Roles compared inside slices; that a slice beats the untuned student decides nothing."""
+"""Roles compared inside slices of request metadata; that one of them beats the untuned student decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,13 +317,16 @@ def _turns(measure: Measure, against: str, ids: Sequence[str]) -> tuple[int, int
 
 
 def _slices(table: Table, keys: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
-    """Return the items of each `key=value`; by default along keys that look like kinds, not like ids."""
+    """Return the items of each `key=value`, by default along keys that look like kinds, not like ids; and the golden ones
+    where there are others too."""
+    golden = tuple(item for item, example in table.examples.items() if reference_kind(example) == GOLDEN)
+    standing = {GOLDEN: golden} if 0 < len(golden) < len(table.examples) else {}
     found: dict[str, dict[str, list[str]]] = {}
     for item, example in table.examples.items():
         for key, value in example.metadata:
             found.setdefault(key, {}).setdefault(value, []).append(item)
     wanted = sorted(found) if keys is None else [key for key in keys if key in found]
-    return {
+    return standing | {
         f"{key}={value}": tuple(items)
         for key in wanted
         if keys is not None or 2 <= len(found[key]) <= MOST_SLICE_VALUES

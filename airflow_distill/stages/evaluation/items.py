@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from airflow_distill.errors import EvaluationError
 from airflow_distill.stages.dataset.records import Example
-from airflow_distill.stages.evaluation.records import REFERENCE_KINDS, ROLES, Answer
+from airflow_distill.stages.evaluation.records import GOLDEN, REFERENCE_KINDS, ROLES, Answer
 
 Answers = Mapping[str, tuple[Answer, ...]]
 
@@ -58,7 +58,7 @@ def reference_kind(example: Example) -> str:
     """Return `golden`, `teacher` or `none`."""
     if example.answer is None:
         return "none"
-    return "golden" if example.golden else "teacher"
+    return GOLDEN if example.golden else "teacher"
 
 
 def lay_out(examples: Iterable[Example], answers: Iterable[Answer], *, teacher: str = "teacher") -> Table:

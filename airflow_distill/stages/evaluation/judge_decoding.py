@@ -1,4 +1,4 @@
-"""How a judge lets itself be asked, learned once from what it refuses.
+"""How a judge, or a teacher, lets itself be asked, learned once from what it refuses.
 
 Takes a way to ask (passed in) and the parameters one would like; hands on the parameters that work. Models differ, and
 their differences are written nowhere that a program could read them:
@@ -8,19 +8,22 @@ their differences are written nowhere that a program could read them:
   verdict (stop reason `max_tokens`, no text). The limit is raised until there is an answer, and some more.
 
 Sampling is then whatever the model chooses for itself, so the parameters found are part of what answers are kept under. One
-or a few small calls, made once for a judge: the caller keeps the result. No AWS, no clock.
+or a few small calls, made once for a model and kept in the store that is passed in. No AWS, no clock.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_distill.errors import EvaluationError, ServiceError
 from airflow_distill.stages.dataset.records import Example, Turn
+from airflow_distill.stages.digest import canonical_json, digest
 from airflow_distill.stages.evaluation.collect import Ask, Given, Parameters
 from airflow_distill.stages.evaluation.judge import judge_prompt
+from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 SCHEMA = 1
 
@@ -64,6 +67,29 @@ class Decoding:
         if temperature is not None and not isinstance(temperature, int | float):
             raise ValueError("not the decoding of a judge")
         return cls(Parameters(tokens, temperature), tuple(str(item) for item in data.get("learned") or ()))
+
+
+def kept_decoding(
+    store: ObjectStore,
+    folder: str,
+    model: str,
+    wanted: Parameters,
+    ask: Ask,
+    sleep: Callable[[float], None],
+) -> Decoding:
+    """Return how a model lets itself be asked, as kept below a folder; learned and kept where nobody has yet.
+
+    :raises ServiceError: it refuses to be asked for another reason.
+    :raises EvaluationError: it gives no answer within the largest limit.
+    """
+    uri = join_uri(folder, "decoding", f"{digest([model, wanted.digest], 16)}.json")
+    try:
+        return Decoding.from_json(json.loads(store.read(uri)))
+    except (ObjectMissingError, ValueError, AttributeError):
+        pass
+    found = learn_decoding(ask, wanted, sleep)
+    store.write(uri, canonical_json(found.to_json()))
+    return found
 
 
 def learn_decoding(ask: Ask, wanted: Parameters, sleep: Callable[[float], None]) -> Decoding:

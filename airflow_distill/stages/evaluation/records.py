@@ -24,7 +24,10 @@ SCHEMA = 1
 ROLES = ("teacher", "untuned", "student", "incumbent")
 """The four ways of answering that an evaluation compares; the student is the one on trial."""
 
-REFERENCE_KINDS = ("teacher", "golden", "none")
+GOLDEN = "golden"
+"""Kind of a reference that people wrote or approved, and the slice of the items that have one, where others have none."""
+
+REFERENCE_KINDS = ("teacher", GOLDEN, "none")
 """What an item is scored against: the teacher's own logged answer, a label approved by people, or nothing."""
 
 
@@ -170,7 +173,7 @@ class Interval:
 class Metric:
     """How one role did on one metric: the mean over items and its interval (None below the least sample).
 
-    `slice` is empty for all items, else `key=value` of the request metadata.
+    `slice` is empty for all items, else `key=value` of the request metadata, or `golden`.
     """
 
     metric: str

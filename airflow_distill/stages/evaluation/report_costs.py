@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.dataset.profile import golden_count
 from airflow_distill.stages.dataset.records import DatasetManifest
 from airflow_distill.stages.evaluation.records import ModelSummary, Scorecard
 from airflow_distill.stages.money.estimate import RunPlan, planned
@@ -60,7 +61,7 @@ class Forecast:
 
 
 def answered(summaries: Iterable[ModelSummary], student: str, host_kind: str) -> list[Usage]:
-    """Return what collecting the answers used, from the scorecard's counts; the teacher's came from the logs, free."""
+    """Return what collecting the answers used, from the scorecard's counts; the teacher's are another count."""
     usages: list[Usage] = []
     for summary in summaries:
         if summary.role == "untuned":
@@ -77,7 +78,7 @@ def answered(summaries: Iterable[ModelSummary], student: str, host_kind: str) ->
 
 
 def run_bill(scorecard: Scorecard, manifest: DatasetManifest, forecast: Forecast, table: PriceTable) -> Bill:
-    """Return what the run has used up to the decision: the job as planned, the answers as counted."""
+    """Return what the run has used up to the decision: job and golden prompts as planned, answers as counted."""
     teacher = scorecard.summary("teacher")
     plan = RunPlan(
         teacher=manifest.teacher,
@@ -93,8 +94,9 @@ def run_bill(scorecard: Scorecard, manifest: DatasetManifest, forecast: Forecast
         model_units=forecast.model_units,
         hourly_usd=forecast.hourly_price,
         candidate_hours=forecast.candidate_hours,
+        golden_records=golden_count(manifest.profile),
     )
-    job = [usage for usage in planned(plan) if usage.stage == "job"]
+    job = [usage for usage in planned(plan) if usage.stage == "job" or usage.model == manifest.teacher]
     asked = answered(scorecard.summaries, manifest.student, forecast.host_kind)
     return bill(table, [*job, *asked], forecast.region)
 

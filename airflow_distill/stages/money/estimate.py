@@ -19,7 +19,8 @@ class RunPlan:
     `input_tokens` and `output_tokens` are means a record. `pairs` is what the job trains on: the service may grow the
     set to 15,000 by synthesis when it asks the teacher itself (`teacher_called`), so estimate once with None and once
     with 15,000. `asked` names who answers the held-out prompts for money. `hourly_usd` is the quoted price of a model
-    unit.
+    unit. `golden_records` of the held-out prompts are asked of the teacher too, since people wrote their answers; it is
+    asked once, so later runs pay less.
     """
 
     teacher: str
@@ -39,6 +40,7 @@ class RunPlan:
     candidate_hours: float | None = None
     storage_months: float = 1.0
     hosting_hours: float = 0.0
+    golden_records: int = 0
 
 
 def planned(plan: RunPlan) -> list[Usage]:
@@ -51,6 +53,8 @@ def planned(plan: RunPlan) -> list[Usage]:
     answers = plan.heldout_records * plan.repeats
     if "untuned" in plan.asked:
         usages += _tokens("evaluation", "inference", plan.student, plan, answers)
+    if plan.golden_records:
+        usages += _tokens("evaluation", "inference", plan.teacher, plan, plan.golden_records * plan.repeats)
     if plan.host_kind == ON_DEMAND:
         asked = sum(role in plan.asked for role in ("student", "incumbent"))
         usages += _tokens("evaluation", "deployment", plan.student, plan, answers * asked)

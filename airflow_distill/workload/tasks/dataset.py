@@ -19,7 +19,11 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "drop_refusals": dataset.drop_refusals,
         "thinking": dataset.thinking,
         "reserved_words": dataset.reserved_words,
-        **given(balance_by=dataset.balance_by, keep=list(dataset.keep)),
+        **given(
+            balance_by=dataset.balance_by,
+            keep=list(dataset.keep),
+            golden_share=dataset.golden_share or None,
+        ),
     }
     live = TaskSpec(
         "find_live",

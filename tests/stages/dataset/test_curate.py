@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.balance import stratum_by, surplus
-from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
+from airflow_distill.stages.dataset.curate import Curated, CurateSettings, Ledger, curate
+from airflow_distill.stages.dataset.fingerprints import LedgerFile
 from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.logs.records import Interaction
 
@@ -167,12 +168,50 @@ def golden(count: int) -> list[Example]:
     return [Example(i.turns, answer="by hand", golden=True) for i in traffic(count, seed=9)]
 
 
+def test_golden_examples_judge_in_every_run_and_teach_in_none() -> None:
+    first = run(traffic(900), golden=golden(300))
+    later = run(traffic(900, seed=5), golden=golden(300), limit=400)
+    assert not any(e.golden for e in [*first.train, *later.train])
+    assert [e.id for e in first.heldout if e.golden] == [e.id for e in later.heldout if e.golden]
+    assert sum(e.golden for e in first.heldout) == len({e.id for e in golden(300)})
+
+
+def test_golden_examples_near_to_each_other_all_judge() -> None:
+    """People wrote them on purpose; that two are alike is for people to say."""
+    text = "Please tell me how long a transfer of money to another bank in this country takes today"
+    near = [
+        Example((Turn("user", f"{text} {word}"),), answer="x", golden=True) for word in ("please", "thanks")
+    ]
+    assert len(run(traffic(200), golden=near, near_duplicates=0.6).heldout) >= 2
+    assert "near_duplicate" not in run([], golden=near, near_duplicates=0.6).dropped
+
+
+def test_a_prompt_of_the_logs_near_to_a_golden_one_is_not_taught() -> None:
+    row = traffic(300)[7]
+    text = row.turns[-1].text
+    near = Example((*row.turns[:-1], Turn("user", f"{text} thanks")), answer="by hand", golden=True)
+    out = run(traffic(300), golden=[near], near_duplicates=None)
+    assert text not in [e.turns[-1].text for e in out.train]
+    assert sum(e.golden for e in out.heldout) == 1
+
+
+def test_what_an_earlier_student_was_taught_stays_in_the_golden_set_and_is_told() -> None:
+    taught = run(traffic(300))
+    file = LedgerFile("d", "train", taught.template, taught.fingerprints(taught.train))
+    chosen = [replace(e, answer="by hand", golden=True) for e in taught.train[:12]]
+    ledger = Ledger(train=lambda: (file,))
+    settings = CurateSettings(salt="other")
+    out = curate(traffic(100, seed=8), settings, student=NOVA, golden=chosen, ledger=ledger)
+    assert sum(e.golden for e in out.heldout) == 12
+    assert out.golden_taught == 12
+
+
 def test_golden_examples_have_their_share_of_training_and_no_more() -> None:
     out = run(traffic(900), golden=golden(300), golden_share=0.1)
     mine = sum(e.golden for e in out.train)
     assert mine == int((len(out.train) - mine) * 0.1 / 0.9)
-    assert out.dropped["golden_share"] > 100
-    assert sum(e.golden for e in out.heldout) > 10
+    assert out.dropped["golden_share"] > 40
+    assert 100 < sum(e.golden for e in out.heldout) < 200, "half of them judge, the same half in every run"
 
 
 def test_a_golden_example_wins_over_the_log_of_the_same_prompt() -> None:

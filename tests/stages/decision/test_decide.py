@@ -256,6 +256,58 @@ def test_labels_can_be_demanded() -> None:
     assert codes(judge(logged, make_policy(require_golden=True)))[0] == "no-labels"
 
 
+def mixed(golden: Sequence[Comparison], whole: Sequence[Comparison] | None = None) -> Scorecard:
+    return make_scorecard(
+        [*(good() if whole is None else whole), *(replace(c, slice="golden") for c in golden)],
+        references={"teacher": 250, "golden": 150, "none": 0},
+        teacher_source="mixed",
+    )
+
+
+def sure(n: int = 150) -> list[Comparison]:
+    """As `good`, with so few differences that a small set settles it."""
+    return [compared(1, 1, n), compared(40, 2, n, "untuned"), compared(2, 1, n, "incumbent")]
+
+
+GOLDEN_POLICY = {"require_golden": True}
+
+
+def test_what_people_answered_decides_where_it_is_demanded() -> None:
+    verdict = judge(mixed(sure()), make_policy(**GOLDEN_POLICY))
+    assert verdict.verdict == "promote"
+    assert {c.slice for c in verdict.checks if c.code == "quality"} == {"golden"}
+    assert all("over the golden prompts" in r.text for r in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("golden", "outcome", "code"),
+    [
+        ([compared(1, 60, 150), *sure()[1:]], "reject", "worse"),
+        (sure(60), "inconclusive", "too-few"),
+        (sure()[1:], "hold", "missing-metric"),
+        ([replace(sure()[0], missing=9), *sure()[1:]], "hold", "missing-scores"),
+        ([*sure()[:2], compared(1, 1, 150, "incumbent")], "hold", "incumbent-kept"),
+    ],
+)
+def test_weak_golden_evidence_promotes_nothing_however_good_the_rest_is(
+    golden: list[Comparison], outcome: str, code: str
+) -> None:
+    verdict = judge(mixed(golden), make_policy(**GOLDEN_POLICY))
+    assert (verdict.verdict, codes(verdict)[0]) == (outcome, code)
+    assert judge(mixed(sure())).verdict == "promote"
+
+
+def test_the_other_prompts_can_still_stop_what_the_golden_ones_allow() -> None:
+    bad = [compared(2, 90), *good()[1:]]
+    verdict = judge(mixed(sure(), bad), make_policy(**GOLDEN_POLICY))
+    assert (verdict.verdict, codes(verdict)[0]) == ("reject", "worse-guard")
+
+
+def test_a_golden_slice_is_a_guard_where_it_is_not_demanded() -> None:
+    verdict = judge(mixed([compared(1, 60, 150), *sure()[1:]]))
+    assert (verdict.verdict, codes(verdict)[0]) == ("reject", "worse-slice")
+
+
 def test_what_cannot_be_trusted_holds_before_it_rejects() -> None:
     verdict = judge(make_scorecard([compared(2, 60), *good()[1:]]), freshness=replace(FRESH, dataset_id="d2"))
     assert verdict.verdict == "hold"

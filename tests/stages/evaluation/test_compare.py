@@ -125,6 +125,22 @@ def test_labels_on_some_items_leave_holes_where_the_teacher_was_not_asked() -> N
     assert (compared(card).n, compared(card).missing) == (100, 20)
 
 
+def test_golden_items_are_a_slice_of_their_own_with_every_role() -> None:
+    mixed = [replace(e, golden=i < 40) for i, e in enumerate(EXAMPLES)]
+    asked = answers_of(mixed[:40], "teacher", lambda i: i < 6)
+    card = score(mixed, [*answers_of(mixed), *answers_of(mixed, "untuned", lambda i: i % 2 == 0), *asked])
+    found = {c.against: c for c in card.comparisons if c.slice == "golden"}
+    assert {role: c.n for role, c in found.items()} == {"teacher": 40, "untuned": 40}
+    assert found["teacher"].estimate == pytest.approx(6 / 40)
+    assert card.teacher_source == "mixed"
+    assert (compared(card).n, compared(card).missing) == (120, 0)
+
+
+def test_a_set_that_is_golden_as_a_whole_is_not_cut() -> None:
+    card = score([replace(e, golden=True) for e in EXAMPLES], answers_of(EXAMPLES))
+    assert {c.slice for c in card.comparisons} <= {""}
+
+
 def test_an_error_counts_as_wrong_and_not_as_a_hole() -> None:
     broken = [
         replace(a, text=None, error="ThrottlingException") if i < 12 else a
