@@ -368,7 +368,7 @@ class CheckBudgetOperator(DistillOperator):
             )
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
-        from airflow_distill.stages.dataset.profile import golden_count
+        from airflow_distill.stages.dataset.records import golden_count
         from airflow_distill.stages.money.estimate import RunPlan
 
         tokens_in, tokens_out = mean_tokens((manifest.get("profile") or {}).get("train") or {})

@@ -38,11 +38,6 @@ def profile_examples(examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def golden_count(profile: Mapping[str, Any]) -> int:
-    """Return how many held-out prompts of a manifest's profile have answers that people wrote."""
-    return int((profile.get("heldout") or {}).get("golden") or 0)
-
-
 def distance(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
     """Return how far two profiles are apart, by aspect, each from 0 (same) to 1 (nothing shared): total
     variation."""

@@ -188,6 +188,11 @@ class DatasetManifest:
         )
 
 
+def golden_count(profile: Mapping[str, Any]) -> int:
+    """Return how many held-out prompts of a manifest's profile have answers that people wrote."""
+    return int((profile.get("heldout") or {}).get("golden") or 0)
+
+
 @overload
 def _text(value: Any) -> str: ...
 @overload

@@ -13,8 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
-from airflow_distill.stages.dataset.profile import golden_count
-from airflow_distill.stages.dataset.records import DatasetManifest
+from airflow_distill.stages.dataset.records import DatasetManifest, golden_count
 from airflow_distill.stages.evaluation.records import ModelSummary, Scorecard
 from airflow_distill.stages.money.estimate import RunPlan, planned
 from airflow_distill.stages.money.prices import ON_DEMAND, PriceTable, bill
