@@ -2,7 +2,9 @@
 
 Takes a folder of answers as the collection writes it (`student.jsonl`, `untuned.jsonl`, ...) and the held-out file they
 were given to; hands on a verdict, and a report if asked. Exit status: 0 the policy would promote, 1 it would not, 2 it
-could not be done. Nothing is recorded as a decision: that is the Dag's to do. The AWS SDK is imported only for `s3://`.
+could not be done. Nothing is recorded as a decision: that is the Dag's to do. With `--again FILE` a workload's kept
+answers are scored and decided anew by what its file says now, and recorded beside the earlier ones, as the Dag would.
+The AWS SDK is imported only for `s3://` and `--again`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from airflow_distill.cli.account import add_connection_flags, connect
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.stages.dataset.records import Example
@@ -38,12 +41,17 @@ from airflow_distill.stages.storage import (
 NOTES = """ANSWERS holds student.jsonl and, as far as they were asked, untuned.jsonl, incumbent.jsonl and
 teacher.jsonl. The held-out file is looked for as heldout.jsonl in ANSWERS and beside it; name it with --heldout otherwise.
 
+With --again, the newest evaluation of a workload (or --evaluation ID) is judged by the scorers, policy and approval
+rule that its file names now. No model is asked; scorecard and decision are recorded beside the earlier ones. Clear
+`score` or `decide` of the run to go on from there.
+
 exit status: 0 the policy would promote, 1 it would not, 2 it could not be done
 
 examples:
   airflow-distill evaluate answers/ --policy policy.yaml --heldout heldout.jsonl
   airflow-distill evaluate s3://bucket/w/evaluations/ab12/answers --heldout s3://bucket/w/datasets/cd34/heldout.jsonl \\
       --policy policy.yaml --report report.html
+  airflow-distill evaluate --again distill/support_tickets.yaml
 """
 
 
@@ -51,8 +59,15 @@ def register(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = NOTES
-    parser.add_argument("answers", metavar="ANSWERS", help="folder of answers, local or s3://")
-    parser.add_argument("--policy", required=True, metavar="FILE", help="promotion policy, YAML or JSON")
+    parser.add_argument("answers", metavar="ANSWERS", nargs="?", help="folder of answers, local or s3://")
+    parser.add_argument(
+        "--again",
+        metavar="FILE",
+        type=Path,
+        help="workload file: judge its kept answers again, and record the decision",
+    )
+    parser.add_argument("--evaluation", metavar="ID", default="", help="with --again: not the newest one")
+    parser.add_argument("--policy", metavar="FILE", help="promotion policy, YAML or JSON")
     parser.add_argument("--heldout", metavar="FILE", help="held-out file of the dataset, local or s3://")
     parser.add_argument(
         "--metric",
@@ -69,14 +84,20 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--show-texts", action="store_true", help="put the worst cases' texts into the report"
     )
     parser.add_argument("--json", action="store_true", help="print verdict and figures as one JSON object")
-    parser.add_argument("--region", help="AWS Region for s3://")
-    parser.add_argument("--endpoint-url", help="one endpoint for all AWS services, such as the sandbox's")
+    add_connection_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, decide, print; write the report if asked."""
+    if args.again is not None:
+        return _again(args)
+    if not args.answers or not args.policy:
+        raise ConfigurationError(
+            "evaluate: ANSWERS and --policy are missing.",
+            hint="Name both, or judge a workload's kept answers again with --again FILE.",
+        )
     policy = read_policy(args.policy)
-    stores = _Stores(args.region, args.endpoint_url)
+    stores = _Stores(args)
     heldout = _heldout(stores, args)
     examples = read_examples(heldout)
     answers, digests = _answers(stores, args.answers)
@@ -101,6 +122,45 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(scorecard, verdict, args.report)
     return 0 if verdict.promotes else 1
+
+
+def _again(args: argparse.Namespace) -> int:
+    """Judge kept answers by what the workload's file says now."""
+    from airflow_distill.aws.judging import judge_again
+    from airflow_distill.workload.reading import read_workload
+
+    given = {
+        "ANSWERS": args.answers,
+        "--policy": args.policy,
+        "--metric": args.metric,
+        "--heldout": args.heldout,
+    }
+    both = [name for name, value in given.items() if value]
+    if both:
+        raise ConfigurationError(
+            f"evaluate: {', '.join(both)} cannot be given with --again.",
+            hint="The workload's file says what is judged and how; edit it.",
+        )
+    workload = read_workload(args.again)
+    gateways = connect(args, workload.region_name)
+    again = judge_again(gateways, workload, evaluation_id=args.evaluation, now=datetime.now(UTC))
+    record = again.decided.record
+    if args.json:
+        say_json(
+            {**again.decided.receipt, "new_scores": again.new_scores, "new_decision": again.new_decision}
+        )
+        return 0 if record.verdict.promotes else 1
+    say(f"{record.verdict.verdict.upper()}  {again.decided.n} prompts, evaluation {record.evaluation_id}")
+    for reason in record.verdict.reasons:
+        say(f"  {reason.text}")
+    if record.verdict.promotes and record.approval.required:
+        say(f"  a person must agree: {record.approval.reason}")
+    say(
+        f"scores    {'new' if again.new_scores else 'as before'}: {record.scorecard_uri}",
+        f"decision  {'new' if again.new_decision else 'as before'}: {again.decided.uri}",
+        "No model was asked. Clear `score` or `decide` of the run, with what comes after, to go on from here.",
+    )
+    return 0 if record.verdict.promotes else 1
 
 
 def read_policy(path: str) -> PromotionPolicy:
@@ -132,9 +192,8 @@ def read_policy(path: str) -> PromotionPolicy:
 class _Stores:
     """The store that a URI lives in; the AWS SDK is loaded only when S3 is asked."""
 
-    def __init__(self, region: str | None, endpoint_url: str | None) -> None:
-        self.region = region
-        self.endpoint_url = endpoint_url
+    def __init__(self, connection: argparse.Namespace) -> None:
+        self.connection = connection
         self._s3: ObjectStore | None = None
 
     def of(self, uri: str) -> ObjectStore:
@@ -142,9 +201,7 @@ class _Stores:
         if not uri.startswith("s3://"):
             return LocalStore()
         if self._s3 is None:
-            from airflow_distill.aws.gateways import gateways_from_session
-
-            self._s3 = gateways_from_session(region_name=self.region, endpoint_url=self.endpoint_url).objects
+            self._s3 = connect(self.connection).objects
         return self._s3
 
     def read(self, uri: str) -> bytes | None:

@@ -15,34 +15,20 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 
+from airflow_distill.aws.evidence import load_scorecard, read_checked, require
 from airflow_distill.aws.gateways import AwsGateways, store_for
+from airflow_distill.aws.judging import SAME, current_state, decide_kept, ledger_beside
 from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
 from airflow_distill.hooks.bedrock import gateways_of
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
-from airflow_distill.operators.evaluation import (
-    load_manifest,
-    model_behind,
-    read_checked,
-    require,
-)
 from airflow_distill.operators.task import DistillTask
-from airflow_distill.stages.digest import digest, record_of, sha256_hex
+from airflow_distill.stages.digest import digest
 from airflow_distill.stages.shown import markdown, markdown_code
-from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectStore
 
 if TYPE_CHECKING:
-    from airflow_distill.stages.dataset.records import DatasetManifest
     from airflow_distill.stages.decision.approval import ApprovalRule
-    from airflow_distill.stages.decision.decide import Freshness
-    from airflow_distill.stages.decision.policy import PromotionPolicy
-    from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord, Reason, Verdict
-    from airflow_distill.stages.deployment.ledger import Ledger
-    from airflow_distill.stages.deployment.records import Live
-    from airflow_distill.stages.evaluation.records import Scorecard
-    from airflow_distill.stages.money.records import Costs
-
-SAME = "same"
-"""Value of `incumbent`: what the answers were collected from is still live."""
+    from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord
 
 SHOWN = "shown"
 """XCom key of the digest of what an approver was shown."""
@@ -52,20 +38,6 @@ MOST_ANSWERS = 20
 
 ON_HOLD = ("return", "skip")
 """What follows a verdict other than promote: just the receipt, or the tasks directly downstream are skipped."""
-
-
-def load_scorecard(store: ObjectStore, evaluation: Mapping[str, Any]) -> Scorecard:
-    """Read the scorecard that an evaluation receipt names and check its digest."""
-    from airflow_distill.stages.evaluation.records import Scorecard
-
-    data = read_checked(store, evaluation["scorecard_uri"], evaluation.get("scorecard_sha256"), "scorecard")
-    try:
-        return record_of(data, Scorecard.from_json)
-    except ValueError as error:
-        raise StateError(
-            f"decision: the scorecard {evaluation['scorecard_uri']} is {error}.",
-            hint="Score the answers again.",
-        ) from None
 
 
 def skip_what_needs_a_yes(operator: Any, context: Any, receipt: Mapping[str, Any]) -> None:
@@ -161,122 +133,35 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Decide, record, return the receipt."""
-        from airflow_distill.stages.decision.decide import decide
-        from airflow_distill.stages.decision.policy import PromotionPolicy
-        from airflow_distill.stages.decision.record import make_record, write_decision
-
         evaluation = require(self.evaluation, "evaluation", "evaluation")
-        store = store_for(self.gateways, evaluation["scorecard_uri"])
-        scorecard = load_scorecard(store, evaluation)
-        policy = PromotionPolicy.from_json(self.policy)
         _must_say_what_is_live(self.incumbent, context)
-        ledger = ledger_beside(store, scorecard, evaluation["scorecard_uri"])
-        history = ledger.sound()
-        live = history.live()
-        entry = history.entry(live.release) if live else None
-        costs = self._costs(store, scorecard, evaluation)
-        freshness = current_state(
+        decided = decide_kept(
             self.gateways,
-            store,
-            scorecard,
             evaluation,
-            self.dataset,
-            _model_of(self.job),
-            self.incumbent,
-            live=live,
-        )
-        verdict = decide(
-            scorecard,
-            policy,
-            freshness=freshness,
-            costs=costs,
+            self.policy,
+            now=wall_clock(),
+            job=self.job,
+            dataset=self.dataset,
+            incumbent=self.incumbent,
+            approval=self.approval,
+            scores=self.scores,
+            costs=self.costs,
+            forecast=self.forecast,
+            prices=self.prices,
+            student_prices=self.student_prices,
             look=self.look,
-            objections=objections_of(self.scores, policy),
-            given_away=entry.release.given_away if entry else None,
         )
-        record = make_record(
-            scorecard,
-            policy,
-            verdict,
-            approval=self._approval(verdict, costs, scorecard),
-            scorecard_uri=evaluation["scorecard_uri"],
-            scorecard_sha256=evaluation["scorecard_sha256"],
-            decided_at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            job_arn=str(self.job.get("job_arn") or "") if isinstance(self.job, Mapping) else "",
-            costs=costs,
-            manifest_sha256=manifest_digest(store, evaluation, self.dataset),
-            incumbent_release=live.release if live else None,
-            incumbent_host=live.host_arn if live else _address(self.incumbent),
-        )
-        uri, record, sha256 = write_decision(store, evaluation["scorecard_uri"].rsplit("/", 1)[0], record)
-        receipt = record.receipt(uri, sha256)
+        record, receipt = decided.record, decided.receipt
         self.log.info(
             "%s (decision %s, %d prompts): %s",
             record.outcome,
             record.decision_id[:12],
-            scorecard.n,
+            decided.n,
             ", ".join(r.code for r in record.reasons) or "no reasons",
         )
         if record.outcome != "promote" and self.on_hold == "skip":
             skip_what_needs_a_yes(self, context, receipt)
         return receipt
-
-    def _costs(self, store: ObjectStore, scorecard: Scorecard, evaluation: Mapping[str, Any]) -> Costs | None:
-        from airflow_distill.aws.prices import read_prices
-        from airflow_distill.stages.evaluation.report_costs import Forecast, decision_costs
-        from airflow_distill.stages.money.records import Costs
-
-        if self.costs:
-            return Costs.from_json(self.costs)
-        if not self.forecast:
-            return None
-        manifest = _manifest_in_force(store, evaluation, self.dataset)
-        table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
-        return decision_costs(scorecard, manifest, Forecast.from_json(self.forecast), table)
-
-    def _approval(self, verdict: Verdict, costs: Costs | None, scorecard: Scorecard) -> Approval:
-        from airflow_distill.stages.decision.approval import ApprovalRule
-        from airflow_distill.stages.decision.records import Approval
-
-        if not self.approval:
-            return Approval(required=False)
-        rule = ApprovalRule.from_json(self.approval)
-        lines = rule.crossed(verdict, costs, live="incumbent" in scorecard.models)
-        return Approval(required=bool(lines), reason="; ".join(lines))
-
-
-def _model_of(job: Any) -> str:
-    return str(job.get("custom_model_arn") or "") if isinstance(job, Mapping) else ""
-
-
-def objections_of(scores: Any, policy: PromotionPolicy) -> list[Reason]:
-    """Return why scores from elsewhere must not carry this policy: a judge without standing on one of its metrics."""
-    from airflow_distill.stages.decision.records import Reason
-
-    receipts = [scores] if isinstance(scores, Mapping) else list(scores or ())
-    asked = {rule.name for rule in policy.metrics}
-    return [
-        Reason("judge-untrusted", f"The judge may not gate: {', '.join(receipt.get('why') or ['unknown'])}.")
-        for receipt in receipts
-        if not receipt.get("may_gate", True) and asked & set(receipt.get("would_gate") or ())
-    ]
-
-
-def ledger_beside(store: ObjectStore, scorecard: Scorecard, scorecard_uri: str) -> Ledger:
-    """Return the release ledger of the workload whose evaluation this is.
-
-    :raises ConfigurationError: the scorecard does not lie under `<root>/<workload>/evaluations/`.
-    """
-    from airflow_distill.stages.deployment.ledger import Ledger
-
-    place, middle, _ = scorecard_uri.rpartition("/evaluations/")
-    root, _, workload = place.rpartition("/")
-    if not middle or workload != scorecard.workload:
-        raise ConfigurationError(
-            f"decision: {scorecard_uri} does not lie in the folder of workload {scorecard.workload}.",
-            hint="Score under <root>/<workload>/evaluations/, where the ledger of the workload is beside it.",
-        )
-    return Ledger(store, root, workload)
 
 
 def _must_say_what_is_live(incumbent: Any, context: Any) -> None:
@@ -288,69 +173,6 @@ def _must_say_what_is_live(incumbent: Any, context: Any) -> None:
             f"decision: nothing says what is live now: {named} returned nothing.",
             hint=f"Was {named} marked successful by hand? Clear it, so that it runs; its receipt is needed.",
         )
-
-
-def _address(incumbent: Any) -> str:
-    """Return the host's ARN out of a receipt of what is live, or the ARN itself; empty for nothing and for `same`."""
-    said = incumbent.get("host_arn") if isinstance(incumbent, Mapping) else incumbent
-    address = str(said or "").strip()
-    return "" if address in ("None", SAME) else address
-
-
-def current_state(
-    gateways: AwsGateways,
-    store: ObjectStore,
-    scorecard: Scorecard,
-    evaluation: Mapping[str, Any],
-    dataset: Any,
-    job_model: str,
-    incumbent: Any,
-    live: Live | None = None,
-) -> Freshness | None:
-    """Return what is true now, or None when the dataset cannot be read any more.
-
-    :param live: what the ledger says is live; it goes before whatever `incumbent` says.
-    """
-    from airflow_distill.stages.decision.decide import Freshness
-
-    try:
-        manifest = _manifest_in_force(store, evaluation, dataset)
-        read_checked(store, manifest.heldout.uri, manifest.heldout.sha256, "held-out file")
-    except EvaluationError:
-        return None
-    now_live = scorecard.models.get("incumbent")
-    if live is not None:
-        now_live = live.target.model_arn
-    elif incumbent != SAME:
-        address = _address(incumbent)
-        now_live = model_behind(gateways.bedrock, address) if address else None
-    return Freshness(
-        dataset_id=manifest.dataset_id,
-        heldout_sha256=manifest.heldout.sha256,
-        student_model=job_model or str(evaluation["model_arn"]),
-        incumbent_model=now_live,
-    )
-
-
-def manifest_digest(store: ObjectStore, evaluation: Mapping[str, Any], dataset: Any) -> str:
-    """Return the digest of the dataset's manifest as it lies in the bucket; empty when it is gone, which holds later."""
-    if isinstance(dataset, Mapping):
-        uri = str(dataset["manifest_uri"])
-    else:
-        folder = evaluation["scorecard_uri"].rsplit("/evaluations/", 1)[0]
-        uri = join_uri(folder, "datasets", evaluation["dataset_id"], "manifest.json")
-    try:
-        return sha256_hex(store.read(uri))
-    except ObjectMissingError:
-        return ""
-
-
-def _manifest_in_force(store: ObjectStore, evaluation: Mapping[str, Any], dataset: Any) -> DatasetManifest:
-    if isinstance(dataset, Mapping):
-        return load_manifest(store, require(dataset, "dataset", "dataset"))
-    folder = evaluation["scorecard_uri"].rsplit("/evaluations/", 1)[0]
-    uri = join_uri(folder, "datasets", evaluation["dataset_id"], "manifest.json")
-    return load_manifest(store, {"manifest_uri": uri})
 
 
 class ApprovePromotionOperator(DistillTask, ApprovalOperator):
@@ -542,12 +364,11 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         An answer of somebody who is no approver any more, or to something else than this decision, stays where it is and
         counts as none.
         """
-        from airflow_distill.errors import StateError
         from airflow_distill.stages.decision.record import read_record
 
-        folder = str(receipt["scorecard_uri"]).rsplit("/", 1)[0]
+        beside = approval_place(str(receipt["decision_uri"]))
         for number in range(1, MOST_ANSWERS + 1):
-            uri = f"{folder}/approval{'' if number == 1 else f'-{number}'}.json"
+            uri = f"{beside}{'' if number == 1 else f'-{number}'}.json"
             if not store.exists(uri):
                 return uri, None
             try:
@@ -562,7 +383,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             self.log.warning("%s is passed over: it does not satisfy the rule that stands now.", uri)
         raise EvaluationError(
             f"decision: {MOST_ANSWERS} answers to decision {record.decision_id} are recorded and none counts.",
-            hint=f"Look at {folder}/approval*.json: who writes them?",
+            hint=f"Look at {beside}*.json: who writes them?",
         )
 
     def _answer(self, context: Any, event: Mapping[str, Any], receipt: Mapping[str, Any]) -> Approval:
@@ -621,6 +442,12 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         if receipt["verdict"] != "promote" and self.on_hold == "skip":
             skip_what_needs_a_yes(self, context, receipt)
         return receipt
+
+
+def approval_place(decision_uri: str) -> str:
+    """Return where answers to a decision lie, without number and suffix: `approval` beside `decision.json`."""
+    folder, _, name = decision_uri.rpartition("/")
+    return f"{folder}/approval{name.removesuffix('.json').removeprefix('decision')}"
 
 
 def _judged(record: DecisionRecord) -> str:

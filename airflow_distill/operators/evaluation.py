@@ -6,96 +6,31 @@ XCom are URIs, digests and counts; prompts and answers stay in the bucket.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.bedrock import BedrockGateway
+from airflow_distill.aws.evidence import load_heldout, load_manifest, model_behind, require
 from airflow_distill.aws.gateways import store_for
+from airflow_distill.aws.judging import DEFAULT_ALPHA, DEFAULT_MIN_ITEMS, score_kept
 from airflow_distill.aws.runtime import RuntimeGateway
-from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
+from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.code_paths import refuse_foreign_functions, written_paths
-from airflow_distill.stages.digest import Record, canonical_json, record_of, sha256_hex
-from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.digest import canonical_json, sha256_hex
+from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.stages.dataset.records import DatasetManifest, Example
     from airflow_distill.stages.evaluation.collect import Ask, Collected, Given, Parameters, Subject
-    from airflow_distill.stages.evaluation.records import Answer, Score, Scorecard
+    from airflow_distill.stages.evaluation.records import Score
 
 OWN_TRAFFIC = {"airflow-distill": "evaluation"}
 """Request metadata of our own calls, so that invocation logs can tell them from the product's."""
-
-
-def read_checked(store: ObjectStore, uri: str, sha256: str | None, what: str) -> bytes:
-    """Read an object and compare it with the digest that its receipt names.
-
-    :raises EvaluationError: it is gone, or no longer what the receipt says.
-    """
-    try:
-        data = store.read(uri)
-    except ObjectMissingError:
-        raise EvaluationError(
-            f"evaluation: the {what} {uri} is not there.", hint="Run the task that makes it again."
-        ) from None
-    if sha256 and sha256_hex(data) != sha256:
-        raise EvaluationError(
-            f"evaluation: the {what} {uri} changed after its receipt was written.",
-            hint="Run the task that makes it again, and everything after it.",
-        )
-    return data
-
-
-def require(receipt: Any, kind: str, argument: str) -> Mapping[str, Any]:
-    """Return a receipt of the wanted kind.
-
-    :raises ConfigurationError: the argument is something else, such as the receipt of another task.
-    """
-    if isinstance(receipt, Mapping) and receipt.get("kind") == kind:
-        return receipt
-    found = receipt.get("kind") if isinstance(receipt, Mapping) else type(receipt).__name__
-    raise ConfigurationError(
-        f"evaluation: {argument} is not the receipt of a {kind} ({found!r}).",
-        hint=f"Pass the output of the task that returns a {kind} receipt.",
-    )
-
-
-def load_manifest(store: ObjectStore, dataset: Mapping[str, Any]) -> DatasetManifest:
-    """Read the manifest that a dataset receipt names."""
-    from airflow_distill.stages.dataset.records import DatasetManifest
-
-    data = read_checked(store, dataset["manifest_uri"], dataset.get("manifest_sha256"), "manifest")
-    return _record(data, DatasetManifest.from_json, dataset["manifest_uri"], "manifest")
-
-
-def _record(data: bytes, read: Callable[[dict[str, Any]], Record], uri: str, what: str) -> Record:
-    try:
-        return record_of(data, read)
-    except ValueError as error:
-        raise StateError(
-            f"evaluation: the {what} {uri} is {error}.", hint=f"Write the {what} again."
-        ) from None
-
-
-def load_heldout(store: ObjectStore, manifest: DatasetManifest) -> list[Example]:
-    """Read the held-out examples of a dataset and check them against the manifest."""
-    from airflow_distill.stages.evaluation.collect import read_examples
-
-    return read_examples(read_checked(store, manifest.heldout.uri, manifest.heldout.sha256, "held-out file"))
-
-
-def model_behind(bedrock: BedrockGateway, address: str) -> str:
-    """Return what answers under an address: the custom model behind a host's ARN, or the model id itself."""
-    if ":provisioned-model/" in address:
-        return str(bedrock.get_provisioned_throughput(address)["modelArn"])
-    if ":custom-model-deployment/" in address:
-        return str(bedrock.get_deployment(address)["modelArn"])
-    return address
 
 
 def host_kind(address: str) -> str:
@@ -402,33 +337,6 @@ def _role(uri: str, data: bytes, one: Contestant, collected: Collected) -> dict[
     }
 
 
-def load_answers(store: ObjectStore, receipt: Mapping[str, Any]) -> list[Answer]:
-    """Read the stored answers of every role; the teacher's, which lie in the held-out file, are not among them."""
-    from airflow_distill.stages.evaluation.collect import read_answers
-
-    answers: list[Answer] = []
-    for role, entry in sorted(receipt["roles"].items()):
-        if entry.get("source") == "logs":
-            continue
-        data = read_checked(
-            store, entry["answers_uri"], entry.get("answers_sha256"), f"answers of the {role}"
-        )
-        answers += read_answers(data)
-    return answers
-
-
-def load_scores(store: ObjectStore, receipts: Sequence[Mapping[str, Any]]) -> list[Score]:
-    """Read the scores that other tasks (a judge, a Bedrock evaluation job) have stored."""
-    from airflow_distill.stages.evaluation.records import Score
-
-    scores: list[Score] = []
-    for receipt in receipts:
-        data = read_checked(store, receipt["scores_uri"], receipt.get("scores_sha256"), "file of scores")
-        what = (receipt["scores_uri"], "file of scores")
-        scores += [_record(line, Score.from_json, *what) for line in data.split(b"\n") if line.strip()]
-    return scores
-
-
 def write_scores(
     store: ObjectStore,
     uri: str,
@@ -483,8 +391,8 @@ class ScoreAnswersOperator(DistillOperator):
         functions: Sequence[str] = (),
         slices: Sequence[str] | None = None,
         scores: Any = (),
-        alpha: float = 0.05,
-        min_items: int = 30,
+        alpha: float = DEFAULT_ALPHA,
+        min_items: int = DEFAULT_MIN_ITEMS,
         prices: Any = None,
         student_prices: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -504,83 +412,31 @@ class ScoreAnswersOperator(DistillOperator):
     def work(self, context: Any) -> dict[str, Any]:
         """Read, score, write the scorecard, return the receipt."""
         from airflow_distill.aws.prices import read_prices
-        from airflow_distill.stages.evaluation.compare import score_answers
-        from airflow_distill.stages.evaluation.report_costs import answers_usd
-        from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 
         refuse_foreign_functions(self.metrics, self.functions)
         answers = require(self.answers, "answers", "answers")
         dataset = require(self.dataset, "dataset", "dataset")
-        if answers["dataset_id"] != dataset["dataset_id"]:
-            raise ConfigurationError(
-                "evaluation: the answers were given to another dataset's prompts.",
-                hint="Collect and score in one run, from one dataset receipt.",
-            )
-        store = store_for(self.gateways, answers["root"])
-        manifest = load_manifest(store, dataset)
-        table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
-        extra = [require(receipt, "scores", "scores") for receipt in _listed(self.scores)]
-        scorecard = score_answers(
-            load_heldout(store, manifest),
-            load_answers(store, answers),
-            make_scorers(self.metrics),
-            workload=answers["workload"],
-            dataset_id=manifest.dataset_id,
-            heldout_sha256=manifest.heldout.sha256,
-            evaluation_id=answers["evaluation_id"],
-            teacher=manifest.teacher,
-            extra_scores=load_scores(store, extra),
+        student = load_manifest(store_for(self.gateways, answers["root"]), dataset).student
+        receipt = score_kept(
+            self.gateways,
+            answers,
+            dataset,
+            self.metrics,
+            slices=self.slices,
+            scores=[require(receipt, "scores", "scores") for receipt in _listed(self.scores)],
             alpha=self.alpha,
             min_items=self.min_items,
-            slice_keys=self.slices,
-            price_of=answers_usd(table, self.gateways.bedrock.region),
-            answers_sha256={r: e["answers_sha256"] for r, e in sorted(answers["roles"].items())},
-            created_at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            table=read_prices(self.gateways, self.prices, student=student, stated=self.student_prices),
+            now=wall_clock(),
         )
-        folder = join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
-        return _write_scorecard(store, join_uri(folder, "scorecard.json"), scorecard, answers["model_arn"])
+        self.log.info(
+            "Scored the answers to %d prompts of %d models by %s.",
+            receipt["n"],
+            len(answers["roles"]),
+            ", ".join(sorted(receipt["metrics"])) or "no metric",
+        )
+        return receipt
 
 
 def _listed(receipts: Any) -> Sequence[Any]:
     return [receipts] if isinstance(receipts, Mapping) else list(receipts or ())
-
-
-def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_arn: str) -> dict[str, Any]:
-    data = canonical_json(scorecard.to_json())
-    standing = _standing(store, uri)
-    if standing is not None and _untimed(json.loads(standing)) == _untimed(scorecard.to_json()):
-        data = standing
-    elif standing is not None and store.exists(uri.rsplit("/", 1)[0] + "/decision.json"):
-        # a decision rests on the first scorecard, which stays; other scorers or settings have a place of their own
-        place = f"again-{sha256_hex(_untimed(scorecard.to_json()))[:16]}"
-        uri = join_uri(uri.rsplit("/", 1)[0], place, "scorecard.json")
-        kept = _standing(store, uri)
-        data = kept or data
-        if kept is None:
-            store.write(uri, data, if_absent=True)
-    else:
-        store.write(uri, data)
-    return {
-        "kind": "evaluation",
-        "v": 1,
-        "workload": scorecard.workload,
-        "evaluation_id": scorecard.evaluation_id,
-        "dataset_id": scorecard.dataset_id,
-        "model_arn": model_arn,
-        "scorecard_uri": uri,
-        "scorecard_sha256": sha256_hex(data),
-        "n": scorecard.n,
-        "metrics": scorecard.means(),
-    }
-
-
-def _standing(store: ObjectStore, uri: str) -> bytes | None:
-    try:
-        return store.read(uri)
-    except ObjectMissingError:
-        return None
-
-
-def _untimed(scorecard: Mapping[str, Any]) -> bytes:
-    """Everything but the time: a retry that finds the same figures keeps the first scorecard."""
-    return canonical_json({key: value for key, value in scorecard.items() if key != "created_at"})

@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_distill.aws.evidence import load_answers, load_heldout, load_manifest, require
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.owned import only_ours
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import WaitingOperator
-from airflow_distill.operators.evaluation import (
-    batch_identity,
-    load_answers,
-    load_heldout,
-    load_manifest,
-    require,
-    write_scores,
-)
+from airflow_distill.operators.evaluation import batch_identity, write_scores
 from airflow_distill.operators.jobs import run_tags
 from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.polling import Outcome

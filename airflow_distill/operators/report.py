@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_distill.aws.evidence import load_answers, load_heldout, load_manifest, load_scorecard, require
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.links.report import DistillReportLink, object_of
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.operators.decision import load_scorecard
-from airflow_distill.operators.evaluation import load_answers, load_heldout, load_manifest, require
 from airflow_distill.remote.identity import slug
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.storage import ObjectStore, join_uri

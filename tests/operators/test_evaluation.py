@@ -211,7 +211,7 @@ def test_each_weakness_is_detected_and_decides_nothing(
     weakness: dict[str, Any], why: str, tokens: int, w: Any, answers: dict[str, Any]
 ) -> None:
     """Another maximum of tokens asks the judge anew, since its replies are kept."""
-    from airflow_distill.operators.decision import objections_of
+    from airflow_distill.aws.judging import objections_of
     from airflow_distill.stages.decision.policy import PromotionPolicy
 
     w.sandbox.world.judge.configure(**weakness)

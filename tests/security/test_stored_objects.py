@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_distill.aws.evidence import load_manifest, load_scorecard, load_scores
 from airflow_distill.errors import DistillError
-from airflow_distill.operators.decision import load_scorecard
-from airflow_distill.operators.evaluation import load_manifest, load_scores
 from airflow_distill.stages.dataset.build import read_manifest
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
 from airflow_distill.stages.decision.record import read_record

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow_distill.errors import StateError
 from airflow_distill.stages.decision.policy import PromotionPolicy
 from airflow_distill.stages.decision.records import Approval, DecisionRecord, Verdict
@@ -25,11 +28,13 @@ def make_record(
     manifest_sha256: str = "",
     incumbent_release: int | None = None,
     incumbent_host: str = "",
+    approval_rule: Mapping[str, Any] | None = None,
 ) -> DecisionRecord:
     """Return the record of a decision; `decided_at` is ISO 8601 UTC and passed in.
 
     :param manifest_sha256: digest of the dataset's manifest; a promotion asks for it.
     :param incumbent_release: the release that was live, `incumbent_host` its host; None and empty when there was none.
+    :param approval_rule: the rule that says when a person must agree, as plain data.
     """
     if verdict.policy_digest != policy.digest or verdict.dataset_id != scorecard.dataset_id:
         raise StateError("decision: the verdict was reached under another policy or dataset.")
@@ -52,6 +57,7 @@ def make_record(
         manifest_sha256=manifest_sha256,
         incumbent_release=incumbent_release,
         incumbent_host=incumbent_host,
+        approval_rule=dict(approval_rule or {}),
     )
 
 
@@ -80,8 +86,8 @@ def write_decision(
 ) -> tuple[str, DecisionRecord, str]:
     """Write a decision into its scorecard's folder; return where, the record that stands there and its SHA-256.
 
-    The first decision on a scorecard is `decision.json`. Another one, under another policy or on other facts about what is
-    live, lies beside it under its own id: nothing is overwritten, and a retry of either finds its own record.
+    The first decision on a scorecard is `decision.json`. Another one, under another policy or approval rule, or on other
+    facts about what is live, lies beside it under its own id: nothing is overwritten, and a retry finds its own record.
     """
     first = f"{folder}/decision.json"
     try:

@@ -19,8 +19,9 @@ from airflow_distill.stages.money.records import Costs
 SCHEMA = 1
 """Of a verdict."""
 
-RECORD_SCHEMA = 2
-"""Of a decision record. Version 1 named neither manifest nor the incumbent's release: it is read, and not promoted."""
+RECORD_SCHEMA = 3
+"""Of a decision record. Version 2 did not name the approval rule; version 1 named neither manifest nor the incumbent's
+release: it is read, and not promoted."""
 
 VERDICTS = ("promote", "hold", "reject", "inconclusive")
 """promote: every condition is shown. reject: evidence of being worse. inconclusive: an interval straddles its line.
@@ -214,12 +215,13 @@ class Approval:
 class DecisionRecord:
     """What was decided and on what: written once, never changed.
 
-    `decision_id` is the digest of the evidence, the policy and the verdict, without the approval and the time, so a
-    retry names the same decision.
+    `decision_id` is the digest of the evidence, the policy, the approval rule and the verdict, without the answer of a
+    person and the time, so a retry names the same decision.
 
     :param incumbent: the model that was live, empty when none was; `incumbent_release` and `incumbent_host` as the ledger
         named them (None and empty for something live that the ledger does not know, or for nothing).
     :param manifest_sha256: digest of the dataset's manifest when the decision was made.
+    :param approval_rule: when a person must agree and whose answer counts, as `ApprovalRule` writes it; empty for none.
     """
 
     workload: str
@@ -240,6 +242,7 @@ class DecisionRecord:
     manifest_sha256: str = ""
     incumbent_release: int | None = None
     incumbent_host: str = ""
+    approval_rule: Mapping[str, Any] = field(default_factory=dict)
     v: int = RECORD_SCHEMA
 
     @property
@@ -250,9 +253,11 @@ class DecisionRecord:
             "incumbent_host": self.incumbent_host,
             "job_arn": self.job_arn,
         }
+        since_3 = {"approval_rule": dict(self.approval_rule)}
         return digest(
             {
                 **(since_2 if self.v > 1 else {}),
+                **(since_3 if self.v > 2 else {}),
                 "workload": self.workload,
                 "evaluation_id": self.evaluation_id,
                 "dataset_id": self.dataset_id,
@@ -291,6 +296,7 @@ class DecisionRecord:
             "verdict": self.verdict.to_json(),
             "approval": self.approval.to_json(),
             "policy": dict(self.policy),
+            "approval_rule": dict(self.approval_rule),
             "evaluation_id": self.evaluation_id,
             "dataset_id": self.dataset_id,
             "heldout_sha256": self.heldout_sha256,
@@ -309,7 +315,7 @@ class DecisionRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> DecisionRecord:
-        if data.get("kind") != "decision-record" or data.get("v") not in (1, RECORD_SCHEMA):
+        if data.get("kind") != "decision-record" or data.get("v") not in (1, 2, RECORD_SCHEMA):
             raise EvaluationError("decision: this is not a decision record of a version known here.")
         record = cls(
             workload=data["workload"],
@@ -330,6 +336,7 @@ class DecisionRecord:
             manifest_sha256=data.get("manifest_sha256") or "",
             incumbent_release=data.get("incumbent_release"),
             incumbent_host=data.get("incumbent_host") or "",
+            approval_rule=dict(data.get("approval_rule") or {}),
             v=data["v"],
         )
         if record.decision_id != data["decision_id"] or record.outcome != data["outcome"]:

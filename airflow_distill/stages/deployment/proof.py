@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_distill.errors import DeploymentError, EvaluationError
 from airflow_distill.stages.dataset.records import DatasetManifest
-from airflow_distill.stages.decision.records import RECORD_SCHEMA, DecisionRecord
+from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.records import Evidence, Incumbent
 from airflow_distill.stages.digest import canonical_json, json_object, sha256_hex
 from airflow_distill.stages.evaluation.records import Scorecard
@@ -134,7 +134,7 @@ def _record(raw: bytes, uri: str) -> DecisionRecord:
             f"deployment: {uri} is not a decision record ({type(error).__name__}: {_short(error)}).",
             hint="Pass on the receipt of the decision or approval task itself.",
         ) from error
-    if record.v != RECORD_SCHEMA:
+    if record.v < 2:
         raise DeploymentError(
             f"deployment: {uri} was written by an older version and does not name the live release it was judged against.",
             hint="Decide again: clear the decision task.",

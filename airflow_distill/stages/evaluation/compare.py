@@ -9,10 +9,11 @@ does. No clock, no random numbers, no text in what comes out.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_distill.errors import ConfigurationError, DistillError
+from airflow_distill.errors import ConfigurationError, DistillError, EvaluationError
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.evaluation import corpus, intervals
 from airflow_distill.stages.evaluation.items import Table, lay_out, reference_kind
@@ -33,6 +34,9 @@ from airflow_distill.stages.evaluation.summaries import PriceOf, summarise
 STUDENT = "student"
 MOST_SLICE_VALUES = 20
 """Metadata keys with more values than this (ids, names) are not sliced along unless asked for."""
+
+RAISED = "raised "
+"""Begins the reason of a score that a scorer's own error took away; the error's class follows."""
 
 Values = Mapping[str, Mapping[str, float]]
 """Role -> item -> score; an item without a score is absent."""
@@ -69,6 +73,7 @@ def score_answers(
     scorers = fitted(scorers, table)
     extra = sorted((s for s in extra_scores if s.example_id in table.examples), key=_place)
     scores = [*score_items(table, scorers), *extra]
+    _refuse_raised(scores)
     measures: list[Measure] = [*_item_measures(scores), *_corpus_measures(table, scorers)]
     _check_names(measures)
     slices = _slices(table, slice_keys)
@@ -202,10 +207,33 @@ def _value(scorer: ItemScorer, answer: Answer, example: Example) -> tuple[float 
     except DistillError:
         raise
     except Exception as error:
-        return None, type(error).__name__  # never the message: it may hold text
+        return None, f"{RAISED}{type(error).__name__}"  # never the message: it may hold text
     if value is None:
         return None, "no score"
     return (value, "") if math.isfinite(value) else (None, "not a number")
+
+
+def _refuse_raised(scores: Iterable[Score]) -> None:
+    """Stop when a scorer failed on any answer: a fault of the scorer must not pass for a fault of a model.
+
+    :raises EvaluationError: the scorer, the classes of its errors and how often each; never their messages.
+    """
+    found: dict[str, Counter[str]] = {}
+    for score in scores:
+        if score.value is None and score.reason.startswith(RAISED):
+            found.setdefault(score.metric, Counter())[score.reason.removeprefix(RAISED)] += 1
+    if not found:
+        return
+    told = "; ".join(
+        f"scorer {metric} raised "
+        + ", ".join(f"{name} on {count} answer{'s' * (count != 1)}" for name, count in classes.most_common())
+        for metric, classes in found.items()
+    )
+    raise EvaluationError(
+        f"evaluation: {told}. Nothing was scored.",
+        hint="Mend the scorer and score again (clear the task `score`); the answers are kept. A scorer returns None for an "
+        "answer that it cannot judge.",
+    )
 
 
 def _item_measures(scores: Iterable[Score]) -> list[ItemMeasure]:

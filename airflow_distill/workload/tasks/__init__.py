@@ -9,7 +9,7 @@ takes.
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS
+from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of
 from airflow_distill.workload.tasks.dag import (
     PARAMETERS,
     START,
@@ -20,7 +20,7 @@ from airflow_distill.workload.tasks.dag import (
     notifications,
 )
 from airflow_distill.workload.tasks.dataset import dataset_tasks
-from airflow_distill.workload.tasks.decision import decision_tasks, policy
+from airflow_distill.workload.tasks.decision import approval_rule, decision_tasks, policy
 from airflow_distill.workload.tasks.deployment import deployment_tasks
 from airflow_distill.workload.tasks.evaluation import evaluation_tasks
 from airflow_distill.workload.tasks.jobs import job_spec, job_tasks
@@ -36,6 +36,7 @@ __all__ = [
     "GroupSpec",
     "Output",
     "TaskSpec",
+    "approval_rule",
     "callbacks",
     "dag_arguments",
     "dataset_tasks",
@@ -44,6 +45,7 @@ __all__ = [
     "deployment_tasks",
     "end_tasks",
     "evaluation_tasks",
+    "forecast_of",
     "fresh_logs_arguments",
     "job_spec",
     "job_tasks",

@@ -395,18 +395,50 @@ def gives_nan(answer: str, reference: str | None, example: Example) -> float:
     return math.nan
 
 
-@pytest.mark.parametrize(("name", "reason"), [("raises", "ValueError"), ("gives_nan", "not a number")])
-def test_a_users_function_that_fails_leaves_missing_scores_without_text(
-    name: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def own(name: str) -> tuple[Any, ...]:
+    return make_scorers([{"kind": "function", "path": f"{__name__}:{name}", "name": "own"}])
+
+
+def test_a_users_function_that_gives_no_number_leaves_missing_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    scorers = make_scorers([{"kind": "function", "path": f"{__name__}:{name}", "name": "own"}])
-    scores = list(score_items(lay_out(EXAMPLES, answers_of(EXAMPLES)), scorers))
-    assert {(s.value, s.reason) for s in scores} == {(None, reason)}
+    scores = list(score_items(lay_out(EXAMPLES, answers_of(EXAMPLES)), own("gives_nan")))
+    assert {(s.value, s.reason) for s in scores} == {(None, "not a number")}
     card = score_answers(
-        EXAMPLES, answers_of(EXAMPLES), scorers, workload="w", dataset_id="d", heldout_sha256="h"
+        EXAMPLES, answers_of(EXAMPLES), own("gives_nan"), workload="w", dataset_id="d", heldout_sha256="h"
     )
     assert card.comparison("own", "teacher") is None
+
+
+def test_a_scorer_that_raises_stops_the_scoring_with_class_and_count_and_no_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    answers = answers_of(EXAMPLES)
+    with pytest.raises(EvaluationError) as caught:
+        score_answers(EXAMPLES, answers, own("raises"), workload="w", dataset_id="d", heldout_sha256="h")
+    count = len(list(score_items(lay_out(EXAMPLES, answers), own("raises"))))
+    assert f"scorer own raised ValueError on {count} answers" in caught.value.message
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def raises_once(answer: str, reference: str | None, example: Example) -> float:
+    if example.id == EXAMPLES[0].id:
+        raise KeyError(answer)
+    return 1.0
+
+
+def test_one_answer_that_a_scorer_fails_on_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    with pytest.raises(EvaluationError, match=r"raised KeyError on \d+ answer"):
+        score_answers(
+            EXAMPLES,
+            answers_of(EXAMPLES),
+            own("raises_once"),
+            workload="w",
+            dataset_id="d",
+            heldout_sha256="h",
+        )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1])

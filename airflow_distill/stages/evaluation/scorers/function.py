@@ -2,8 +2,8 @@
 
     def close_enough(answer: str, reference: str | None, example: Example) -> float: ...
 
-named as `my_package.my_module:close_enough`. What it raises becomes a missing score with the error's class as the
-reason (its message may hold text), and missing scores hold the promotion.
+named as `my_package.my_module:close_enough`. When it raises, nothing is scored: the task fails and tells the error's
+class and how often (never its message, which may hold text). None is a missing score; missing scores hold the promotion.
 """
 
 from __future__ import annotations
