@@ -32,6 +32,11 @@ class Gateway:
             logging.getLogger(name).addFilter(is_above_debug)
 
     @property
+    def endpoint_url(self) -> str:
+        """Where the client sends its requests."""
+        return str(self.client.meta.endpoint_url)
+
+    @property
     def region(self) -> str:
         """The Region the client talks to."""
         return str(self.client.meta.region_name)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.stages.decision.approval import ApprovalRule
+    from airflow_distill.stages.decision.records import DecisionRecord
     from airflow_distill.stages.deployment.drift import Standing
     from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.storage import ObjectStore
@@ -130,27 +132,40 @@ def _open(standing: Standing) -> dict[str, Any] | None:
 
 
 def _latest_decision(store: ObjectStore, root: str, name: str) -> dict[str, Any] | None:
-    """Return the decision that was written last."""
+    """Return the decision that was written last, as it stands after the answer of an approver whose answer counts."""
     from airflow_distill.errors import EvaluationError, StateError
     from airflow_distill.stages.decision.record import read_record
     from airflow_distill.stages.storage import join_uri
 
-    found = []
+    found: list[DecisionRecord] = []
+    answers: dict[str, DecisionRecord] = {}
     for item in store.iter_objects(join_uri(root, name, "evaluations") + "/"):
-        if fnmatch(item.uri.rpartition("/")[2], "decision*.json"):
-            with suppress(
-                StateError, EvaluationError
-            ):  # a damaged one is named by verify, and is not the latest
-                found.append(read_record(store, item.uri)[0])
+        kind = re.match(r"(decision|approval)[-0-9a-f]*\.json$", item.uri.rpartition("/")[2])
+        if kind is None:
+            continue
+        with suppress(StateError, EvaluationError):  # a damaged one is named by verify, and is not the latest
+            record = read_record(store, item.uri)[0]
+            if kind.group(1) == "decision":
+                found.append(record)
+            elif not _rule_of(record).objection(record.approval):
+                answers[record.decision_id] = record
     last = max(found, key=lambda record: record.decided_at, default=None)
     if last is None:
         return None
+    last = answers.get(last.decision_id, last)
     return {
         "decision_id": last.decision_id,
         "outcome": last.outcome,
+        "approved_by": last.approval.approver if last.approval.approved else None,
         "decided_at": last.decided_at,
         "reasons": [reason.code for reason in last.reasons],
     }
+
+
+def _rule_of(record: DecisionRecord) -> ApprovalRule:
+    from airflow_distill.stages.decision.approval import ApprovalRule
+
+    return ApprovalRule.from_json(record.approval_rule)
 
 
 def _spent(store: ObjectStore, root: str, name: str, now: datetime) -> float:
@@ -181,7 +196,8 @@ def lines(told: dict[str, Any]) -> list[str]:
     out += [f"drift      {each['said']} Mend it: {each['mend']}" for each in told["drift"]]
     if decision:
         reasons = f" ({', '.join(decision['reasons'])})" if decision["reasons"] else ""
-        out.append(f"decision   {decision['outcome']}{reasons}, {decision['decided_at']}")
+        by = f", approved by {decision['approved_by']}" if decision["approved_by"] else ""
+        out.append(f"decision   {decision['outcome']}{reasons}{by}, {decision['decided_at']}")
     out += [f"job        {job['job_name']}: {job['status']}, {job['created_at']}" for job in told["jobs"]]
     for host in told["hosts"]:
         kind = "temporary " * host["temporary"] + host["host_kind"]

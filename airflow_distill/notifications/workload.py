@@ -2,7 +2,8 @@
 
 The author's notifier is any `BaseNotifier`: Slack, e-mail, PagerDuty. It is imported when there is something to tell,
 so reading a Dag file stays cheap. Its templates may use `{{ distill.workload }}`, `{{ distill.event }}`, `{{
-distill.owner }}` and `{{ distill.summary }}`; none of them holds prompt or answer text.
+distill.owner }}`, `{{ distill.summary }}` and `{{ distill.links }}` (by name, such as `question` and `report`); none of
+them holds prompt or answer text.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from airflow.sdk import BaseNotifier
 
 from airflow_distill.errors import ConfigurationError
 
+TOLD = "distill_told"
+"""Key of the context under which a task hands its notifiers a sentence (`summary`) and links by name (`links`)."""
+
 
 class WorkloadNotifier(BaseNotifier):
     """Tell about one event of a workload through another notifier.
 
     :param workload: the workload's name.
     :param owner: who answers for it.
-    :param event: `verdict`, `failure`, `spend` or `expiry`.
+    :param event: `verdict`, `approval`, `failure`, `spend` or `expiry`.
     :param notifier: dotted path of the notifier to hand on to.
     :param arguments: its arguments; templated by itself.
     """
@@ -44,6 +48,7 @@ class WorkloadNotifier(BaseNotifier):
             "owner": self.owner,
             "event": self.event,
             "summary": summary(self.workload, self.event, context),
+            "links": dict((context.get(TOLD) or {}).get("links") or {}),
         }
         target({**context, "distill": told})
 
@@ -72,6 +77,9 @@ def summary(workload: str, event: str, context: Mapping[str, Any]) -> str:
     """Return one sentence about what happened, made of ids and figures only."""
     ti = context.get("ti") or context.get("task_instance")
     where = f"{getattr(ti, 'task_id', '')} of {getattr(ti, 'dag_id', '')} ({getattr(ti, 'run_id', '')})"
+    said = (context.get(TOLD) or {}).get("summary")
+    if said:
+        return f"{workload}: {said} ({where})"
     if event == "verdict":
         return f"{workload}: {_verdict(ti)} in {where}"
     if event == "failure":

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
+from airflow.sdk.exceptions import TaskAwaitingInput
 
 from airflow_distill.aws.evidence import load_scorecard, read_checked, require
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.aws.judging import SAME, current_state, decide_kept, ledger_beside
 from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
 from airflow_distill.hooks.bedrock import gateways_of
+from airflow_distill.notifications.workload import TOLD
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
+from airflow_distill.operators.observe import tally
 from airflow_distill.operators.task import DistillTask
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.shown import markdown, markdown_code
@@ -29,6 +32,9 @@ from airflow_distill.stages.storage import ObjectStore
 if TYPE_CHECKING:
     from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord
+
+ASKED = "asked"
+"""XCom key of the question: until when it is open, and whether its notifiers were reminded."""
 
 SHOWN = "shown"
 """XCom key of the digest of what an approver was shown."""
@@ -194,7 +200,11 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
     :param dataset: the `dataset` receipt; found by its id under the same root when left out (templated).
     :param incumbent: ARN of the host now live, as in `DecidePromotionOperator` (templated).
     :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
+    :param report: the `report` receipt of the run, linked from the question (templated).
     :param response_timeout: how long to wait for an answer.
+    :param remind_before: how long before the end `notifiers` are told once more; half of the wait when that is shorter.
+    :param notifiers: told when the question is asked, once more before it ends, and when nobody answered. One that
+        fails is logged and stops nothing.
     :param aws_conn_id: the Airflow connection for AWS (templated).
     :param region_name: AWS Region; the connection's when left out (templated).
     """
@@ -205,9 +215,11 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         "decision",
         "dataset",
         "incumbent",
+        "report",
         "aws_conn_id",
         "region_name",
     )
+    may_be_missing = frozenset({"report"})
     ui_color = "#e8f5e9"
 
     def __init__(
@@ -224,7 +236,9 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         dataset: Any = None,
         incumbent: Any = SAME,
         on_hold: str = "return",
+        report: Any = None,
         response_timeout: timedelta | None = timedelta(days=3),
+        remind_before: timedelta | None = timedelta(days=1),
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
@@ -257,6 +271,8 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         self.dataset = dataset
         self.incumbent = incumbent
         self.on_hold = on_hold
+        self.report = report
+        self.remind_before = remind_before
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -302,10 +318,64 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             lines = self.rule.crossed(record.verdict, record.costs, live=bool(record.incumbent))
             if not lines and not record.approval.required:
                 return self._end(context, dict(receipt))
-            self.body = self.body or evidence(record, lines or [record.approval.reason])
+            page = str(_of(self.report, "page"))
+            self.body = self.body or evidence(record, lines or [record.approval.reason], page)
+            first, second = self._waits()
+            until = wall_clock() + first + second if first else None
             if context.get("ti") is not None:
                 context["ti"].xcom_push(key=SHOWN, value=shown_digest(receipt))
-        return super().execute(context)
+                context["ti"].xcom_push(key=ASKED, value={"until": _iso(until), "reminded": not second})
+        tally("approval.asked", record.workload)
+        self._tell(context, f"a person is asked to promote {record.model_arn}{_until(_iso(until))}")
+        self.response_timeout = first
+        told, self.notifiers = self.notifiers, []  # told already, each guarded against its own failure
+        try:
+            return super().execute(context)
+        finally:
+            self.notifiers = told
+
+    def _waits(self) -> tuple[timedelta | None, timedelta]:
+        """Return how long to wait before and after the reminder; None for ever."""
+        whole, before = self.response_timeout, self.remind_before
+        if whole is None or not before or not self.notifiers:
+            return whole, timedelta(0)
+        second = before if before < whole else whole / 2
+        return whole - second, second
+
+    def _remind(self, context: Any, receipt: Mapping[str, Any]) -> timedelta | None:
+        """Tell once more that the question is open, and return how long it still is; None when its time is over."""
+        pull = getattr(context.get("ti"), "xcom_pull", None)
+        asked = pull(task_ids=self.task_id, key=ASKED) if pull is not None else None
+        if not isinstance(asked, Mapping) or asked.get("reminded") or not asked.get("until"):
+            return None
+        context["ti"].xcom_push(key=ASKED, value={**asked, "reminded": True})
+        left = datetime.fromisoformat(str(asked["until"])) - wall_clock()
+        if left <= timedelta(0):
+            return None
+        tally("approval.reminded", str(receipt["workload"]))
+        self._tell(
+            context,
+            f"still nobody has said whether to promote {receipt['model_arn']}{_until(asked['until'])}",
+        )
+        return left
+
+    def _tell(self, context: Any, sentence: str) -> None:
+        """Let the notifiers tell a sentence with links to question and report; their failures are logged by class."""
+        links = {"report": str(_of(self.report, "page"))}
+        try:
+            links["question"] = self.generate_link_to_ui_from_context(context=context)
+        except Exception as error:
+            self.log.info("The question has no link here (%s).", type(error).__name__)
+        links = {name: link for name, link in links.items() if link}
+        sentence += "".join(f"; {name}: {link}" for name, link in sorted(links.items()))
+        told = {**context, TOLD: {"summary": sentence, "links": links}}
+        for notifier in self.notifiers:
+            try:
+                notifier(told)
+            except Exception as error:
+                self.log.error(
+                    "A notifier of the approval failed (%s); the question stays open.", type(error).__name__
+                )
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record the answer of an approver and return the decision as it then stands."""
@@ -319,6 +389,14 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             if "error" in event:
                 if event.get("error_type") != "timeout":
                     self.process_trigger_event_error(event)
+                left = self._remind(context, receipt)
+                if left is not None:
+                    raise TaskAwaitingInput(method_name="execute_complete", timeout=left)
+                tally("approval.unanswered", record.workload)
+                self._tell(
+                    context,
+                    f"nobody answered in time; {record.model_arn} is not promoted. Clear {self.task_id} to ask again",
+                )
                 return self._end(context, self._held(record, receipt, "Nobody answered in time."))
             if _was_shown(context, self.task_id) not in ("", shown_digest(receipt)):
                 reason = (
@@ -327,11 +405,13 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
                 return self._end(context, self._held(record, receipt, reason))
             approval = self._answer(context, event, receipt)
             counted = self.rule.accept(approval)
+            tally(f"approval.{_became(approval, counted)}", record.workload)
             if approval.approved and not counted.approved:
                 return self._end(context, self._held(record, receipt, counted.reason))
             if counted.approved:
                 stale = self._stale(gateways, store, record, receipt)
                 if stale:
+                    tally("approval.stale", record.workload)
                     return self._end(context, self._held(record, receipt, stale))
             elif self.rule.objection(counted):
                 return self._end(
@@ -466,8 +546,30 @@ def _was_shown(context: Any, task_id: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:
-    """Return what the approver sees, as Markdown: figures and digests, no prompts or answers."""
+def _of(receipt: Any, key: str) -> Any:
+    return (receipt.get(key) or "") if isinstance(receipt, Mapping) else ""
+
+
+def _iso(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+
+
+def _until(moment: str) -> str:
+    return f", until {moment}" if moment else ""
+
+
+def _became(given: Approval, counted: Approval) -> str:
+    """Return what became of an answer, in one word, for the metrics."""
+    if given.approved:
+        return "approved" if counted.approved else "not_counted"
+    return "refused"
+
+
+def evidence(record: DecisionRecord, lines: Sequence[str], page: str = "") -> str:
+    """Return what the approver sees, as Markdown: figures and digests, no prompts or answers.
+
+    :param page: where the report of the run is opened.
+    """
     checks = [c for c in record.verdict.checks if c.estimate is not None and c.outcome != "skipped"]
     rows = [
         f"| {markdown(_what(c), 200)} | {markdown(c.against) or '-'} | {c.n or '-'} | {_figure(c.estimate)} "
@@ -489,6 +591,7 @@ def evidence(record: DecisionRecord, lines: Sequence[str]) -> str:
             f"on {record.verdict.n} prompts.",
             "",
             *[f"You are asked because {markdown(line)}." for line in lines if line],
+            *([f"[Report of the run]({page})"] if page.startswith(("https://", "http://")) else []),
             "",
             "| What | Against | n | Estimate | Bound | Must exceed | Outcome |",
             "|---|---|---|---|---|---|---|",

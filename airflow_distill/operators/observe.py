@@ -106,6 +106,16 @@ _FIGURES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
+def tally(name: str, workload: str) -> None:
+    """Count one event of a workload in Airflow's metrics, such as `approval.asked`."""
+    try:
+        from airflow.sdk.observability.stats import incr
+
+        incr(f"{PREFIX}.{name}", 1, tags={"workload": workload})
+    except Exception as error:
+        log.debug("Metrics cannot be sent: %s", error)
+
+
 def count(receipt: Any) -> None:
     """Send a receipt's figures to Airflow's metrics, tagged with the workload."""
     try:

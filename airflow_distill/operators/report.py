@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.evidence import load_answers, load_heldout, load_manifest, load_scorecard, require
 from airflow_distill.aws.gateways import store_for
-from airflow_distill.links.report import DistillReportLink, object_of
+from airflow_distill.links.report import DistillReportLink, is_local, object_of, report_page
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.remote.identity import slug
 from airflow_distill.stages.digest import digest
@@ -131,6 +131,7 @@ class RenderReportOperator(DistillOperator):
             "workload": scorecard.workload,
             "evaluation_id": scorecard.evaluation_id,
             "report_uri": uri,
+            "page": self._page(uri),
             "bytes": len(page.encode()),
             "texts": bool(self.show_texts),
         }
@@ -185,14 +186,24 @@ class RenderReportOperator(DistillOperator):
 
     def _link(self, context: Any, uri: str) -> None:
         if uri.startswith("s3://") and context.get("ti") is not None:
-            bedrock = self.gateways.bedrock
+            bedrock, endpoint = self.gateways.bedrock, self.gateways.objects.endpoint_url
             DistillReportLink.persist(
                 context=context,
                 operator=self,
                 region_name=bedrock.region,
                 aws_partition=bedrock.partition,
                 **object_of(uri),
+                **({"page": self._page(uri)} if is_local(endpoint) else {}),
             )
+
+    def _page(self, uri: str) -> str:
+        bedrock = self.gateways.bedrock
+        return report_page(
+            uri,
+            region=bedrock.region,
+            partition=bedrock.partition,
+            endpoint_url=self.gateways.objects.endpoint_url,
+        )
 
     def _texts(self, store: ObjectStore, scorecard: Scorecard) -> dict[str, dict[str, str]]:
         if not self.show_texts:

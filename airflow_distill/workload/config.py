@@ -531,6 +531,10 @@ class Approval(Settings):
     first_release: bool = Field(default=False, description="ask when nothing is live yet")
     separate: bool = Field(default=False, description="whoever started the run cannot approve it")
     wait: Duration = Field(default=timedelta(days=3), description="how long an answer is awaited")
+    remind_before: Duration = Field(
+        default=timedelta(days=1),
+        description="how long before the end the alert is sent once more; half of `wait` when that is shorter",
+    )
 
     @model_validator(mode="after")
     def _has_a_line(self) -> Approval:
@@ -681,8 +685,10 @@ class Notifier(Settings):
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="passed to the notifier; templated by it"
     )
-    events: tuple[Literal["verdict", "failure", "spend", "expiry"], ...] = Field(
-        default=("verdict", "failure", "spend", "expiry"), min_length=1, description="what to tell about"
+    events: tuple[Literal["verdict", "approval", "failure", "spend", "expiry"], ...] = Field(
+        default=("verdict", "approval", "failure", "spend", "expiry"),
+        min_length=1,
+        description="what to tell about",
     )
 
 

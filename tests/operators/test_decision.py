@@ -408,3 +408,156 @@ def test_the_record_names_what_it_was_judged_against_and_what_it_rests_on(
     assert (record["incumbent"], record["incumbent_release"], record["incumbent_host"]) == ("", None, "")
     assert record["manifest_sha256"] == sha256_hex(store.read(module_student.dataset["manifest_uri"]))
     assert record["job_arn"] == module_student.job["job_arn"]
+
+
+# --- the question reaches a person ---------------------------------------------------------------------------------
+
+
+class Chat:
+    """Stands in for a notifier: keeps what it was told."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.fails = fails
+
+    def __call__(self, context: Any) -> None:
+        from airflow_distill.notifications.workload import TOLD
+
+        self.told.append(context[TOLD])
+        if self.fails:
+            raise RuntimeError("the chat is down")
+
+
+class Remembers:
+    """A task instance: XComs by key."""
+
+    dag_id, run_id, task_id, map_index, id = "distill_w", "run-1", "approve", -1, "ti"
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.kept[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
+        return self.kept.get(key)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the events that were counted in Airflow's metrics."""
+    names: list[str] = []
+    monkeypatch.setattr(
+        "airflow.sdk.observability.stats.incr", lambda name, *rest, **more: names.append(name), raising=False
+    )
+    return names
+
+
+@pytest.fixture
+def parked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Requests that Airflow was asked to show; the task is then parked as Airflow parks it."""
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **more: asked.append(more)
+    )
+    return asked
+
+
+TIMEOUT = {"error": "The timeout has passed.", "error_type": "timeout"}
+PAGE = "https://console.aws.amazon.com/s3/object/b?prefix=report.html"
+
+
+def ask(w: Any, receipt: dict[str, Any], chat: Chat, **more: Any) -> tuple[Any, dict[str, Any], Any]:
+    """Ask a person; returns the task, its context and how Airflow was asked to wait."""
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    task = approval(w, receipt, notifiers=[chat], report={"kind": "report", "page": PAGE}, **more)
+    context = {"ti": Remembers(), "task_instance": Remembers(), "task": task}
+    context["task_instance"] = context["ti"]
+    with pytest.raises(TaskAwaitingInput) as parked:
+        task.execute(context)
+    return task, context, parked.value
+
+
+def test_a_question_is_told_with_links_to_itself_and_to_the_report(
+    module_student: Any,
+    fresh: dict[str, Any],
+    parked: list[Any],
+    counted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+    receipt, chat = decide(module_student, fresh), Chat()
+    _, _, waiting = ask(module_student, receipt, chat)
+    (told,) = chat.told
+    assert told["links"]["report"] == PAGE
+    assert "/dags/distill_w/runs/run-1/tasks/approve/required_actions" in told["links"]["question"]
+    assert PAGE in told["summary"]
+    assert f"[Report of the run]({PAGE})" in parked[0]["body"]
+    assert waiting.timeout.total_seconds() == pytest.approx(2 * 86_400)
+    assert "airflow_distill.approval.asked" in counted
+
+
+def test_it_is_told_once_more_before_it_ends_and_silence_is_told_as_silence(
+    module_student: Any, fresh: dict[str, Any], parked: list[Any], counted: list[str]
+) -> None:
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    receipt, chat = decide(module_student, fresh), Chat()
+    task, context, _ = ask(module_student, receipt, chat)
+    with pytest.raises(TaskAwaitingInput) as again:
+        task.execute_complete(context, TIMEOUT)
+    assert 2.9 * 86_400 < again.value.timeout.total_seconds() <= 3 * 86_400
+    held = task.execute_complete(context, TIMEOUT)
+    assert held["reasons"][0] == "not-approved: Nobody answered in time."
+    assert [t["summary"].split(" ")[0] for t in chat.told] == ["a", "still", "nobody"]
+    assert "Clear approve to ask again" in chat.told[-1]["summary"]
+    assert [n.rpartition(".")[2] for n in counted if ".approval." in n] == ["asked", "reminded", "unanswered"]
+
+
+def test_a_chat_that_is_down_stops_no_question(
+    module_student: Any, fresh: dict[str, Any], parked: list[Any]
+) -> None:
+    chat = Chat(fails=True)
+    ask(module_student, decide(module_student, fresh), chat)
+    assert len(chat.told) == len(parked) == 1
+
+
+def test_without_anybody_to_remind_the_whole_time_is_one_wait(
+    module_student: Any, fresh: dict[str, Any], parked: list[Any]
+) -> None:
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    task = approval(module_student, decide(module_student, fresh))
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        task.execute({"ti": Remembers(), "task_instance": Remembers(), "task": task})
+    assert waiting.value.timeout.total_seconds() == 3 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("choice", "who", "word"),
+    [("Approve", "ada", "approved"), ("Reject", "ada", "refused"), ("Approve", "eve", "not_counted")],
+)
+def test_what_became_of_a_question_is_counted(
+    module_student: Any, fresh: dict[str, Any], counted: list[str], choice: str, who: str, word: str
+) -> None:
+    receipt = decide(module_student, fresh)
+    approval(module_student, receipt, approvers=["ada"]).execute_complete({}, answer(choice, who))
+    assert f"airflow_distill.approval.{word}" in counted
+
+
+def test_status_tells_the_decision_as_it_stands_after_the_approval(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    from airflow_distill.cli.status import _latest_decision
+
+    w = module_student
+    rule = {"mode": "always", "approvers": ["ada"]}
+    receipt = decide(w, fresh, approval=rule)
+    before = _latest_decision(w.gateways.objects, w.root, w.workload)
+    assert before is not None
+    assert (before["outcome"], before["approved_by"]) == ("hold", None)
+    approval(w, receipt, **rule).execute_complete({}, answer("Approve"))
+    after = _latest_decision(w.gateways.objects, w.root, w.workload)
+    assert after is not None
+    assert (after["outcome"], after["approved_by"]) == ("promote", "ada")

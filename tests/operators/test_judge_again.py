@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_distill.cli.main import main
+from tests.pages import run_page
 
 pytestmark = [pytest.mark.airflow]
 
@@ -78,18 +79,23 @@ def objects(w: Any) -> dict[str, bytes]:
     return {o.uri: store.read(o.uri) for o in store.iter_objects(f"{w.root}/{w.workload}/evaluations/")}
 
 
+def bought(w: Any) -> list[Any]:
+    """Return what the sandbox's meter has counted, what accrues with the clock aside."""
+    return [line for line in w.sandbox.meter()["lines"] if "storage" not in line["service"]]
+
+
 def test_a_wider_margin_promotes_on_the_same_answers_and_nothing_is_bought(
     trained_student: Any, judged: dict[str, Any], again: Any
 ) -> None:
     w = trained_student
     assert judged["decision"]["verdict"] != "promote"
-    asked, before, spent = w.sandbox.calls("Converse"), objects(w), w.sandbox.meter()["total"]
+    asked, before, spent = w.sandbox.calls("Converse"), objects(w), bought(w)
     status, told = again()
     assert (status, told["verdict"]) == (0, "promote")
     assert (told["new_scores"], told["new_decision"]) == (False, True)
     assert told["decision_id"] != judged["decision"]["decision_id"]
     assert w.sandbox.calls("Converse") == asked
-    assert w.sandbox.meter()["total"] == spent
+    assert bought(w) == spent
     after = objects(w)
     assert {uri: after[uri] for uri in before} == before, "earlier records stay, byte for byte"
 
@@ -204,3 +210,12 @@ def test_records_of_version_2_are_read_and_keep_their_id(trained_student: Any, a
     older = replace(DecisionRecord.from_json({**data, "v": 3, "approval_rule": {}}), v=2)
     data["decision_id"] = older.decision_id
     assert DecisionRecord.from_json(data).decision_id == older.decision_id
+
+
+def test_the_guides_commands_run(
+    trained_student: Any, judged: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = FILE.replace("MARGIN", "0.2").replace("SCORERS", "exact").replace("APPROVAL", "{mode: never}")
+    (tmp_path / "distill").mkdir()
+    (tmp_path / "distill/support_tickets.yaml").write_text(text)
+    assert run_page("judge-again.md", tmp_path, monkeypatch) == [0, 0]

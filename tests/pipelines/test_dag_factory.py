@@ -199,12 +199,11 @@ def test_guards_look_after_every_sound_workload(tmp_path: Path) -> None:
 def test_a_notifier_hears_only_of_its_events(tmp_path: Path) -> None:
     from airflow_distill.pipelines import build_dag
 
-    alerts = (
-        "alerts: [{notifier: a.Chat, events: [verdict]}, {notifier: a.Pager, events: [failure, spend]}]\n"
-    )
+    alerts = "alerts: [{notifier: a.Chat, events: [verdict, approval]}, {notifier: a.Pager, events: [failure, spend]}]\n"
     dag = build_dag(read_workload(write(tmp_path, "w", SHORTEST + alerts)))
     assert [n.notifier for n in dag.on_failure_callback] == ["a.Pager"]
     assert [n.notifier for n in dag.task_dict["decision.approve"].on_success_callback] == ["a.Chat"]
+    assert [n.notifier for n in dag.task_dict["decision.approve"].notifiers] == ["a.Chat"]
     assert [n.notifier for n in dag.task_dict["jobs.check_budget"].on_failure_callback] == ["a.Pager"]
 
 

@@ -95,10 +95,11 @@ def notifications(workload: Workload, event: str) -> list[dict[str, Any]]:
 
 
 def callbacks(workload: Workload) -> list[tuple[str, str, str]]:
-    """Return (task id, callback, event): who tells of verdicts, and of the budget that stops a run."""
+    """Return (task id, argument, event): who tells of verdicts, of questions, and of the budget that stops a run."""
     last = "decide" if workload.approval.mode == "never" else "approve"
     return [
         (f"decision.{last}", "on_success_callback", "verdict"),
+        *([("decision.approve", "notifiers", "approval")] if last == "approve" else []),
         ("jobs.check_budget", "on_failure_callback", "spend"),
     ]
 

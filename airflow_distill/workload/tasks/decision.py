@@ -10,7 +10,7 @@ from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 
 def decision_tasks(workload: Workload) -> GroupSpec:
-    """Decide by the policy, and ask a person where the file says so."""
+    """Decide by the policy, and ask a person where the file says so, with the report at hand."""
     approval, rule = workload.approval, approval_rule(workload)
     asks = approval.mode != "never"
     now_true = {"dataset": Output("dataset"), "incumbent": Output("live")}
@@ -32,13 +32,33 @@ def decision_tasks(workload: Workload) -> GroupSpec:
     )
     if not asks:
         return GroupSpec("decision", (decide,))
+    show = TaskSpec(
+        "show_report",
+        f"{OPERATORS}.report.RenderReportOperator",
+        {
+            "evaluation": Output("evaluation"),
+            "decision": Output("verdict"),
+            "dataset": Output("dataset"),
+            **prices_of(workload),
+            **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
+            "forecast": forecast_of(workload),
+        },
+        makes="shown_report",
+    )
     approve = TaskSpec(
         "approve",
         f"{OPERATORS}.decision.ApprovePromotionOperator",
-        {"decision": Output("verdict"), **rule, **now_true, "response_timeout": approval.wait},
+        {
+            "decision": Output("verdict"),
+            **rule,
+            **now_true,
+            "report": Output("shown_report"),
+            "response_timeout": approval.wait,
+            "remind_before": approval.remind_before,
+        },
         makes="decision",
     )
-    return GroupSpec("decision", (decide, approve))
+    return GroupSpec("decision", (decide, show, approve))
 
 
 def approval_rule(workload: Workload) -> dict[str, Any]:
