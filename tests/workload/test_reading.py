@@ -65,7 +65,9 @@ def test_a_wrong_choice_lists_the_choices_and_the_nearest(write: Write) -> None:
 def test_an_item_of_a_list_is_told_at_its_own_line(write: Write) -> None:
     more = "alerts:\n  - notifier: a.b\n  - notifier: a.b\n    events: [verdict, money]\n"
     (line,) = told(write(more))
-    assert line.startswith("13:23: alerts[1].events[1]: must be one of verdict, approval, failure, spend, expiry")
+    assert line.startswith(
+        "13:23: alerts[1].events[1]: must be one of verdict, approval, failure, spend, expiry"
+    )
 
 
 @pytest.mark.parametrize(
