@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_distill.stages.logs.harvest import Harvest
     from airflow_distill.stages.logs.selection import Window
 
-PROMPT_SUFFIXES = (".jsonl", ".jsonl.gz")
 DEFAULT_SALT = "airflow-distill"
 _CHECK_NOTES = """exit status:
   0  accepted: the service will take the data
@@ -67,6 +66,7 @@ def _register_check(commands: Any) -> None:
     )
     check.add_argument("--model", metavar="ID", default="", help="logs only: the teacher whose records count")
     _add_metadata(check)
+    _add_mapping(check)
     _add_common(check)
 
 
@@ -86,6 +86,7 @@ def _register_build(commands: Any) -> None:
         "--out", required=True, metavar="DIR", help="where to write: a folder or s3://bucket/prefix"
     )
     _add_metadata(build)
+    _add_mapping(build)
     build.add_argument("--start", metavar="T", help="first moment, such as 2026-11-16T00:00:00Z")
     build.add_argument("--end", metavar="T", help="first moment no longer in the window")
     build.add_argument("--limit", type=_count, default=15_000, metavar="N", help="most prompts (15000)")
@@ -165,6 +166,17 @@ def _add_metadata(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_mapping(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mapping",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ARN=ID",
+        help="model behind an application profile, throughput or deployment; profiles in logs on S3 are looked up",
+    )
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument("--region", metavar="NAME", help="AWS Region for s3://")
@@ -226,14 +238,6 @@ class _Report(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
-class _Check(Protocol):
-    """What both kinds of check can do."""
-
-    def read(self, stream: Any, path: str = "") -> None: ...
-
-    def finish(self) -> Any: ...
-
-
 def _check(args: argparse.Namespace) -> int:
     store = open_store(args.path, args)
     objects = _prompt_objects(store, args.path) if args.kind == "prompts" else _log_objects(store, args.path)
@@ -246,9 +250,11 @@ def _check(args: argparse.Namespace) -> int:
         check = _make_check(args)
         for item in objects:
             with store.open(item.uri) as stream:
-                check.read(bar.counted(stream), item.uri if len(objects) > 1 else "")
-        if args.kind == "prompts":
-            _warn_of_names(check, objects)
+                path = item.uri if len(objects) > 1 else ""
+                if args.kind == "prompts":
+                    check.read(bar.counted(stream), path, name=item.uri)
+                else:
+                    check.read(bar.counted(stream), path)
         report: _Report = check.finish()
     if args.json:
         say_json(report.to_json())
@@ -257,21 +263,11 @@ def _check(args: argparse.Namespace) -> int:
     return 0 if report.valid else 1
 
 
-def _warn_of_names(check: Any, objects: Sequence[StoredObject]) -> None:
-    """The service looks for .jsonl; a file named on purpose is read all the same."""
-    from airflow_distill.stages.dataset.checks import finding
-
-    for item in objects:
-        if not item.uri.endswith(PROMPT_SUFFIXES):
-            check.report.add(finding("extension", 0))
-
-
-def _make_check(args: argparse.Namespace) -> _Check:
+def _make_check(args: argparse.Namespace) -> Any:
     if args.kind == "logs":
         from airflow_distill.stages.logs.preflight import LogCheck
-        from airflow_distill.stages.logs.selection import Selection
 
-        return LogCheck(Selection(model=args.model, metadata=_metadata_filter(args.metadata)))
+        return LogCheck(_selection(args, args.path))
     from airflow_distill.stages.dataset.checks import PromptCheck
     from airflow_distill.stages.dataset.families import family_of, is_known
 
@@ -286,6 +282,8 @@ def _make_check(args: argparse.Namespace) -> _Check:
 def _prompt_objects(store: ObjectStore, path: str) -> list[StoredObject]:
     """The files the service would read: one, or all .jsonl of a folder; of a dataset of ours only the training
     file."""
+    from airflow_distill.stages.dataset.checks import PROMPT_SUFFIXES
+
     found = list(store.iter_objects(path))
     exact = [item for item in found if item.uri == path]
     if exact:
@@ -346,13 +344,12 @@ def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None
     """Read the logs, with more prompts than the dataset holds, since curation drops some."""
     from airflow_distill.stages.dataset.redact import Redaction
     from airflow_distill.stages.logs.harvest import harvest_logs
-    from airflow_distill.stages.logs.selection import Selection
 
     with progress_bar("reading logs", None, quiet=args.json) as bar:
         return harvest_logs(
             store,
             args.logs,
-            Selection(model=args.model, window=window, metadata=_metadata_filter(args.metadata)),
+            _selection(args, args.logs, window),
             salt=args.salt,
             limit=args.limit + max(args.limit // 3, 1000),
             redact=None if args.no_redact else Redaction(),
@@ -419,7 +416,7 @@ def _build(args: argparse.Namespace) -> int:
     if args.json:
         say_json(outcome)
     else:
-        _show_build(outcome)
+        _show_build(outcome, too_much)
     if too_much:
         say(*_lost_words(outcome, args.lost, logs_store, args.logs), err=True)
     return 0 if built.package.accepted and not too_much else 1
@@ -487,43 +484,80 @@ def _window(args: argparse.Namespace) -> Any:
     return Window.parse(args.start or "1970-01-01T00:00:00Z", args.end or "9999-12-30T00:00:00Z")
 
 
-def _metadata_filter(pairs: list[str]) -> Any:
-    if not pairs:
-        return None
+def _selection(args: argparse.Namespace, logs: str, window: Any = None) -> Any:
+    """What is asked for."""
     from airflow_distill.stages.logs.metadata import MetadataFilter
+    from airflow_distill.stages.logs.selection import Selection
 
+    wanted = _pairs(args.metadata, "--metadata app=bank")
+    return Selection(
+        model=args.model,
+        window=window,
+        metadata=MetadataFilter.from_pairs(wanted) if wanted else None,
+        mapping=_pairs(args.mapping, "--mapping ARN=amazon.nova-pro-v1:0"),
+        lookup=_lookup(args, logs),
+    )
+
+
+def _lookup(args: argparse.Namespace, logs: str) -> Any:
+    if not logs.startswith("s3://"):
+        return None
+    from airflow_distill.aws.profiles import profile_lookup
+
+    return profile_lookup(logs, _BedrockOpener(args.region, args.endpoint_url))
+
+
+def _pairs(pairs: list[str], example: str) -> dict[str, str]:
     known: dict[str, str] = {}
     for pair in pairs:
         key, found, value = pair.partition("=")
         if not found or not key:
-            raise ConfigurationError(
-                f"dataset: {pair!r} is not a key and a value.", hint="Write --metadata app=bank."
-            )
+            raise ConfigurationError(f"dataset: {pair!r} is not a key and a value.", hint=f"Write {example}.")
         known[key] = value
-    return MetadataFilter.from_pairs(known)
+    return known
 
 
-def _show_build(outcome: Mapping[str, Any]) -> None:
+def meaning_of(reason: str) -> str:
+    """Return in a sentence why lines were skipped, or prompts dropped, under a reason."""
+    from airflow_distill.stages.dataset.drop import EXPLAINED, DropReason
+    from airflow_distill.stages.logs.reasons import SkipReason
+
+    if reason in set(SkipReason):
+        return SkipReason(reason).explanation
+    return " ".join(EXPLAINED[DropReason(reason)]) if reason in set(DropReason) else ""
+
+
+def _show_build(outcome: Mapping[str, Any], too_much: bool) -> None:
     from airflow_distill.stages.dataset.checks import CODES
 
     say(f"dataset {outcome['dataset_id']} in {outcome['out']}")
-    rows = [("log objects", what, f"{count:,}") for what, count in outcome["objects"].items()]
-    rows += [("log lines read", "", f"{outcome['lines']:,}")]
-    rows += [("  skipped", reason, f"{count:,}") for reason, count in outcome["skipped"].items() if count]
-    rows += [("prompts kept", "", f"{outcome['kept']:,}")]
-    rows += [("  dropped", reason, f"{count:,}") for reason, count in outcome["dropped"].items()]
-    rows += [("train.jsonl", "", f"{outcome['train_records']:,}")]
-    rows += [("heldout.jsonl", "", f"{outcome['heldout_records']:,}")]
-    say_table(("", "reason", "count"), rows)
+    lost = [
+        *(("  skipped", reason, count) for reason, count in outcome["skipped"].items() if count),
+        *(("  dropped", reason, count) for reason, count in outcome["dropped"].items()),
+    ]
+    told = [(what, reason, f"{count:,}", meaning_of(reason)) for what, reason, count in lost]
+    skipped = len([row for row in told if row[0] == "  skipped"])
+    rows = [("log objects", what, f"{count:,}", "") for what, count in outcome["objects"].items()]
+    rows += [("log lines read", "", f"{outcome['lines']:,}", ""), *told[:skipped]]
+    rows += [("prompts kept", "", f"{outcome['kept']:,}", ""), *told[skipped:]]
+    rows += [("train.jsonl", "", f"{outcome['train_records']:,}", "")]
+    rows += [("heldout.jsonl", "", f"{outcome['heldout_records']:,}", "")]
+    say_table(("", "reason", "count", "meaning"), rows)
     if outcome["redacted"]:
         say("redacted: " + ", ".join(f"{count:,} {kind}" for kind, count in outcome["redacted"].items()))
     for code, count in outcome["counts"].items():
         if CODES[code].severity == "warning":
             say(f"warning: {code} in {count:,} records. {CODES[code].message} {CODES[code].fix}")
     if outcome["valid"]:
-        say("next: upload train.jsonl and hand its URI to the job; keep heldout.jsonl for the evaluation")
+        if not too_much:
+            say("next: upload train.jsonl and hand its URI to the job; keep heldout.jsonl for the evaluation")
         return
     say("the service would refuse it: " + ", ".join(f"{code} {n:,}" for code, n in outcome["counts"].items()))
+    most = max(lost, key=lambda row: row[2], default=None)
+    if most is not None and most[2] * 2 > outcome["lines"]:
+        say(f"{most[2]:,} of {outcome['lines']:,} lines are {most[1]}; the table says what that means")
+        say("next: mend that, or widen the window or the filter; findings.jsonl lists what was dropped")
+        return
     say("next: widen the window or the filter, or look at findings.jsonl for what was dropped")
 
 
@@ -549,6 +583,19 @@ class _StoreOpener:
         from airflow_distill.aws.gateways import gateways_from_session
 
         return gateways_from_session(region_name=self.region, endpoint_url=self.endpoint_url).objects
+
+
+@dataclass(frozen=True, slots=True)
+class _BedrockOpener:
+    """Opens the gateway that reads inference profiles, also in another process."""
+
+    region: str | None
+    endpoint_url: str | None
+
+    def __call__(self) -> Any:
+        from airflow_distill.aws.gateways import gateways_from_session
+
+        return gateways_from_session(region_name=self.region, endpoint_url=self.endpoint_url).bedrock
 
 
 class Bar:

@@ -270,6 +270,7 @@ class CheckLogsOperator(_DatasetOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Read the log objects and count."""
+        from airflow_distill.aws.profiles import profile_lookup
         from airflow_distill.stages.logs.preflight import LEAST_USABLE, LogCheck
         from airflow_distill.stages.logs.selection import Selection, Window
         from airflow_distill.stages.logs.source import iter_log_objects
@@ -277,7 +278,11 @@ class CheckLogsOperator(_DatasetOperator):
         window = None
         if _given(self.window_start) and _given(self.window_end):
             window = Window.parse(self.window_start, self.window_end)
-        check = LogCheck(Selection(model=self.teacher, metadata=_filter_of(self.metadata), window=window))
+        lookup = profile_lookup(self.logs, lambda: self.gateways.bedrock)
+        wanted = Selection(
+            model=self.teacher, metadata=_filter_of(self.metadata), window=window, lookup=lookup
+        )
+        check = LogCheck(wanted)
         store = self.store_for(self.logs)
         objects = 0
         for item in iter_log_objects(store, self.logs, window):

@@ -159,7 +159,8 @@ class HarvestLogsOperator(_LogsOperator):
     :param operations: only these operations; all four when left out (templated).
     :param identity: only callers whose ARN matches this pattern with `*` and `?`, for untagged traffic (templated).
     :param system_digest: only this system prompt, by `system_fingerprint`, for untagged traffic (templated).
-    :param model_mapping: model behind application profile, provisioned throughput and deployment ARNs (templated).
+    :param model_mapping: model behind application profile, provisioned throughput and deployment ARNs (templated). An
+        application profile that it does not name is looked up with GetInferenceProfile, once.
     :param salt: fixes which prompts are in the sample; never change it. The workload's name when left out (templated).
     :param limit: the most distinct prompts to keep (templated).
     :param answer_rule: which answer of a prompt asked more than once: `latest`, `first` or `most_frequent` (templated).
@@ -244,7 +245,8 @@ class HarvestLogsOperator(_LogsOperator):
         return write_harvest(self, harvest, window, join_uri(folder, f"{name}.jsonl.gz"))
 
     def selection(self, window: Window) -> Selection:
-        """Return what the arguments ask for."""
+        """Return what the arguments ask for; application profiles that nobody named are looked up."""
+        from airflow_distill.aws.profiles import profile_lookup
         from airflow_distill.stages.logs.selection import Selection
 
         return Selection(
@@ -255,6 +257,7 @@ class HarvestLogsOperator(_LogsOperator):
             identity=self.identity,
             system_digest=self.system_digest,
             mapping=dict(self.model_mapping or {}),
+            lookup=profile_lookup(str(self.logs), lambda: self.gateways.bedrock),
         )
 
     def _harvest_window(self) -> tuple[Window, str, Harvest]:

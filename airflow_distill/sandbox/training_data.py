@@ -175,6 +175,9 @@ def lesson_from_log(
     """Prompt and answer of one record, whatever API and model family wrote it."""
     if record.get("errorCode"):
         return Refused(where, "the call had failed")
+    for member in ("modelId", "input", "output"):
+        if not record.get(member):
+            return Refused(where, f"the record has no {member}")
     bodies: dict[str, Any] = {}
     for side in ("input", "output"):
         part = record.get(side) or {}

@@ -109,6 +109,7 @@ class FreshLogsSensor(DistillTask, AwsBaseSensor[BedrockDistillHook]):
 
     def count(self) -> Fresh:
         """Count what is there now."""
+        from airflow_distill.aws.profiles import profile_lookup
         from airflow_distill.stages.logs.fresh import count_fresh
         from airflow_distill.stages.logs.selection import Selection
 
@@ -119,6 +120,7 @@ class FreshLogsSensor(DistillTask, AwsBaseSensor[BedrockDistillHook]):
             identity=self.identity,
             system_digest=self.system_digest,
             mapping=dict(self.model_mapping or {}),
+            lookup=profile_lookup(self.logs, lambda: self.gateways.bedrock),
         )
         fresh = count_fresh(self.store(), self.logs, selection, str(self.since), self.now(), self.at_least)
         self.log.info(

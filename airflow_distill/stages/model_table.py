@@ -27,6 +27,12 @@ HostKind = Literal["provisioned-throughput", "custom-model-deployment"]
 Trust = Literal["documented", "derived", "withdrawn"]
 
 
+def is_application_profile(identifier: str) -> bool:
+    """Say whether this is the ARN of an application inference profile: it does not say what model it means, and it cannot
+    be a teacher."""
+    return ":application-inference-profile/" in identifier
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A teacher and a student that one job may join.

@@ -18,6 +18,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_distill.aws.profiles import ProfileLookup
 from airflow_distill.errors import ServiceAccessError
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.selection import Selection, Window
@@ -25,7 +26,15 @@ from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
-from airflow_distill.workload.traffic import CallReader, Snapshot, Watermark, add, count_object, hours_of
+from airflow_distill.workload.traffic import (
+    CallReader,
+    Snapshot,
+    Watermark,
+    add,
+    count_object,
+    hours_of,
+    named,
+)
 
 STATE_KEY = "airflow_distill.watermark"
 QUIET_HOURS = 4
@@ -178,12 +187,14 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
         """Look again and again, for ever; a look that fails is tried again after a longer pause."""
         trigger = cls(**kwargs)
         prefix: LogPrefix | None = None
+        lookup = ProfileLookup(lambda: trigger.gateways().bedrock)
         pause = float(trigger.check_every)
         while True:
             try:
                 if prefix is None:
                     prefix = await in_thread(trigger.open_prefix)
                 snapshot = await in_thread(prefix.look, datetime.now(UTC))
+                snapshot = await in_thread(named, snapshot, lookup)
             except Exception as error:
                 prefix = None if not isinstance(error, ServiceAccessError) else prefix
                 pause = min(pause * 2, max(LONGEST_PAUSE, float(trigger.check_every)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import msgspec
@@ -20,6 +20,7 @@ from airflow_distill.stages.logs.parse import LogReader, require_envelope, whole
 from airflow_distill.stages.logs.selection import Selection, Selector, normal_time, system_fingerprint
 from airflow_distill.stages.logs.shapes import Record, decode_record
 from airflow_distill.stages.logs.unusable import Unusable
+from airflow_distill.stages.model_table import is_application_profile
 
 LONGEST_WATCHED = 1 << 20
 """Bytes of a line that is still looked at; Bedrock stores bodies above 100 KB beside the record."""
@@ -174,6 +175,16 @@ def add(snapshots: Iterable[Snapshot]) -> Snapshot:
     for snapshot in snapshots:
         for kind, hours in snapshot.items():
             whole.setdefault(kind, Counter()).update(hours)
+    return {kind: dict(hours) for kind, hours in whole.items()}
+
+
+def named(snapshot: Snapshot, lookup: Callable[[str], str]) -> Snapshot:
+    """Return a snapshot in which application profiles that the lookup knows are the models behind them."""
+    whole: dict[Kind, Counter[str]] = {}
+    for kind, hours in snapshot.items():
+        model = lookup(kind.model_id) if is_application_profile(kind.model_id) else ""
+        found = replace(kind, model_id=model) if model else kind
+        whole.setdefault(found, Counter()).update(hours)
     return {kind: dict(hours) for kind, hours in whole.items()}
 
 

@@ -84,7 +84,7 @@ def test_a_bad_file_is_rejected_with_lines_and_fixes(
     assert main(["dataset", "check", str(path), "--json"]) == 1
     out = last_json(capsys)
     assert not out["valid"]
-    assert (out["records"], out["accepted"]) == (153, 150)
+    assert (out["records"], out["accepted"]) == (152, 150), "a blank line is no record"
     assert [(f["line"], f["code"]) for f in out["findings"]] == [
         (151, "empty_object"), (152, "blank_line"), (153, "not_an_object"),
     ]  # fmt: skip
@@ -144,10 +144,49 @@ def test_a_folder_is_checked_file_by_file(tmp_path: Path, capsys: pytest.Capture
     ] == [("b.jsonl.gz", 61)]
 
 
-def test_another_name_is_read_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_prompts(tmp_path / "prompts.txt", 150)
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.json", "prompts.JSONL", "prompts"])
+def test_another_name_is_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = write_prompts(tmp_path / name, 150)
+    assert main(["dataset", "check", str(path), "--json"]) == 1
+    out = last_json(capsys)
+    assert out["counts"] == {"extension": 1}
+    assert "reads no other name" in out["findings"][0]["fix"]
+
+
+def test_a_gzip_stream_called_jsonl_is_refused_and_none_of_it_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_prompts(tmp_path / "p.jsonl", 150)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert main(["dataset", "check", str(path)]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith("rejected: 0 of 150 records can be used")
+    assert "gzip_as_jsonl" in out
+    path.rename(tmp_path / "p.jsonl.gz")
+    assert main(["dataset", "check", str(tmp_path / "p.jsonl.gz"), "--json"]) == 0, "an honest name"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_records_of_a_utf_16_file_cannot_be_used_and_the_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str
+) -> None:
+    good = write_prompts(tmp_path / "a.jsonl", 150)
+    (tmp_path / "b.jsonl").write_bytes(good.read_bytes().decode().encode(encoding))
+    assert main(["dataset", "check", str(tmp_path), "--json"]) == 1
+    out = last_json(capsys)
+    assert (out["records"], out["accepted"]) == (300, 150)
+    (found,) = [f for f in out["findings"] if f["severity"] == "error"]
+    assert (found["code"], found["path"].endswith("b.jsonl")) == ("utf16", True)
+
+
+def test_blank_lines_between_records_are_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_prompts(tmp_path / "p.jsonl", 150)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\n\n  \n"))
     assert main(["dataset", "check", str(path), "--json"]) == 0
-    assert last_json(capsys)["counts"] == {"extension": 1}
+    out = last_json(capsys)
+    assert (out["records"], out["accepted"], out["counts"]) == (150, 150, {"blank_line": 300})
 
 
 def build(tmp_path: Path, out: str, *more: str) -> int:
@@ -282,3 +321,39 @@ def test_the_command_loads_neither_airflow_nor_the_aws_sdk(tmp_path: Path) -> No
         "assert not {'airflow', 'boto3', 'botocore'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_build_says_what_each_line_became_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc123"
+    rows = [log_record(n, f"question {n}", modelId=profile) for n in range(3)]
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["dataset", "build", "--logs", str(path), "--model", TEACHER, "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    out = flat(capsys.readouterr().out)
+    assert "skipped unresolved_profile 3 The model id is an application inference profile" in out
+    assert "3 of 3 lines are unresolved_profile" in out
+    assert "next: upload" not in out
+    assert main([*command, "--mapping", f"{profile}={TEACHER}"]) == 1
+    assert "prompts kept 3" in flat(capsys.readouterr().out)
+    assert main([*command, "--mapping", profile]) == 2
+    assert "not a key and a value" in capsys.readouterr().err
+
+
+def test_a_build_that_lost_logs_does_not_say_to_upload_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(tmp_path, "whole") == 0
+    assert "next: upload" in capsys.readouterr().out
+    folder = next((tmp_path / "logs").rglob("*.json.gz")).parent
+    (folder / "20261118T110000000Z_0123456789abcdef.json.gz").write_bytes(b"\x1f\x8b\x08garbage")
+    assert build(tmp_path, "lost") == 1
+    told = capsys.readouterr()
+    assert "next: upload" not in told.out
+    assert "could not be read" in told.err

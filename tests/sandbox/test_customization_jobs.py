@@ -327,3 +327,23 @@ def test_the_longest_teacher_answer_is_the_jobs_limit(
         modelDeploymentName="short", modelArn=job("short")["outputModelArn"]
     )["customModelDeploymentArn"]
     assert ask(host, "question 7") == "one two three"
+
+
+@pytest.mark.parametrize("member", ["modelId", "input", "output"])
+def test_log_records_without_model_input_or_output_are_left_out(member: str) -> None:
+    """AWS's validator asks of a record that these are there, also where only its prompt is used."""
+    from airflow_distill.sandbox.training_data import Lesson, Refused, lesson_from_log
+
+    record = {
+        "modelId": TEACHER,
+        "input": {"inputBodyJson": {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}},
+        "output": {
+            "outputBodyJson": {"output": {"message": {"role": "assistant", "content": [{"text": "Yes"}]}}}
+        },
+    }
+    whole = lesson_from_log("a:1", record, with_answer=False, open_body=None)
+    assert isinstance(whole, Lesson)
+    del record[member]
+    left_out = lesson_from_log("a:1", record, with_answer=False, open_body=None)
+    assert isinstance(left_out, Refused)
+    assert member in left_out.reason

@@ -25,6 +25,7 @@ from airflow_distill.workload.traffic import (
     add,
     count_object,
     hours_of,
+    named,
 )
 
 NOW = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
@@ -309,3 +310,19 @@ class TestWatcher:
                 return event.payload
 
         assert asyncio.run(asyncio.wait_for(first(), 20))["new_prompts"] == 3
+
+
+def test_application_profiles_count_for_the_model_behind_them() -> None:
+    profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc"
+    nova, other = "amazon.nova-pro-v1:0", profile.replace("abc", "xyz")
+    before: Snapshot = {
+        Kind(nova, "Converse"): {"2026-11-24T05": 2},
+        Kind(profile, "Converse"): {"2026-11-24T05": 3},
+        Kind(other, "Converse"): {"2026-11-24T05": 4},
+    }
+    after = named(before, lambda arn: nova if arn == profile else "")
+    assert after == {
+        Kind(nova, "Converse"): {"2026-11-24T05": 5},
+        Kind(other, "Converse"): {"2026-11-24T05": 4},
+    }
+    assert hours_of(after, Selection(model=nova)) == {"2026-11-24T05": 5}

@@ -31,6 +31,8 @@ LEAST_RECORDS = 100
 MOST_RECORDS = 15_000
 MOST_BYTES = 1 << 30
 FIRST_FINDINGS = 100
+PROMPT_SUFFIXES = (".jsonl", ".jsonl.gz")
+"""Names of prompt files; a packed one can be checked before it is unpacked."""
 _SURELY = 4
 
 
@@ -53,14 +55,22 @@ CODES: Mapping[str, Code] = {
         "The file is compressed.", "Decompress it before upload; the service reads .jsonl.", "warning"
     ),
     "extension": Code(
-        "The name does not end in .jsonl.", "Rename it; the service looks for .jsonl.", "warning"
+        "The name does not end in .jsonl.",
+        "Name it something.jsonl, with one JSON object a line; the service reads no other name.",
+    ),
+    "gzip_as_jsonl": Code(
+        "The file is named .jsonl and holds gzip data.",
+        "Decompress it (`gunzip < FILE > OTHER.jsonl`); the service reads .jsonl as plain text.",
     ),
     "gzip_truncated": Code(
         "The compressed data ends too early.", "Write or copy the file again; its end is missing."
     ),
     "gzip_damaged": Code("The compressed data is damaged.", "Write or copy the file again."),
     "byte_order_mark": Code("The file starts with a byte order mark.", "Save it as UTF-8 without BOM."),
-    "utf16": Code("The file is UTF-16.", "Save it as UTF-8 without BOM."),
+    "utf16": Code(
+        "The file is UTF-16, so none of its records can be used.",
+        "Save it as UTF-8 without BOM (`iconv -f UTF-16 -t UTF-8`).",
+    ),
     "crlf": Code(
         "The line ends in carriage return and line feed.", "Save it with Unix line ends.", "warning"
     ),
@@ -72,7 +82,11 @@ CODES: Mapping[str, Code] = {
         "More than 1 GiB of data.", "Keep fewer or shorter records; the limit is 1 GiB in all."
     ),
     # the line
-    "blank_line": Code("The line is blank.", "Remove it; blank lines can fail the whole job."),
+    "blank_line": Code(
+        "The line is blank; it is no record.",
+        "Nothing to do for a distillation job; remove it for fine-tuning, where it can fail the job.",
+        "warning",
+    ),
     "line_too_long": Code("The line is longer than 8 MiB.", "Remove it; no student can read it."),
     "nul_byte": Code(
         "The line holds NUL bytes.", "Remove them; the file may be damaged or in another encoding."
@@ -487,7 +501,7 @@ def _searches(tokens: Iterable[str]) -> list[tuple[str, Callable[[str], object]]
 class CheckReport:
     """What a check found: counts by code, the first findings, the first of each code, and the verdict.
 
-    `records` counts lines that were read, `accepted` those without an error.
+    `records` counts lines that were read and are not blank, `accepted` those without an error, in files the service reads.
     """
 
     records: int = 0
@@ -541,17 +555,30 @@ class PromptCheck:
         self._quick = _QuickLook(family)
         self._seen: set[int] = set()
 
-    def read(self, stream: BinaryIO, path: str = "") -> None:
-        """Check one file. Findings carry the path when one is given."""
+    def read(self, stream: BinaryIO, path: str = "", *, name: str = "") -> None:
+        """Check one file. Findings carry the path when one is given.
+
+        :param name: what the file is called, where that is known: the service reads names that end in .jsonl only.
+        """
         report = self.report
         before = report.records
+        readable = True
+        if name and not name.endswith(PROMPT_SUFFIXES):
+            self._add(finding("extension", 0), path)
         for part in iter_blocks(stream):
             if isinstance(part, Trouble):
-                self._add(finding(part.code, part.line), path)
-                if part.code == "line_too_long":
+                code = part.code
+                if code == "compressed" and name.endswith(".jsonl"):
+                    code = "gzip_as_jsonl"
+                readable = readable and code not in ("utf16", "gzip_as_jsonl")
+                self._add(finding(code, part.line), path)
+                if code == "line_too_long":
                     report.records += 1
             else:
-                self._check_block(part, path)
+                if readable:
+                    self._check_block(part, path)
+                else:
+                    report.records += sum(not line.isspace() for line in part.data.splitlines() if line)
                 report.bytes += len(part.data)
                 if self._progress:
                     self._progress(report.bytes)
@@ -583,6 +610,9 @@ class PromptCheck:
         for number, line in enumerate(lines, block.first_line):
             if self._quick.are_clean([line], line):
                 report.accepted += 1
+            elif not line or line.isspace():
+                report.records -= 1
+                self._check_line(line, number, path)
             else:
                 report.accepted += self._check_line(line, number, path)
 

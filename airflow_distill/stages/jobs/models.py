@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
-from airflow_distill.stages.model_table import HostKind, Pair, Trust, in_force, packaged
+from airflow_distill.stages.model_table import (
+    HostKind,
+    Pair,
+    Trust,
+    in_force,
+    is_application_profile,
+    packaged,
+)
 
 __all__ = [
     "DEPLOYMENT_REGIONS",
@@ -36,7 +43,6 @@ __all__ = [
 
 _FOUNDATION_ARN = re.compile(r"^arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*::foundation-model/(.+)$")
 _PROFILE_ARN = re.compile(r"^arn:aws(?:-[^:]+)?:bedrock:[a-z0-9-]*:\d{12}:inference-profile/(.+)$")
-_APPLICATION_PROFILE = re.compile(r":application-inference-profile/")
 _CONTEXT = re.compile(r":\d+[km]$")
 
 Method = Literal["distillation", "fine-tuning"]
@@ -55,11 +61,6 @@ def strip_arn(identifier: str) -> str:
         if match:
             return match.group(1)
     return identifier
-
-
-def is_application_profile(identifier: str) -> bool:
-    """Say whether this names an application inference profile, which cannot be a teacher."""
-    return bool(_APPLICATION_PROFILE.search(identifier))
 
 
 def is_profile(identifier: str) -> bool:

@@ -1,6 +1,7 @@
 """Bodies that did not come inline: stored beside the log as an object, or logged as a JSON text inside the JSON.
 
-Imports the record shapes and a gzip decoder; opens nothing. Bytes or text in, a typed body out, or `Unusable`.
+Imports the record shapes and a gzip decoder; opens nothing. Bytes or text in, a typed body out, or `Unusable`. A logged
+text that is no JSON is the prompt, or the answer, itself.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def decode_input_body(data: bytes | str) -> InputBody:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     body = _convert(convert_input, _decode_slowly(data), SkipReason.UNKNOWN_INPUT)
+    if isinstance(body, str) and isinstance(data, str):
+        return InputBody(prompt=body)
     if not isinstance(body, InputBody):
         raise Unusable(SkipReason.UNKNOWN_INPUT)
     return body
@@ -60,6 +63,8 @@ def decode_output_body(data: bytes | str) -> OutputBody | Events:
     body: AnyOutput = _convert(convert_output, _decode_slowly(data), SkipReason.UNKNOWN_OUTPUT)
     if isinstance(body, OutputBody | list):
         return body
+    if isinstance(body, str) and isinstance(data, str):
+        return OutputBody(text=body)
     raise Unusable(SkipReason.UNKNOWN_OUTPUT)
 
 
@@ -84,6 +89,8 @@ def _decode_slowly(data: bytes | str) -> Any:
         text = plain if isinstance(plain, str) else plain.decode("utf-8-sig")
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
+        if isinstance(plain, str) and not plain.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
+            return plain
         raise Unusable(SkipReason.BODY_UNREADABLE) from None
 
 

@@ -1,6 +1,7 @@
 r"""Turns whatever a caller used as a model id into the base model id, so that one model has one name.
 
-Standard library only; asks nobody. Base ids, foundation-model ARNs and system inference profiles say which model they mean.
+Standard library and the table of models only; asks nobody. Base ids, foundation-model ARNs and system inference profiles
+say which model they mean.
 Application profiles, provisioned throughput, custom model deployments and custom models do not; for those a mapping is
 given, from ARN (or its last part) to model.
 """

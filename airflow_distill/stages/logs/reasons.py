@@ -49,8 +49,8 @@ class SkipReason(StrEnum):
     OTHER_MODEL = "other_model", "The record's model does not resolve to the selected model."
     UNRESOLVED_PROFILE = (
         "unresolved_profile",
-        "The model id is an application inference profile whose model is not known: name it in `model_mapping`, or allow "
-        "bedrock:GetInferenceProfile.",
+        "The model id is an application inference profile whose model is not known: name it (`logs.models` of the workload "
+        "file, `model_mapping` of the operator, `--mapping`), or allow bedrock:GetInferenceProfile.",
     )
     OTHER_OPERATION = "other_operation", "The record's operation is not among the selected ones."
     OTHER_METADATA = "other_metadata", "The request metadata does not match the filter."

@@ -7,7 +7,7 @@ reason. The fallbacks are the caller's ARN (a shell-style pattern) and the finge
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -18,6 +18,7 @@ from airflow_distill.stages.digest import canonical_text, digest
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.models import resolve_model
 from airflow_distill.stages.logs.reasons import SkipReason
+from airflow_distill.stages.model_table import is_application_profile
 
 OPERATIONS = frozenset(
     {
@@ -110,7 +111,9 @@ class Selection:
     """What to keep. Empty fields ask for nothing.
 
     `model` is a base id (or anything `resolve_model` understands); `mapping` names the model behind opaque ARNs;
-    `identity` is a pattern with `*` and `?` over the caller's ARN; `system_digest` is a `system_fingerprint`.
+    `identity` is a pattern with `*` and `?` over the caller's ARN; `system_digest` is a `system_fingerprint`. `lookup` is
+    asked for the model id behind an application profile that `mapping` does not name, once for each; "" when it does not
+    know. It is how to ask, not what is asked for, so it counts for nothing when selections are compared.
     """
 
     model: str = ""
@@ -120,6 +123,7 @@ class Selection:
     identity: str = ""
     system_digest: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
+    lookup: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         unknown = set(self.operations) - OPERATIONS
@@ -149,7 +153,7 @@ class Selection:
 
 def _why_another(model: str) -> SkipReason:
     """Return why a model is not the selected one; of a profile or a managed prompt nobody said which one it is."""
-    if ":application-inference-profile/" in model:
+    if is_application_profile(model):
         return SkipReason.UNRESOLVED_PROFILE
     return SkipReason.PROMPT_ELSEWHERE if ":prompt/" in model else SkipReason.OTHER_MODEL
 
@@ -175,10 +179,14 @@ class Selector:
         """Return the base id of a record's model id, or the id itself when it is opaque."""
         found = self._resolved.get(model_id)
         if found is None:
-            found = resolve_model(model_id, self.selection.mapping) or model_id
+            found = resolve_model(model_id, self.selection.mapping) or self._look_up(model_id) or model_id
             if len(self._resolved) < 10_000:
                 self._resolved[model_id] = found
         return found
+
+    def _look_up(self, model_id: str) -> str:
+        lookup = self.selection.lookup
+        return resolve_model(lookup(model_id)) if lookup and is_application_profile(model_id) else ""
 
     def time_of(self, timestamp: str) -> str:
         """Return `normal_time` of a record's time; many records share a second."""

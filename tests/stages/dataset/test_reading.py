@@ -112,8 +112,8 @@ def test_a_byte_order_mark_is_a_finding_and_the_first_record_still_counts() -> N
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_utf_16_is_one_finding_not_one_a_line(encoding: str) -> None:
     report = check(prompts(150).decode().encode(encoding))
-    assert report.counts == {"utf16": 1}
-    assert report.records == 150
+    assert report.counts == {"utf16": 1, "too_few_records": 1}
+    assert (report.records, report.accepted) == (150, 0)
     assert not report.valid
 
 
@@ -129,6 +129,7 @@ def test_windows_line_ends_are_a_warning_on_their_lines() -> None:
 def test_blank_lines_at_the_end_are_found() -> None:
     report = check(prompts(150) + b"\n\n")
     assert [(f.line, f.code) for f in report.findings] == [(151, "blank_line"), (152, "blank_line")]
+    assert (report.records, report.valid) == (150, True)
 
 
 def test_a_line_of_five_megabytes_is_read_and_one_beyond_the_limit_is_not_kept() -> None:

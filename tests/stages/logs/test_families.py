@@ -245,3 +245,29 @@ def test_an_application_profile_whose_model_nobody_named_says_what_to_do() -> No
         line, Selection(model="amazon.nova-pro-v1:0", mapping={"abc123": "amazon.nova-pro-v1:0"})
     )
     assert isinstance(named, Interaction)
+
+
+BARE = "Where is my card?"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ({"prompt": BARE}, {"generation": "In the post.", "stop_reason": "stop"}),
+        ({"prompt": BARE}, converse("In the post.")),
+        ({"prompt": BARE}, {"choices": [{"text": "In the post."}]}),
+        (BARE, {"generation": "In the post."}),
+        (BARE, "In the post."),
+        (json.dumps({"prompt": BARE}), json.dumps({"generation": "In the post."})),
+        (json.dumps(BARE), json.dumps("In the post.")),
+    ],
+)
+def test_a_prompt_that_is_a_bare_text_is_read(asked: Any, answered: Any) -> None:
+    found = read(asked, answered)
+    assert [(turn.role, turn.text) for turn in found.turns] == [("user", BARE)]
+    assert found.answer == "In the post."
+
+
+@pytest.mark.parametrize("broken", ['{"prompt": "x"', '["x"', '{"prompt": NaN}'])
+def test_a_text_that_is_half_an_object_is_no_prompt(broken: str) -> None:
+    assert reason(broken) == "body_unreadable"
