@@ -522,9 +522,9 @@ def meaning_of(reason: str) -> str:
     from airflow_distill.stages.dataset.drop import EXPLAINED, DropReason
     from airflow_distill.stages.logs.reasons import SkipReason
 
-    if reason in set(SkipReason):
-        return SkipReason(reason).explanation
-    return " ".join(EXPLAINED[DropReason(reason)]) if reason in set(DropReason) else ""
+    told = {each.value: each.explanation for each in SkipReason}
+    told |= {each.value: " ".join(EXPLAINED[each]) for each in DropReason}
+    return told.get(reason, "")
 
 
 def _show_build(outcome: Mapping[str, Any], too_much: bool) -> None:
