@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
 from airflow_distill.operators.base import DistillOperator
-from airflow_distill.operators.code_paths import refuse_detectors, written_paths
+from airflow_distill.operators.code_paths import refuse_detectors
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -60,6 +60,7 @@ class CurateDatasetOperator(_DatasetOperator):
         window leaves fewer records than the service takes.
     """
 
+    import_paths = ("detectors",)
     template_fields: Sequence[str] = (
         *DistillOperator.template_fields,
         "harvest",
@@ -101,7 +102,7 @@ class CurateDatasetOperator(_DatasetOperator):
         self.student = student
         self.salt = salt
         self.settings = settings
-        self.detectors = written_paths(detectors, "detectors")
+        self.detectors = self.written_paths(detectors, "detectors")
         self.golden = golden
         self.live_manifest = live_manifest
         self.saving = saving

@@ -20,7 +20,7 @@ from airflow_distill.aws.judging import DEFAULT_ALPHA, DEFAULT_MIN_ITEMS, score_
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.operators.code_paths import refuse_foreign_functions, written_paths
+from airflow_distill.operators.code_paths import refuse_foreign_functions
 from airflow_distill.stages.digest import canonical_json, sha256_hex
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
@@ -377,6 +377,7 @@ class ScoreAnswersOperator(DistillOperator):
     :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
+    import_paths = ("functions",)
     template_fields: Sequence[str] = aws_template_fields(
         "answers", "dataset", "metrics", "slices", "scores", "prices", "student_prices"
     )
@@ -403,7 +404,7 @@ class ScoreAnswersOperator(DistillOperator):
         self.answers = answers
         self.dataset = dataset
         self.metrics = metrics
-        self.functions = written_paths(functions, "functions")
+        self.functions = self.written_paths(functions, "functions")
         self.slices = slices
         self.scores = scores
         self.alpha = alpha

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.operators.code_paths import written_paths
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT, DEFAULT_SHARDS, LEAST_SHARD_BYTES
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
@@ -172,6 +171,7 @@ class HarvestLogsOperator(_LogsOperator):
     :param shard: one ticket of `PlanHarvestOperator`, for mapped tasks; the plan's window then counts (templated).
     """
 
+    import_paths = ("detectors",)
     template_fields: Sequence[str] = (
         *DistillOperator.template_fields,
         "workload",
@@ -233,7 +233,7 @@ class HarvestLogsOperator(_LogsOperator):
         self.answer_rule = answer_rule
         self.overlap_hours = overlap_hours
         self.redact = redact
-        self.detectors = written_paths(detectors, "detectors")
+        self.detectors = self.written_paths(detectors, "detectors")
         self.shard = shard
 
     def work(self, context: Any) -> dict[str, Any]:

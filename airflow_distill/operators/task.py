@@ -29,6 +29,7 @@ from airflow_distill.errors import (
     ServiceConflictError,
     ServiceQuotaError,
 )
+from airflow_distill.operators.code_paths import WrittenPaths, written_paths
 from airflow_distill.operators.log_lines import LogsByLine
 from airflow_distill.stages.arguments import READERS, as_choice, is_nothing, plain
 
@@ -175,6 +176,8 @@ class DistillTask(LogsByLine, BaseOperator):
 
     may_be_missing: ClassVar[frozenset[str]] = frozenset()
     """Arguments whose receipt may be missing, because the operator also does its work without."""
+    import_paths: ClassVar[tuple[str, ...]] = ()
+    """Arguments that name functions to be imported."""
 
     def __init__(
         self,
@@ -195,7 +198,20 @@ class DistillTask(LogsByLine, BaseOperator):
         """
         given = default_arguments(kwargs)
         ours = {name: default for name, default in _RETRIES.items() if name not in given}
-        return super().partial(**{**ours, **kwargs})
+        # Named here, they are refused in `expand()`.
+        written = {
+            name: written_paths(kwargs.get(name, given.get(name, ())), name) for name in cls.import_paths
+        }
+        return super().partial(**{**ours, **kwargs, **written})
+
+    def written_paths(self, value: Any, argument: str) -> WrittenPaths:
+        """Return import paths that the Dag's author wrote; of a mapped task, those that `partial()` was given.
+
+        :raises ConfigurationError: they may come from elsewhere, or are no list of `package.module:function`.
+        """
+        # Set by Airflow on what a mapped task becomes; under no public name.
+        is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
+        return written_paths(value, argument, is_mapped=is_mapped)
 
     def settle(self) -> None:
         """Turn rendered arguments into what they stand for; called before any work, and again after a deferral.

@@ -25,7 +25,6 @@ from airflow_distill.errors import (
     ServiceQuotaError,
 )
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.operators.code_paths import written_paths
 from airflow_distill.operators.logs import redaction_of, write_harvest
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import ObjectStore, join_uri
@@ -115,6 +114,7 @@ class ReadPromptsOperator(DistillOperator):
         curation the same.
     """
 
+    import_paths = ("detectors",)
     template_fields: Sequence[str] = aws_template_fields(
         "workload", "root", "prompts", "teacher", "window_end", "salt", "limit"
     )
@@ -142,7 +142,7 @@ class ReadPromptsOperator(DistillOperator):
         self.salt = salt
         self.limit = limit
         self.redact = redact
-        self.detectors = written_paths(detectors, "detectors")
+        self.detectors = self.written_paths(detectors, "detectors")
 
     def store_for(self, uri: str) -> ObjectStore:
         """The bucket's store, or folders when the URI is a path."""

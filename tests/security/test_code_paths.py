@@ -14,6 +14,7 @@ from airflow_distill.notifications.workload import WorkloadNotifier, notifier_cl
 from airflow_distill.operators.dataset import CurateDatasetOperator, settings_of
 from airflow_distill.operators.evaluation import ScoreAnswersOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
+from airflow_distill.operators.task import DistillTask
 from airflow_distill.operators.workload import ReadPromptsOperator
 from airflow_distill.stages.code_paths import DETECTOR, SCORER, load_function
 from airflow_distill.stages.dataset.redact import load_detector
@@ -208,6 +209,75 @@ def test_the_output_of_a_task_is_no_import_path() -> None:
         harvest = HarvestLogsOperator(task_id="h", workload="w", root="r", logs="l", model="m")
         with pytest.raises(ConfigurationError):
             HarvestLogsOperator(**PLACE, logs="l", model="m", detectors=harvest.output)  # type: ignore[arg-type]
+
+
+MAPPABLE: list[tuple[type[Any], str, dict[str, Any]]] = [
+    (
+        CurateDatasetOperator,
+        "detectors",
+        {"workload": "w", "root": "r", "teacher": "t", "student": "s", "harvest": {}},
+    ),
+    (HarvestLogsOperator, "detectors", {"workload": "w", "root": "r", "logs": "l", "model": "m"}),
+    (ReadPromptsOperator, "detectors", {"workload": "w", "root": "r", "prompts": "p", "teacher": "t"}),
+    (ScoreAnswersOperator, "functions", {"answers": {}, "dataset": {}}),
+]
+
+
+def unmapped(mapped: Any, values: dict[str, Any]) -> Any:
+    """Return what Airflow makes of a mapped task for one set of values that another task handed on."""
+    return mapped.unmap(values)
+
+
+def test_every_argument_that_names_code_is_known_as_one() -> None:
+    """An operator that takes import paths and does not say so would take them from anywhere when mapped."""
+    import importlib
+    import inspect
+    import pkgutil
+
+    import airflow_distill.operators
+
+    for item in pkgutil.iter_modules(airflow_distill.operators.__path__, "airflow_distill.operators."):
+        for _, found in inspect.getmembers(importlib.import_module(item.name), inspect.isclass):
+            if issubclass(found, DistillTask) and "__init__" in vars(found):
+                named = {"detectors", "functions"} & set(inspect.signature(found.__init__).parameters)
+                assert named == set(found.import_paths), found
+    assert all(made.import_paths == (argument,) for made, argument, _ in MAPPABLE)
+
+
+@pytest.mark.parametrize(("made", "argument", "more"), MAPPABLE, ids=lambda v: getattr(v, "__name__", ""))
+def test_a_mapped_task_takes_import_paths_from_the_dag_file_alone(
+    made: type[Any], argument: str, more: dict[str, Any]
+) -> None:
+    from airflow.sdk import DAG
+
+    hostile = [f"{OWN}:find_nothing"]
+    with DAG("d", schedule=None):
+        before = HarvestLogsOperator(task_id="h", workload="w", root="r", logs="l", model="m")
+        for number, value in enumerate((before.output, [hostile])):
+            with pytest.raises(TypeError, match=argument):
+                made.partial(task_id=f"a{number}", **more).expand(**{argument: value})
+        with pytest.raises(ConfigurationError, match="written out in the Dag file"):
+            made.partial(task_id="b", **{**more, argument: before.output})
+        strict = made.partial(task_id="c", **more).expand_kwargs(before.output)
+        loose = made.partial(task_id="e", **more).expand_kwargs(before.output, strict=False)
+        known = made.partial(task_id="g", **{**more, argument: hostile}).expand_kwargs(before.output)
+    for mapped, error in ((strict, TypeError), (loose, ConfigurationError), (known, TypeError)):
+        for value in (hostile, ["subprocess:getoutput"], tuple(hostile)):
+            with pytest.raises(error):
+                unmapped(mapped, {argument: value})
+    assert getattr(unmapped(known, {}), argument) == tuple(hostile)
+    assert getattr(unmapped(strict, {}), argument) == ()
+
+
+def test_default_arguments_of_the_dag_name_code_for_mapped_tasks_too() -> None:
+    from airflow.sdk import DAG
+
+    paths = [f"{OWN}:find_nothing"]
+    with DAG("d", schedule=None, default_args={"detectors": paths}):
+        mapped = HarvestLogsOperator.partial(task_id="h", workload="w", root="r", model="m").expand(
+            logs=["a"]
+        )
+    assert unmapped(mapped, {"logs": "a"}).detectors == tuple(paths)
 
 
 @pytest.mark.parametrize("metrics", [[{"kind": "function", "path": f"{OWN}:close_enough"}]])
