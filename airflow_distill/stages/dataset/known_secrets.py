@@ -303,8 +303,9 @@ PATTERNS: tuple[Pattern, ...] = (
         "AWS_SECRET_KEY",
         ("aws", "secret"),
         re.compile(
-            r"(?i:aws|secret)(?!\w{41})[\w .-]{0,40}?[\"'`]?\s{0,3}(?:[:=]|\bis\b"
-            r"|=>)\s{0,3}[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
+            r"(?i:aws|secret)(?!\w{41})"
+            r"(?:[\w .-]{0,40}+[\"'`]?\s{0,3}(?:[:=]|=>|is\b(?<!\wis))|[\w .-]{0,40}is\b(?<!\wis))"
+            r"\s{0,3}[\"'`]?(?P<v>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"
         ),
         looks_mixed,
         at_words,
@@ -521,7 +522,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?<![A-Za-z0-9])[1-8][0-9]{5}(?:19|20)[0-9]{2}[01][0-9][0-3][0-9][0-9]{3}[0-9Xx](?![A-Za-z0-9])"
         ),
         is_resident_id,
-        in_numbers,
+        in_numbers(17),
         needs=with_digits(17),
     ),
     Pattern(
@@ -529,7 +530,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (),
         re.compile(r"(?<![A-Za-z0-9.])[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}(?![A-Za-z0-9])"),
         is_cpf,
-        in_numbers,
+        in_numbers(14),
         needs=with_stretches,
     ),
     Pattern(
@@ -547,7 +548,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (),
         re.compile(r"(?<![A-Za-z0-9.])[0-9](?:[ -]?[0-9]){12,18}(?![A-Za-z0-9]|\.[0-9])"),
         is_card,
-        in_numbers,
+        in_numbers(13),
         needs=with_stretches,
     ),
     Pattern(
@@ -555,7 +556,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (),
         re.compile(r"(?<![A-Za-z0-9-])[0-9]{3}([- ])[0-9]{2}\1[0-9]{4}(?![A-Za-z0-9-])"),
         is_ssn,
-        in_numbers,
+        in_numbers(11),
         needs=with_stretches,
     ),
     Pattern(
@@ -591,7 +592,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (),
         re.compile(r"(?<![A-Za-z0-9_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![A-Za-z0-9_]|\.[0-9])"),
         is_ip,
-        in_numbers,
+        in_numbers(7),
         needs=with_stretches,
     ),
     Pattern(
@@ -647,7 +648,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r")(?![A-Za-z0-9-]|\.[0-9]| [0-9])"
         ),
         is_phone,
-        in_numbers,
+        in_numbers(8),
         needs=with_stretches,
     ),
     Pattern(
@@ -669,16 +670,15 @@ KINDS = frozenset(pattern.kind for pattern in PATTERNS)
 _VOCABULARY = Vocabulary(word for pattern in PATTERNS for word in pattern.words)
 
 
-def find_known(text: str) -> Iterable[Span]:
-    """Return the spans of all built-in kinds; the detector that is on by default."""
+def find_known(text: str) -> Iterator[Span]:
+    """Yield the spans of all built-in kinds, as they are found; the detector that is on by default."""
     if is_prose(text):
-        return ()
-    out: list[Span] = []
+        return
     for view in views_of(text):
         known = Text(view.text, _VOCABULARY)
         if known.is_plain:
             continue
         for pattern in PATTERNS:
             if pattern.needs(known):
-                out += (Span(*view.place(span.start, span.end), span.kind) for span in pattern.find(known))
-    return out
+                for span in pattern.find(known):
+                    yield Span(*view.place(span.start, span.end), span.kind)

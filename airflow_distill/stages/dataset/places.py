@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from airflow_distill.stages.dataset.dressed import plain_form
 from airflow_distill.stages.dataset.vocabulary import Vocabulary
@@ -53,7 +54,7 @@ class Text:
     `tokens` are the words that are as long as the shortest key or token, in lower case; mostly there are none. Letters
     beyond ASCII end them, for in scripts without spaces a sentence would be one.
     `longest` is the length of the longest of them.
-    `stretches` is where numbers of seven digits and separators or more are, with the two characters around them.
+    `stretches` is where numbers of seven digits and separators or more are.
 
     :param vocabulary: of the words that `places` is asked for and no others; each is looked for when left out.
     """
@@ -77,8 +78,7 @@ class Text:
         self.stretches: list[tuple[int, int]] = []
         if self.digits >= 4:
             for start, end in _runs(data.translate(_NUMBERS), _NUMBER):
-                found = _STRETCH.finditer(text, start, end)
-                self.stretches += [(max(0, match.start() - 2), match.end() + 2) for match in found]
+                self.stretches += [match.span() for match in _STRETCH.finditer(text, start, end)]
 
     @property
     def is_plain(self) -> bool:
@@ -192,23 +192,19 @@ changes, and in scripts without spaces it cannot be told from the sentence, so l
 
 
 def at_addresses(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Match from where the part of an address before each `@` begins."""
+    """Match from where the part of an address before each `@` begins; what comes after it is looked at first."""
     whole = text.text
-    dot = at = whole.find("@")
-    while at >= 0:
-        if dot <= at:
-            dot = whole.find(".", at)
-            if dot < 0:
-                return
-        if at and 1 < dot - at <= _LABEL:
-            start = _local_part(whole, at)
-            if start < at:
-                yield pattern.match(whole, start)
-        at = whole.find("@", at + 1)
+    for found in _from_the_sign(pattern).finditer(whole):
+        at = found.start()
+        start = _local_part(whole, at) if at else at
+        if start < at:
+            yield pattern.match(whole, start)
 
 
-_LABEL = 64
-"""The most characters from the sign of an address to the first dot behind it."""
+@cache
+def _from_the_sign(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Return what of a pattern for addresses begins with the sign."""
+    return re.compile(pattern.pattern[pattern.pattern.index("@(") :], pattern.flags)
 
 
 def _local_part(whole: str, at: int) -> int:
@@ -250,10 +246,17 @@ _CUT_OFF = re.compile(rf"-----BEGIN {_KEY_LINE}[A-Za-z0-9+/=\s\\:,.-]*")
 BLOCK = re.compile(f"-----BEGIN {_KEY_LINE}.*", re.DOTALL)
 
 
-def in_numbers(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
-    """Search the stretches of digits."""
-    for start, end in text.stretches:
-        yield from pattern.finditer(text.text, start, end)
+def in_numbers(least: int) -> Search:
+    """Return a search through the stretches of digits that are long enough, and the two characters around them.
+
+    :param least: digits and separators of the shortest match, without what may stand before and behind a number.
+    """
+
+    def search(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+        for start, end in [place for place in text.stretches if place[1] - place[0] >= least]:
+            yield from pattern.finditer(text.text, max(0, start - 2), end + 2)
+
+    return search
 
 
 def at_letters_and_digits(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:

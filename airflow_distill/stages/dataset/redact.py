@@ -4,6 +4,8 @@ Takes an `Example` or an `Interaction`, hands on one whose system text, turns, a
 of an address. Numbers count per kind within one of them, in order of appearance, so prompt and answer keep speaking of the
 same thing. What is redacted already stays as it is and counts nothing. A detector is any function from a text to
 `Span`s: the one of `known_secrets`, and by import path those that users add. Standard library only.
+
+A text with thousands of things to hide is a list of them, or was made to keep us busy; it is hidden whole, as `[TEXT_1]`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
@@ -31,6 +34,12 @@ __all__ = [
     "redact",
     "redact_interaction",
 ]
+
+
+MOST_FINDINGS = 10_000
+"""Things to hide in one example or interaction; a text that holds more than are left of them is hidden whole."""
+WHOLE_TEXT = "TEXT"
+"""The kind of the placeholder that stands for a whole text."""
 
 
 def load_detector(path: str) -> Detector:
@@ -113,12 +122,13 @@ def _hide_in(item: Example | Interaction, names: _Placeholders) -> dict[str, Any
 
 @lru_cache(maxsize=2000)
 def _detect(detectors: tuple[Detector, ...], text: str) -> tuple[Span, ...]:
-    """Return what detectors find; the system texts and metadata of a workload come again with every record.
+    """Return what detectors find, up to one more than may be; a workload's system texts and metadata come again and again.
 
     :raises ConfigurationError: a detector fails. Its own message may quote the text, so only its class is told.
     """
     try:
-        return tuple(span for detector in detectors for span in detector(text))
+        spans = (span for detector in detectors for span in detector(text))
+        return tuple(islice(spans, MOST_FINDINGS + 1))
     except Exception as error:
         raise ConfigurationError(
             f"dataset: a detector failed ({type(error).__name__}).",
@@ -128,13 +138,17 @@ def _detect(detectors: tuple[Detector, ...], text: str) -> tuple[Span, ...]:
 
 _PLACEHOLDER = re.compile(r"\[([^\[\]\s]{1,40})_(\d{1,6})\]")
 _ROUNDS = 8
+_LONG = 100_000
+_ROUNDS_OF_LONG = 3
+"""The rounds of a text of more than `_LONG` characters, each of which takes its time."""
 
 
 class _Placeholders:
     """The placeholders of one example: equal values share one, numbers follow the order of appearance.
 
     A placeholder that stands there already is no secret, and its number is not given again. Hiding one thing can bring
-    another to light, so a text is looked at until nothing more is found; hence what was redacted once stays as it is.
+    another to light, so a text is looked at until nothing more is found; hence what was redacted once stays as it is. A
+    text in which there is no end to it is hidden whole.
     """
 
     def __init__(self, detectors: Sequence[Detector], texts: Iterable[str]) -> None:
@@ -142,26 +156,35 @@ class _Placeholders:
         self._detectors = tuple(detectors)
         self._names: dict[tuple[str, str], str] = {}
         self._last: Counter[str] = Counter()
+        self._left = MOST_FINDINGS
         for text in texts:
             for match in _PLACEHOLDER.finditer(text) if "[" in text else ():
                 self._last[match[1]] = max(self._last[match[1]], int(match[2]))
 
     def hide(self, text: str) -> str:
-        """Return the text with its secrets replaced."""
-        for _ in range(_ROUNDS):
-            spans = self._find(text)
+        """Return the text with its secrets replaced, or a placeholder for all of it where they are too many."""
+        whole = text
+        for _ in range(_ROUNDS if len(text) <= _LONG else _ROUNDS_OF_LONG):
+            found = _detect(self._detectors, text)
+            if len(found) > MOST_FINDINGS:
+                break
+            spans = self._spans(text, found)
             if not spans:
+                return text
+            self._left -= len(spans)
+            if self._left < 0:
                 break
             text = self._replace(text, spans)
-        return text
+        return self._name(WHOLE_TEXT, whole)
 
-    def _find(self, text: str) -> list[Span]:
-        found = _apart(_detect(self._detectors, text))
-        if found and "[" in text:
-            kinds = KINDS.union(span.kind for span in found)
+    def _spans(self, text: str, found: Iterable[Span]) -> list[Span]:
+        """Return what is to be hidden of what was found, in order."""
+        spans = _apart(found)
+        if spans and "[" in text:
+            kinds = KINDS.union(span.kind for span in spans)
             held = [match.span() for match in _PLACEHOLDER.finditer(text) if match[1] in kinds]
-            found = list(_beside(found, held))
-        return found
+            spans = list(_beside(spans, held))
+        return spans
 
     def _replace(self, text: str, spans: Sequence[Span]) -> str:
         parts = []

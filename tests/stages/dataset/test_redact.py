@@ -17,7 +17,14 @@ from airflow_distill.stages.dataset.dressed import plain_form, views_of
 from airflow_distill.stages.dataset.known_secrets import PATTERNS
 from airflow_distill.stages.dataset.places import Text, beside_tokens, in_texts_with, is_prose, to_the_end
 from airflow_distill.stages.dataset.records import Example, Turn
-from airflow_distill.stages.dataset.redact import Redaction, Span, find_known, load_detector, redact
+from airflow_distill.stages.dataset.redact import (
+    MOST_FINDINGS,
+    Redaction,
+    Span,
+    find_known,
+    load_detector,
+    redact,
+)
 from airflow_distill.stages.logs.records import Interaction
 from tests.security import linear
 from tests.stages.dataset.planted import planted
@@ -487,3 +494,57 @@ def test_sentences_are_prose() -> None:
     assert not is_prose("call 12")
     assert not is_prose("a" * 15)
     assert not is_prose("100\u00a0%")
+
+
+# --- texts with too much to hide ------------------------------------------------------------------------------
+
+MANY = [
+    "1.2.3.4,",
+    "4111 1111 1111 1111,",
+    "ann@example.com,",
+    "pass:x1y2!,",
+    "+49 170 1234567 ",
+    "\u043f\u0430\u0440\u043e\u043b\u044c: q1!w2@ ",
+]
+
+
+@pytest.mark.parametrize("piece", MANY)
+def test_a_text_with_more_to_hide_than_can_be_is_hidden_whole(piece: str) -> None:
+    long = piece * (MOST_FINDINGS + 1)
+    out, found = redact(example(long))
+    assert (out.turns[0].text, found) == ("[TEXT_1]", {"TEXT": 1})
+    assert redact(out) == (out, {})
+
+
+def test_texts_of_one_example_share_what_may_be_hidden() -> None:
+    """Cut into turns, the same megabyte is as dear: so it is one budget, in the order in which they are read."""
+    turns = tuple(Turn("user", f"10.0.{n}.1," * 4_000) for n in range(3))
+    out, found = redact(Example(turns, system="10.9.9.9", answer="a note"))
+    assert out.system == "[IP_1]"
+    assert [turn.text[:8] for turn in out.turns] == ["[IP_2],[", "[IP_3],[", "[TEXT_1]"]
+    assert (out.answer, found) == ("a note", {"IP": 3, "TEXT": 1})
+    assert redact(out) == (out, {})
+
+
+def test_a_long_text_with_some_things_to_hide_loses_those_alone() -> None:
+    text = "".join(f"10.0.{n % 256}.{n // 256} asked for page {n}\n" for n in range(MOST_FINDINGS))
+    out, found = redact(example(text))
+    assert found == {"IP": MOST_FINDINGS}
+    assert out.turns[0].text.endswith(f"[IP_{MOST_FINDINGS}] asked for page {MOST_FINDINGS - 1}\n")
+
+
+def test_findings_that_overlap_do_not_hide_what_comes_after_them() -> None:
+    """Spans are cut off at a number; what lies beyond it was not looked at, so the text goes whole."""
+
+    def everywhere(text: str) -> Iterator[Span]:
+        yield from (Span(0, 5, "NAME") for _ in range(MOST_FINDINGS))
+        yield from (Span(at, at + 4, "NAME") for at in range(len(text)) if text.startswith("Anna", at))
+
+    out, _ = redact(example("Berta met Anna"), [everywhere])
+    assert "Anna" not in out.turns[0].text
+
+
+def test_the_harvest_counts_a_text_that_it_hid_whole() -> None:
+    held = interaction("1.2.3.4," * (MOST_FINDINGS + 1), "ok", "someone")
+    out = Redaction()(held)
+    assert (out.turns[0].text, out.redacted) == ("[TEXT_1]", (("TEXT", 1),))
