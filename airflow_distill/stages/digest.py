@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar
 
@@ -37,6 +37,10 @@ def json_object(raw: bytes) -> dict[str, Any]:
     return body
 
 
+UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What making a record of a stored object may raise when the object is none, whatever it holds."""
+
+
 def record_of(raw: bytes, read: Callable[[dict[str, Any]], Record]) -> Record:
     """Return what `read` makes of the JSON object in these bytes: the one way a stored object becomes a record.
 
@@ -44,8 +48,20 @@ def record_of(raw: bytes, read: Callable[[dict[str, Any]], Record]) -> Record:
     """
     try:
         return read(json_object(raw))
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise ValueError(f"not the record it should be ({type(error).__name__})") from None
+
+
+def text_in(data: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """Return the text under a name of a stored object.
+
+    :param default: what stands for it where it is missing or empty; it must be there when left out.
+    :raises TypeError: there is something else.
+    """
+    value = data[name] if default is None else data.get(name) or default
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
 
 
 def _no_constant(word: str) -> Any:

@@ -19,14 +19,20 @@ from airflow_distill.errors import DistillError
 from airflow_distill.stages.dataset.build import read_manifest
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
 from airflow_distill.stages.decision.record import read_record
+from airflow_distill.stages.deployment.ledger import Ledger, encode
 from airflow_distill.stages.deployment.probes import read_heldout
+from airflow_distill.stages.deployment.records import Evidence, HostSpec, Outcome, Release, Target
+from airflow_distill.stages.deployment.verify import Looks, render_verification, verify
 from airflow_distill.stages.digest import record_of
 from airflow_distill.stages.evaluation.collect import read_answers, read_examples
 from airflow_distill.stages.evaluation.compare import score_answers
 from airflow_distill.stages.evaluation.records import Answer, Score
 from airflow_distill.stages.evaluation.scorers.registry import make_scorers
 from airflow_distill.stages.logs.plan import HarvestPlan, read_plan
-from airflow_distill.stages.logs.selection import Window
+from airflow_distill.stages.logs.reader import new_harvest
+from airflow_distill.stages.logs.records import Interaction
+from airflow_distill.stages.logs.selection import Selection, Window
+from airflow_distill.stages.logs.shard_file import Harvest
 from airflow_distill.stages.logs.source import cut_shards
 from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import MemoryStore, ObjectMissingError, StoredObject
@@ -44,6 +50,40 @@ PLAN = HarvestPlan(
 CARD = score_answers(
     [EXAMPLE], [ANSWER], make_scorers(["exact"]), workload="w", dataset_id="d", heldout_sha256="h"
 ).to_json()
+
+LEDGER = Ledger(MemoryStore(), "s3://b/loop", "w")
+RELEASE = Release(
+    "w", 1, "promote", "c" * 32, "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "d/r", "me",
+    Target("arn:m", "amazon.nova-micro-v1:0", HostSpec("custom-model-deployment", "h")), None, "", ("ok",),
+    Evidence(decision_uri="s3://b/d.json", decision_sha256="0" * 64, manifest_uri="s3://b/m.json"),
+).to_json()  # fmt: skip
+OUTCOME = Outcome(
+    1, "released", "2026-11-20T01:00:00Z", ("x",), "custom-model-deployment", "arn:h", "arn:m", "0" * 64
+).to_json()
+KEPT = {
+    "prompt": "0" * 32, "count": 1, "order": ["2026-11-20T00:00:00Z", "r"],
+    "interaction": Interaction("r", "2026-11-20T00:00:00Z", "Converse", "m", "m", (Turn("user", "hi"),), "yo").to_json(),
+}  # fmt: skip
+
+
+def verified(entry: bytes, outcome: bytes) -> str:
+    """Read a ledger of one release as far as it goes, verify it, and say so in words."""
+    store = MemoryStore()
+    ledger = Ledger(store, LEDGER.root, LEDGER.workload)
+    store.objects[ledger.uri(1)], store.objects[ledger.uri(1, "outcome")] = entry, outcome
+    with contextlib.suppress(DistillError):
+        ledger.read().live()
+    looks = Looks(lambda uri: None, lambda arn: {}, lambda arn: {}, lambda kind, arn: None, lambda: None)
+    found = verify("w", ledger.survey(), looks, every_release=True)
+    json.dumps(found.to_json())
+    return render_verification(found)
+
+
+def interactions_of(line: bytes) -> list[Interaction]:
+    """Read a shard file of one prompt."""
+    header = gzip.decompress(new_harvest(Selection(), "s").to_bytes())
+    return list(Harvest.from_bytes(gzip.compress(header + line + b"\n")).interactions())
+
 
 LEAVES = [
     None, True, 0, -1, 1.5, 1e308, 2**64, "", " ", "\x00", "\ud800", [], {}, [None], {"a": 1}, "../../x",
@@ -66,6 +106,9 @@ def readers(raw: bytes) -> dict[str, tuple[Any, Callable[[], Any]]]:
         "score": (Score("e", "student", "m", 0.5).to_json(), lambda: load_scores(store, [receipt])),
         "plan": (PLAN, lambda: read_plan(store, "u").to_bytes()),
         "decision": ({"outcome": "promote", "verdict": {}}, lambda: read_record(store, "u")),
+        "ledger entry": (RELEASE, lambda: verified(raw, encode(OUTCOME))),
+        "ledger outcome": (OUTCOME, lambda: verified(encode(RELEASE), raw)),
+        "shard file": (KEPT, lambda: interactions_of(raw)),
         "prices": (PriceTable.load().to_json(), lambda: record_of(raw, PriceTable.from_json)),
     }
 

@@ -24,7 +24,7 @@ from typing import Any
 from airflow_distill.errors import DeploymentError, ReleaseConflictError, StateError
 from airflow_distill.stages.deployment.records import Head, Hold, Live, Outcome, Release
 from airflow_distill.stages.deployment.times import moment_of
-from airflow_distill.stages.digest import json_object, sha256_hex
+from airflow_distill.stages.digest import UNFIT, json_object, sha256_hex
 from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, ObjectStore, join_uri
 
 _OBJECT = re.compile(r"/(\d{6})\.(?:([0-9a-f]{8})\.)?(?:([a-z][a-z0-9-]*)\.)?json$")
@@ -210,7 +210,7 @@ class Ledger:
             release = Release.from_json(json_object(raw))
             if release.release != number or release.workload != self.workload:
                 raise ValueError("it names another release")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except UNFIT as error:
             flaws.append(Flaw(number, "entry", uri, "a release", UNREADABLE, _why(error)))
             return None
         closing_uri = objects.get(("", "outcome"))
@@ -219,7 +219,7 @@ class Ledger:
         try:
             closing = self._bytes(closing_uri)
             outcome = Outcome.from_json(json_object(closing))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except UNFIT as error:
             flaws.append(Flaw(number, "outcome", closing_uri, "an outcome", UNREADABLE, _why(error)))
             return Entry(release, sha256_hex(raw))
         return Entry(release, sha256_hex(raw), outcome, sha256_hex(closing))
@@ -231,7 +231,7 @@ class Ledger:
             return Outcome.from_json(json_object(self._store.read(uri)))
         except ObjectMissingError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except UNFIT as error:
             raise _unreadable(uri, _why(error)) from error
 
     def head(self, entry: Entry) -> Head | None:
@@ -336,7 +336,7 @@ class Ledger:
             return None
         try:
             hold = Hold.from_json(json_object(self._bytes(last)))
-        except (ValueError, KeyError, TypeError) as error:
+        except UNFIT as error:
             raise _unreadable(last, _why(error)) from error
         return hold
 

@@ -16,7 +16,7 @@ from airflow_distill.errors import DeploymentError, EvaluationError
 from airflow_distill.stages.dataset.records import DatasetManifest
 from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.records import Evidence, Incumbent
-from airflow_distill.stages.digest import canonical_json, json_object, sha256_hex
+from airflow_distill.stages.digest import UNFIT, canonical_json, json_object, sha256_hex
 from airflow_distill.stages.evaluation.records import Scorecard
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -129,7 +129,7 @@ def _bytes(store: ObjectStore, uri: str, sha256: str, what: str, place: str) -> 
 def _record(raw: bytes, uri: str) -> DecisionRecord:
     try:
         record = DecisionRecord.from_json(json_object(raw))
-    except (ValueError, KeyError, TypeError, AttributeError, EvaluationError) as error:
+    except (*UNFIT, EvaluationError) as error:
         raise DeploymentError(
             f"deployment: {uri} is not a decision record ({type(error).__name__}: {_short(error)}).",
             hint="Pass on the receipt of the decision or approval task itself.",
@@ -205,7 +205,7 @@ def _agree(receipt: Mapping[str, Any], record: DecisionRecord, workload: str, ur
 def _scored(raw: bytes, record: DecisionRecord) -> None:
     try:
         card = Scorecard.from_json(json_object(raw))
-    except (ValueError, KeyError, TypeError, AttributeError, EvaluationError) as error:
+    except (*UNFIT, EvaluationError) as error:
         raise DeploymentError(
             f"deployment: {record.scorecard_uri} is not a scorecard ({type(error).__name__}).",
             hint="Score again.",
@@ -229,7 +229,7 @@ def _scored(raw: bytes, record: DecisionRecord) -> None:
 def _manifest(raw: bytes, uri: str, record: DecisionRecord) -> DatasetManifest:
     try:
         manifest = DatasetManifest.from_json(json_object(raw))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except UNFIT as error:
         raise DeploymentError(
             f"deployment: {uri} is not a manifest ({type(error).__name__}).", hint="Build the dataset again."
         ) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from airflow_distill.remote.hosts import KINDS as KINDS
 from airflow_distill.remote.hosts import ON_DEMAND as ON_DEMAND
@@ -17,6 +17,7 @@ from airflow_distill.remote.hosts import Host as Host
 from airflow_distill.remote.hosts import HostKind as HostKind
 from airflow_distill.remote.hosts import HostState as HostState
 from airflow_distill.remote.identity import root_mark
+from airflow_distill.stages.digest import text_in
 
 SCHEMA = 1
 
@@ -89,10 +90,10 @@ class HostSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> HostSpec:
         return cls(
-            kind=data["kind"],
-            name=data["name"],
+            kind=cast("HostKind", text_in(data, "kind")),
+            name=text_in(data, "name"),
             units=data.get("units"),
-            commitment=data.get("commitment") or "none",
+            commitment=cast("Commitment", text_in(data, "commitment", "none")),
             hourly_price=data.get("hourly_price"),
             ends_at=data.get("ends_at"),
         )
@@ -111,7 +112,7 @@ class Target:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Target:
-        return cls(data["model_arn"], data["base_model"], HostSpec.from_json(data["host"]))
+        return cls(text_in(data, "model_arn"), text_in(data, "base_model"), HostSpec.from_json(data["host"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +181,12 @@ class Pointer:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Pointer:
         return cls(
-            workload=data["workload"],
+            workload=text_in(data, "workload"),
             release=int(data["release"]),
-            model_arn=data["model_arn"],
-            host_kind=data["host_kind"],
-            host_arn=data["host_arn"],
-            region=data.get("region", ""),
+            model_arn=text_in(data, "model_arn"),
+            host_kind=cast("HostKind", text_in(data, "host_kind")),
+            host_arn=text_in(data, "host_arn"),
+            region=text_in(data, "region", ""),
             root=str(data.get("root") or ""),
             head=Head.from_json(data["ledger"]) if data.get("ledger") else None,
         )
@@ -488,6 +489,10 @@ Cause = Literal["", "check", "failure", "person", "lease"]
 """Why a release was rolled back: a check spoke against the model; a step failed for good; somebody asked; its run died."""
 
 
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """One entry of the ledger, written once when its number is claimed and never changed.
@@ -555,20 +560,20 @@ class Release:
         if data["v"] != 1 and not data.get("nonce"):
             raise ValueError("the nonce is missing")
         return cls(
-            workload=data["workload"],
+            workload=text_in(data, "workload"),
             release=int(data["release"]),
-            action=data["action"],
-            claim=data["claim"],
-            claimed_at=data["claimed_at"],
-            lease_until=data["lease_until"],
-            run=data.get("run", ""),
-            owner=data.get("owner", ""),
+            action=cast("Action", text_in(data, "action")),
+            claim=text_in(data, "claim"),
+            claimed_at=text_in(data, "claimed_at"),
+            lease_until=text_in(data, "lease_until"),
+            run=text_in(data, "run", ""),
+            owner=text_in(data, "owner", ""),
             target=Target.from_json(data["target"]),
-            previous=data.get("previous"),
-            previous_sha256=data.get("previous_sha256", ""),
-            why=tuple(data.get("why") or ()),
+            previous=_number(data.get("previous")),
+            previous_sha256=text_in(data, "previous_sha256", ""),
+            why=tuple(str(reason) for reason in data.get("why") or ()),
             evidence=Evidence.from_json(data.get("evidence") or {}),
-            restores=data.get("restores"),
+            restores=_number(data.get("restores")),
             nonce=str(data.get("nonce") or ""),
             proof=ProofSettings.from_json(data.get("proof") or {}),
             judged_against=Incumbent.from_json(data.get("judged_against") or {}),
@@ -626,15 +631,15 @@ class Outcome:
         return cls(
             release=int(data["release"]),
             outcome=data["outcome"],
-            at=data["at"],
-            why=tuple(data.get("why") or ()),
-            host_kind=data.get("host_kind", ""),
-            host_arn=data.get("host_arn", ""),
-            model_arn=data.get("model_arn", ""),
-            entry_sha256=data.get("entry_sha256", ""),
+            at=text_in(data, "at"),
+            why=tuple(str(reason) for reason in data.get("why") or ()),
+            host_kind=text_in(data, "host_kind", ""),
+            host_arn=text_in(data, "host_arn", ""),
+            model_arn=text_in(data, "model_arn", ""),
+            entry_sha256=text_in(data, "entry_sha256", ""),
             checks=dict(data.get("checks") or {}),
             nonce=str(data.get("nonce") or ""),
-            cause=data.get("cause") or "",
+            cause=cast("Cause", text_in(data, "cause", "")),
             notes={str(k): str(v) for k, v in dict(data.get("notes") or {}).items()},
         )
 

@@ -21,7 +21,7 @@ from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.drift import anchor_problem
 from airflow_distill.stages.deployment.ledger import Entry, History
 from airflow_distill.stages.deployment.records import Evidence, Host, HostKind, Live, Pointer
-from airflow_distill.stages.digest import json_object, sha256_hex
+from airflow_distill.stages.digest import UNFIT, json_object, sha256_hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,7 @@ def _decided(number: int, entry: Entry, evidence: Evidence, raw: bytes) -> Itera
 def _record_holds(number: int, where: str, raw: bytes) -> Link:
     try:
         DecisionRecord.from_json(json_object(raw))
-    except (ValueError, KeyError, TypeError, AttributeError, EvaluationError) as error:
+    except (*UNFIT, EvaluationError) as error:
         return Broken(
             number,
             "decision",
@@ -316,7 +316,8 @@ def _origin(entry: Entry, looks: Looks) -> Iterator[Link]:
         number, "job made model", evidence.job_arn, model_arn, str(job.get("outputModelArn") or ""),
         "the job made another model",
     )  # fmt: skip
-    trained_on = str((job.get("trainingDataConfig") or {}).get("s3Uri") or "")
+    data = job.get("trainingDataConfig")
+    trained_on = str(data.get("s3Uri") or "") if isinstance(data, Mapping) else ""
     manifest = looks.read(evidence.manifest_copy or evidence.manifest_uri) if evidence.manifest_uri else None
     for title, uri, _ in _files(manifest):
         if title == "training file" and trained_on:

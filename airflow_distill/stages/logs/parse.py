@@ -20,6 +20,7 @@ import msgspec
 from airflow_distill.stages.logs.answer import cached_tokens, read_output
 from airflow_distill.stages.logs.bodies import decode_input_body, decode_output_body
 from airflow_distill.stages.logs.conversation import RawTurn, offers_tools, read_input
+from airflow_distill.stages.logs.forms import LONGEST_LINE
 from airflow_distill.stages.logs.reasons import Skipped, SkipReason
 from airflow_distill.stages.logs.records import SCHEMA, Interaction
 from airflow_distill.stages.logs.selection import Selection, Selector
@@ -189,6 +190,7 @@ class LogReader:
         sent, got = record.input, record.output
         asked = sent.inputBodyJson if sent is not None else None
         answered = got.outputBodyJson if got is not None else None
+        is_stored = asked is None or answered is None
         if asked.__class__ is not InputBody or answered.__class__ is not OutputBody:
             asked, answered = _bodies(record, load)
         system, turns, begun = read_input(asked)
@@ -203,7 +205,7 @@ class LogReader:
             return None
         tokens_out = got.outputTokenCount if got is not None else None
         tokens_in, cache_read, cache_write = _input_tokens(sent, body_in, usage)
-        return Reading(
+        reading = Reading(
             SCHEMA,
             record.requestId or "",
             timestamp,
@@ -223,6 +225,9 @@ class LogReader:
             cache_write,
             offers_tools(asked),
         )
+        if is_stored and len(reading.to_bytes()) > LONGEST_LINE:
+            raise Unusable(SkipReason.BODY_TOO_LONG)
+        return reading
 
 
 def parse_line(

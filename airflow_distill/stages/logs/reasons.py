@@ -65,7 +65,10 @@ class SkipReason(StrEnum):
         "body_missing",
         "The body was stored apart from the record, and no object in `data/` beside the log can be read for it.",
     )
-    BODY_TOO_LONG = "body_too_long", "The stored body is longer than 32 MiB, or 8 MiB as it is stored."
+    BODY_TOO_LONG = (
+        "body_too_long",
+        "The stored body is longer than 32 MiB, or 8 MiB as it is stored, or holds more than 8 MiB of text.",
+    )
     BODY_UNREADABLE = "body_unreadable", "The body's object is there but cannot be read as JSON."
     UNKNOWN_INPUT = "unknown_input", "The request body has a shape the reader does not know."
     UNKNOWN_OUTPUT = "unknown_output", "The response body has a shape the reader does not know."

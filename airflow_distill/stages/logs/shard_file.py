@@ -23,10 +23,12 @@ import msgspec
 from isal import isal_zlib
 
 from airflow_distill.errors import ConfigurationError, LogFormatError
-from airflow_distill.stages.logs.parse import encode_interaction, interaction_of, texts_of
+from airflow_distill.stages.digest import json_object
+from airflow_distill.stages.logs.forms import LONGEST_LINE
+from airflow_distill.stages.logs.parse import BREAKS, encode_interaction, interaction_of, texts_of
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.records import Interaction
-from airflow_distill.stages.logs.sample import Clean, Kept, Order, Sample, Vote, answer_digest
+from airflow_distill.stages.logs.sample import VOTES, Clean, Kept, Order, Sample, Vote, answer_digest
 from airflow_distill.stages.storage import ObjectStore
 
 SHARD_KIND = "harvest-shard"
@@ -35,6 +37,8 @@ SHARD_LEVEL = 1
 """Compression of shard files: quick, since they are read back once. The content never varies; the packed bytes are the same
 on processors of one kind.
 """
+LONGEST_KEPT = LONGEST_LINE + (1 << 20)
+"""Bytes of one record in a shard file; placeholders can make it longer than it was logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,16 @@ class Harvest:
         return HarvestCounts(self.lines, len(self.sample), skipped, objects, self.stored_bytes, self.bodies)
 
     def interactions(self) -> Iterator[Interaction]:
-        """Yield the sample in order of rank, one interaction a prompt."""
+        """Yield the sample in order of rank, one interaction a prompt.
+
+        :raises LogFormatError: what a shard file held of one is no interaction.
+        """
         for kept in self.sample.iter_kept():
-            yield interaction_of(kept.payload)
+            try:
+                interaction = interaction_of(kept.payload)
+            except (*BREAKS, msgspec.MsgspecError):
+                raise _unreadable() from None
+            yield interaction
 
     def occurrences(self) -> Iterator[tuple[str, int]]:
         """Yield (the prompt's hash, how often it was asked) in the same order."""
@@ -222,26 +233,16 @@ class Harvest:
     ) -> Harvest:
         """Read the lines of a shard file as `read` does."""
         try:
-            harvest = cls._from_header(json.loads(stream.readline()), limit)
+            harvest = cls._from_header(json_object(_line_of(stream, LONGEST_KEPT)), limit)
+            longest = LONGEST_KEPT * (1 + VOTES if harvest.sample.rule == "most_frequent" else 1)
             if onto is not None:
                 onto.absorb(harvest)
                 harvest = onto
             merge = harvest.sample.merge
-            for line in stream:
+            while line := _line_of(stream, longest):
                 merge(_read_kept(line))
-        except (
-            EOFError,
-            zlib.error,
-            gzip.BadGzipFile,
-            ValueError,
-            KeyError,
-            TypeError,
-            msgspec.MsgspecError,
-        ):
-            raise LogFormatError(
-                "logs: a shard file of the harvest cannot be read.",
-                hint="Run the harvest of this window again.",
-            ) from None
+        except (*BREAKS, EOFError, zlib.error, gzip.BadGzipFile, msgspec.MsgspecError):
+            raise _unreadable() from None
         return harvest
 
     @classmethod
@@ -329,6 +330,23 @@ def _kept_line(kept: Kept) -> bytes:
         return b"".join((head, kept.payload, b"}\n"))
     votes = b",".join(b'{"key":"%016x","interaction":%b}' % (vote.key, vote.payload) for vote in kept.votes)
     return b'%b%b,"votes":[%b]}\n' % (head, kept.payload, votes)
+
+
+def _unreadable() -> LogFormatError:
+    return LogFormatError(
+        "logs: a shard file of the harvest cannot be read.", hint="Run the harvest of this window again."
+    )
+
+
+def _line_of(stream: BinaryIO, longest: int) -> bytes:
+    """Return the next line; nothing at the end.
+
+    :raises ValueError: it is longer than any line of a shard file.
+    """
+    line = stream.readline(longest + 1)
+    if len(line) > longest:
+        raise ValueError("line too long")
+    return line
 
 
 def _read_kept(line: bytes) -> Kept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
 import time
@@ -10,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,7 @@ from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.plan import HarvestPlan, read_plan, shard_of, write_plan
 from airflow_distill.stages.logs.sample import ANSWER_RULES
 from airflow_distill.stages.logs.selection import Selection, Window
+from airflow_distill.stages.logs.shard_file import LONGEST_KEPT
 from airflow_distill.stages.logs.source import cut_shards, iter_log_objects
 from airflow_distill.stages.storage import LocalStore, MemoryStore
 from tests.stages.logs.log_records import MODEL, key_of, line_of, record, store_of
@@ -167,6 +169,38 @@ def test_what_is_no_shard_file_is_refused(data: bytes) -> None:
         Harvest.from_bytes(data)
     with pytest.raises(LogFormatError):
         read_harvest(MemoryStore(), [])
+
+
+@pytest.mark.parametrize("rule", ["latest", "most_frequent"])
+@pytest.mark.parametrize(
+    "filling", [b"\0", b" ", b"[", b'{"a":'], ids=["zeros", "spaces", "lists", "objects"]
+)
+@pytest.mark.parametrize("is_first", [True, False], ids=["instead of the header", "after the header"])
+def test_a_shard_file_of_one_endless_line_is_refused_before_it_is_read_whole(
+    rule: str, filling: bytes, is_first: bool
+) -> None:
+    """Half a megabyte in the bucket that unpacks to 400 MB; with votes a line may be 33 times as long as without."""
+    header = b"" if is_first else gzip.decompress(harvest(spread([], 1), answer_rule=rule).to_bytes())
+    line = io.BytesIO()
+    with gzip.GzipFile(fileobj=line, mode="wb", mtime=0) as out:
+        out.write(header)
+        for _ in range(400):
+            out.write(filling * ((1 << 20) // len(filling)))
+    line.seek(0)
+    unpacked = gzip.GzipFile(fileobj=line)
+    with pytest.raises(LogFormatError):
+        Harvest.read_plain(cast("BinaryIO", unpacked))
+    votes = 33 if rule == "most_frequent" and not is_first else 1
+    assert unpacked.tell() <= len(header) + votes * LONGEST_KEPT + 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b'{"prompt":"x"}', b'{"prompt":NaN}', b"null", b"\xff", b'"']
+)
+def test_a_line_that_is_no_prompt_makes_a_shard_file_unreadable(line: bytes) -> None:
+    header = gzip.decompress(harvest(spread([], 1)).to_bytes())
+    with pytest.raises(LogFormatError):
+        Harvest.from_bytes(gzip.compress(header + line + b"\n", mtime=0))
 
 
 def test_harvests_of_different_settings_do_not_merge() -> None:
@@ -384,6 +418,18 @@ def test_a_body_that_unpacks_to_more_than_any_call_takes_is_counted() -> None:
     for place in beside(store):
         store.objects[f"{place}/r1_input.json.gz"] = gzip.compress(b" " * (33 << 20))
     assert harvest(store).counts.skipped == {"body_too_long": 1}
+
+
+def test_a_body_of_more_text_than_a_line_may_hold_is_counted() -> None:
+    """What is kept can be read back: no record in a shard file is longer than the reader of shard files takes."""
+    store = spread([offloaded(1), offloaded(2)], 1)
+    asked = {"messages": [{"role": "user", "content": [{"text": "long " * 1_700_000}]}]}
+    for place in beside(store):
+        store.objects[f"{place}/r1_input.json.gz"] = gzip.compress(json.dumps(asked).encode())
+        store.objects[f"{place}/r2_input.json.gz"] = body(2)
+    found = harvest(store, answer_rule="most_frequent")
+    assert found.counts.skipped == {"body_too_long": 1}
+    assert Harvest.from_bytes(found.to_bytes()).counts == found.counts
 
 
 def test_stored_bodies_are_followed_and_missing_ones_counted() -> None:
