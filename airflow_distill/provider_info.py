@@ -38,6 +38,50 @@ def _modules(room: str, names: tuple[str, ...]) -> list[str]:
     return [f"airflow_distill.{room}.{name}" for name in names]
 
 
+CONFIG = {
+    "airflow_distill": {
+        "description": "Pages of airflow_distill in Airflow's interface, see the guide Pages.",
+        "options": {
+            "pages": {
+                "description": "Show the pages Workloads, Evaluation and Approval. Read by the api-server.",
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": "True",
+                "default": "False",
+            },
+            "root": {
+                "description": (
+                    "Root of the workloads that the pages show, s3://BUCKET/PREFIX. Empty: `distill.root` in the extra of "
+                    "the connection."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "s3://my-bucket/distill",
+                "default": "",
+            },
+            "aws_conn_id": {
+                "description": "Airflow connection with which the pages read the bucket. Reading is all it needs.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "distill_pages",
+                "default": "aws_default",
+            },
+            "show_texts": {
+                "description": (
+                    "Let users who may edit a Dag see prompt and answers of its worst cases after a click. Each look is "
+                    "written to Airflow's audit log. Prompts then leave the bucket for a browser."
+                ),
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": "True",
+                "default": "False",
+            },
+        },
+    }
+}
+"""Settings of the api-server, as Airflow's configuration reference shows them."""
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider description, checked by Airflow against its own schema."""
     integration = "Amazon Bedrock Model Distillation"
@@ -58,6 +102,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{"integration-name": integration, "python-modules": _modules("sensors", SENSORS)}],
         "triggers": [{"integration-name": integration, "python-modules": _modules("triggers", TRIGGERS)}],
         "notifications": ["airflow_distill.notifications.workload.WorkloadNotifier"],
+        "config": CONFIG,
         "extra-links": [
             *(f"airflow_distill.links.bedrock.{name}" for name in LINKS),
             "airflow_distill.links.report.DistillReportLink",

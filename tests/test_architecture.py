@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "remote", "stages", "workload", "aws", "hooks", "triggers", "operators", "sensors", "compat",
         "notifications",
     },
-    "plugin": {"errors", "links", "stages", "compat"},
+    "plugin": {"errors", "stages", "aws", "hooks", "links", "compat"},
     "provider_info": set(),
     "cli": {"errors", "remote", "stages", "aws", "workload", "sandbox", "demo"},
     "demo": {"errors", "remote", "stages", "aws", "workload"},
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 WITHOUT_AIRFLOW = {"errors", "remote", "stages", "workload", "aws", "cli", "demo", "sandbox", "provider_info"}
 WITHOUT_AWS_SDK = {"errors", "remote", "stages", "workload", "provider_info", "plugin", "links", "pipelines"}
-STAGES = ("logs", "dataset", "jobs", "money", "evaluation", "decision", "deployment")
+STAGES = ("logs", "dataset", "jobs", "money", "evaluation", "decision", "deployment", "status")
 CLOCKS = {"time.time", "datetime.now", "datetime.utcnow", "date.today", "pendulum.now"}
 
 

@@ -20,7 +20,12 @@ from airflow_distill.errors import (
     ServiceError,
     ServiceNotFoundError,
 )
-from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, StoredObject
+from airflow_distill.stages.storage import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectMissingError,
+    StoredObject,
+)
 
 CONFLICT_PAUSES = (0.1, 0.4, 1.6)
 """Seconds before a conditional write that met another one is tried again."""
@@ -60,7 +65,9 @@ class S3Store(Gateway):
         while True:
             page = self.call("list_objects_v2", **parameters)
             for item in page.get("Contents", ()):
-                yield StoredObject(f"s3://{bucket}/{item['Key']}", int(item["Size"]))
+                yield StoredObject(
+                    f"s3://{bucket}/{item['Key']}", int(item["Size"]), str(item.get("ETag", ""))
+                )
             if not page.get("IsTruncated"):
                 return
             parameters["ContinuationToken"] = page["NextContinuationToken"]
@@ -102,6 +109,29 @@ class S3Store(Gateway):
         except ServiceError as error:
             if if_absent and (error.code == "PreconditionFailed" or isinstance(error, ServiceConflictError)):
                 raise ObjectExistsError(uri) from error
+            raise
+
+    def read_tagged(self, uri: str) -> tuple[bytes, str]:
+        bucket, key = split_uri(uri)
+        try:
+            answer = self.call("get_object", Bucket=bucket, Key=key)
+        except ServiceNotFoundError as error:
+            raise ObjectMissingError(uri) from error
+        try:
+            return cast("bytes", answer["Body"].read()), str(answer["ETag"])
+        except Exception as error:
+            raise translate(error, "GetObject") from error
+
+    def write_over(self, uri: str, data: bytes, tag: str) -> None:
+        """Replace an object by `If-Match` (AWS: S3 conditional writes)."""
+        bucket, key = split_uri(uri)
+        try:
+            self._put({"Bucket": bucket, "Key": key, "Body": data, "IfMatch": tag})
+        except ServiceNotFoundError as error:
+            raise ObjectChangedError(uri) from error
+        except ServiceError as error:
+            if error.code == "PreconditionFailed" or isinstance(error, ServiceConflictError):
+                raise ObjectChangedError(uri) from error
             raise
 
     def iter_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:

@@ -20,6 +20,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import NEVER_EXPIRE, ask_task_state
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
+from airflow_distill.operators.note import note_step, noted
 from airflow_distill.operators.observe import Lineage, count
 from airflow_distill.operators.task import DistillRetryPolicy, DistillTask, airflow_errors
 from airflow_distill.remote.hosts import aimed_at
@@ -71,10 +72,11 @@ class DistillOperator(Lineage, DistillTask, AwsBaseOperator[BedrockDistillHook])
 
     def execute(self, context: Any) -> Any:
         """Run the operator's own work with arguments read and errors translated."""
-        with airflow_errors():
+        with noted(self, context), airflow_errors():
             self.settle()
             receipt = self.work(context)
         count(receipt)
+        note_step(self, context, receipt)
         return receipt
 
     def work(self, context: Any) -> Any:

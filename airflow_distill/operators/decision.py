@@ -23,6 +23,7 @@ from airflow_distill.errors import ConfigurationError, EvaluationError, StateErr
 from airflow_distill.hooks.bedrock import gateways_of
 from airflow_distill.notifications.workload import TOLD
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
+from airflow_distill.operators.note import note_question, note_step, noted
 from airflow_distill.operators.observe import tally
 from airflow_distill.operators.task import DistillTask
 from airflow_distill.stages.digest import digest
@@ -300,7 +301,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
 
     def execute(self, context: Any) -> Any:
         """Return the decision as it is when nobody must be asked; otherwise ask and wait."""
-        with airflow_errors():
+        with noted(self, context), airflow_errors():
             self.settle()
             gateways = self.gateways
             receipt = require(self.decision, "decision", "decision")
@@ -325,6 +326,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             if context.get("ti") is not None:
                 context["ti"].xcom_push(key=SHOWN, value=shown_digest(receipt))
                 context["ti"].xcom_push(key=ASKED, value={"until": _iso(until), "reminded": not second})
+            note_question(self, context, receipt, _iso(until) or "")
         tally("approval.asked", record.workload)
         self._tell(context, f"a person is asked to promote {record.model_arn}{_until(_iso(until))}")
         self.response_timeout = first
@@ -519,6 +521,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
 
     def _end(self, context: Any, receipt: dict[str, Any]) -> dict[str, Any]:
         self.log.info("%s: %s", receipt["verdict"], "; ".join(receipt["reasons"]) or "no reasons")
+        note_step(self, context, receipt)
         if receipt["verdict"] != "promote" and self.on_hold == "skip":
             skip_what_needs_a_yes(self, context, receipt)
         return receipt

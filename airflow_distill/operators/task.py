@@ -31,6 +31,7 @@ from airflow_distill.errors import (
 )
 from airflow_distill.operators.code_paths import WrittenPaths, written_paths
 from airflow_distill.operators.log_lines import LogsByLine
+from airflow_distill.operators.note import note_step, noted
 from airflow_distill.stages.arguments import READERS, as_choice, is_nothing, plain
 
 _MARKS = ("{{", "{%", "{#")
@@ -231,10 +232,13 @@ class DistillTask(LogsByLine, BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Go on after a deferral, in a fresh instance whose arguments were rendered anew."""
-        if next_kwargs is None or "traceback" not in next_kwargs:
-            with airflow_errors():
-                self.settle()
-        return super().resume_execution(next_method, next_kwargs, context)
+        with noted(self, context, again=True):
+            if next_kwargs is None or "traceback" not in next_kwargs:
+                with airflow_errors():
+                    self.settle()
+            receipt = super().resume_execution(next_method, next_kwargs, context)
+        note_step(self, context, receipt)
+        return receipt
 
     def render_template(
         self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None

@@ -7,6 +7,7 @@ lives in `aws/s3.py`, because only that room may import the AWS SDK. URIs are `s
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tempfile
@@ -18,14 +19,19 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One listed object: its URI and size in bytes."""
+    """One listed object: its URI, size in bytes, and a tag that differs when its bytes do (empty where not listed)."""
 
     uri: str
     size: int
+    tag: str = ""
 
 
 class ObjectExistsError(Exception):
     """A conditional write found the object already there."""
+
+
+class ObjectChangedError(Exception):
+    """A conditional write found other bytes than its writer had read."""
 
 
 class ObjectMissingError(Exception):
@@ -34,7 +40,7 @@ class ObjectMissingError(Exception):
 
 @runtime_checkable
 class ObjectStore(Protocol):
-    """List, read and write whole objects or streams. Implementations raise the two errors above."""
+    """List, read and write whole objects or streams. Implementations raise the errors above."""
 
     def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose URI starts with the prefix, in key order, through all pages."""
@@ -50,6 +56,14 @@ class ObjectStore(Protocol):
 
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
         """Write the whole object; with `if_absent`, raise `ObjectExistsError` instead of replacing."""
+        ...
+
+    def read_tagged(self, uri: str) -> tuple[bytes, str]:
+        """Return the whole object and the tag of these bytes, for `write_over`."""
+        ...
+
+    def write_over(self, uri: str, data: bytes, tag: str) -> None:
+        """Replace an object that still has this tag; raise `ObjectChangedError` otherwise."""
         ...
 
     def upload(self, uri: str, path: Path) -> None:
@@ -70,6 +84,10 @@ def join_uri(root: str, *parts: str) -> str:
     return "/".join([root.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 class MemoryStore:
     """Objects in a dict; for tests and dry runs."""
 
@@ -79,7 +97,7 @@ class MemoryStore:
     def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
         for uri in sorted(self.objects):
             if uri.startswith(prefix):
-                yield StoredObject(uri, len(self.objects[uri]))
+                yield StoredObject(uri, len(self.objects[uri]), _tag(self.objects[uri]))
 
     def open(self, uri: str) -> BinaryIO:
         return io.BytesIO(self.read(uri))
@@ -93,6 +111,15 @@ class MemoryStore:
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
         if if_absent and uri in self.objects:
             raise ObjectExistsError(uri)
+        self.objects[uri] = data
+
+    def read_tagged(self, uri: str) -> tuple[bytes, str]:
+        data = self.read(uri)
+        return data, _tag(data)
+
+    def write_over(self, uri: str, data: bytes, tag: str) -> None:
+        if _tag(self.objects.get(uri, b"")) != tag:
+            raise ObjectChangedError(uri)
         self.objects[uri] = data
 
     def upload(self, uri: str, path: Path) -> None:
@@ -163,6 +190,20 @@ class LocalStore:
             raise ObjectExistsError(uri) from None
         finally:
             Path(stream.name).unlink(missing_ok=True)
+
+    def read_tagged(self, uri: str) -> tuple[bytes, str]:
+        data = self.read(uri)
+        return data, _tag(data)
+
+    def write_over(self, uri: str, data: bytes, tag: str) -> None:
+        """Replace a file that still holds the bytes of this tag; two writers at the same moment are not told apart."""
+        try:
+            _, present = self.read_tagged(uri)
+        except ObjectMissingError:
+            present = ""
+        if present != tag:
+            raise ObjectChangedError(uri)
+        self.write(uri, data)
 
     def upload(self, uri: str, path: Path) -> None:
         self.write(uri, path.read_bytes())

@@ -427,6 +427,10 @@ def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterat
     noted = f"{place.objects(workload.root).removesuffix('*')}airflows/*"
     if_absent = {"Null": {"s3:if-none-match": "false"}}
     yield _allow("WriteEvidenceOnce", ["s3:PutObject"], [*once, noted], if_absent)
+    # Where the workload stands, and what its runs have made, for the page in Airflow: also beside the workloads' folders.
+    beside = place.objects(workload.root).removesuffix("*")
+    status = [f"{beside}status/{workload.name}.json", f"{beside}run-status/*/{workload.name}.json"]
+    yield _allow("KeepStatus", ["s3:GetObject", "s3:PutObject"], status)
     yield _allow("RenewHolds", ["s3:PutObject"], [f"{folder}{pattern}" for pattern in RENEWED])
     overwriting = {"Null": {"s3:if-none-match": "true"}}
     never = [arn for arn in once if not arn.endswith("/releases/*")]

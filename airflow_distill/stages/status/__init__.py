@@ -1,0 +1,1 @@
+"""Status: where a workload stands, in one small record that the loop writes and the page in Airflow reads."""
