@@ -227,6 +227,7 @@ RECORD_ROOMS = (
     ("Evaluation", ("stages/evaluation/records",)),
     ("Decision", ("stages/decision/records",)),
     ("Deployment", ("stages/deployment/records",)),
+    ("Status", ("stages/status/records",)),
 )
 
 

@@ -1,4 +1,7 @@
-"""`airflow-distill status`: where a workload stands: what is live, what runs, what was decided, spent, and still bills."""
+"""`airflow-distill status`: where a workload stands: what is live, what runs, what was decided, spent, and still bills.
+
+With `--write` the same look makes the workload's status anew, which the pages in Airflow show.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,14 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--endpoint-url", metavar="URL", help="one endpoint for all services")
     parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument(
+        "--write", action="store_true", help="also write the status that the pages in Airflow show, made anew"
+    )
+    parser.add_argument(
+        "--dag-id",
+        metavar="ID",
+        help="with --write: the workload's Dag, whose readers see it (the one that ran last, else distill_WORKLOAD)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +66,10 @@ def run(args: argparse.Namespace) -> int:
         )
     gateways = gateways_from_session(region_name=region, endpoint_url=args.endpoint_url)
     table = read_prices(gateways, prices, student=student, stated=stated)
-    told = status_of(gateways, store_for(gateways, root), root, name, datetime.now(UTC), table)
+    store, now = store_for(gateways, root), datetime.now(UTC)
+    told = status_of(gateways, store, root, name, now, table)
+    if args.write:
+        write_status(store, root, name, told, args.dag_id)
     if args.json:
         say_json(told, indent=2)
     else:
@@ -114,6 +128,26 @@ def status_of(
         "spent_this_month_usd": _spent(store, root, name, now),
         "exposure": exposure.to_json() | {"sentence": sentence(exposure)},
     }
+
+
+def write_status(
+    store: ObjectStore, root: str, name: str, told: dict[str, Any], dag_id: str | None = None
+) -> None:
+    """Make the status that the pages in Airflow show anew, from the goods and from what the account has told."""
+    from dataclasses import replace
+
+    from airflow_distill.stages.status import fold
+    from airflow_distill.stages.status.records import Warned
+    from airflow_distill.workload.status import Index, rebuild
+
+    at = str(told["at"])
+    status = rebuild(store, root, name, at)
+    status = replace(status, dag_id=dag_id or status.dag_id or f"distill_{name}")
+    exposure = told["exposure"]
+    endless = sum(1 for line in exposure["lines"] if line["usd_a_day"] != 0 and line["most_usd"] is None)
+    status = fold.with_exposure(status, exposure, endless=endless, at=at)
+    found = [Warned("drift", "drift", each["said"], at, each["mend"]) for each in told["drift"]]
+    Index(store, root).write(fold.with_warnings(status, "drift", found))
 
 
 def _open(standing: Standing) -> dict[str, Any] | None:

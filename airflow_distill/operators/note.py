@@ -34,9 +34,18 @@ def noted(operator: Any, context: Any, *, again: bool = False) -> Iterator[None]
     except AirflowSkipException:
         raise
     except Exception as error:
-        cause = error.__cause__ if isinstance(error, AirflowFailException) and error.__cause__ else error
-        _note(operator, context, {}, "failed", type(cause).__name__)
+        final = isinstance(error, AirflowFailException)
+        cause = error.__cause__ if final and error.__cause__ else error
+        state = "failed" if final or _is_last_try(context) else "retrying"
+        _note(operator, context, {}, state, type(cause).__name__)
         raise
+
+
+def _is_last_try(context: Any) -> bool:
+    """Say whether Airflow will not try again; a task that does not know its tries is on its last."""
+    ti = context.get("ti") if hasattr(context, "get") else None
+    tries, most = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+    return not (isinstance(tries, int) and isinstance(most, int) and tries <= most)
 
 
 def note_step(operator: Any, context: Any, receipt: Any) -> None:
@@ -55,6 +64,33 @@ def note_question(operator: Any, context: Any, receipt: Mapping[str, Any], until
         write_question(store, root, workload, question, receipt, step)
 
     _write(operator, context, receipt, "waiting", "", write)
+
+
+def note_exposure(operator: Any) -> None:
+    """Look up what still bills for an operator's workload, and note it."""
+    from airflow_distill.aws.exposure import exposure_of
+    from airflow_distill.aws.gateways import store_for
+    from airflow_distill.aws.prices import read_prices
+    from airflow_distill.operators.base import wall_clock
+    from airflow_distill.remote.ownership import Owner
+    from airflow_distill.stages.status.fold import with_exposure
+    from airflow_distill.workload.status import Index
+
+    workload, root = operator.workload, operator.root.rstrip("/")
+    try:
+        index = Index(store_for(operator.gateways, root), root)
+        known = index.read(workload)
+        student = known.student if known else ""
+        table = read_prices(
+            operator.gateways, operator.prices, student=student, stated=operator.student_prices
+        )
+        now = wall_clock()
+        found = exposure_of(operator.gateways, Owner(workload, root), table, now=now)
+        said, endless = found.to_json(), len(found.endless)
+        at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        index.change(workload, lambda status: with_exposure(status, said, endless=endless, at=at))
+    except Exception as problem:
+        operator.log.warning("What still bills was not looked up (%s).", type(problem).__name__)
 
 
 def _note(operator: Any, context: Any, receipt: Mapping[str, Any], state: str, error: str = "") -> None:

@@ -20,6 +20,7 @@ from airflow_distill.aws.gateways import store_for
 from airflow_distill.compat import airflow_id
 from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
+from airflow_distill.operators.note import note_exposure
 from airflow_distill.stages.storage import ObjectExistsError, join_uri
 from airflow_distill.triggers.base import deadline_text
 from airflow_distill.triggers.turn import Activity, TurnFreeTrigger, former_ids
@@ -114,16 +115,32 @@ class EndTurnOperator(DistillOperator):
     :param workload: the workload's name (templated).
     :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
     :param turn: the `turn` receipt (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one, for what still bills; it is
+        written into the workload's status (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
-    template_fields: Sequence[str] = aws_template_fields("workload", "root", "turn")
+    template_fields: Sequence[str] = aws_template_fields(
+        "workload", "root", "turn", "prices", "student_prices"
+    )
     may_be_missing = frozenset({"turn"})
 
-    def __init__(self, *, workload: str, root: str, turn: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        workload: str,
+        root: str,
+        turn: Any,
+        prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.workload = workload
         self.root = root
         self.turn = turn
+        self.prices = prices
+        self.student_prices = student_prices
 
     def work(self, context: Any) -> dict[str, Any]:
         """Note the end; without a receipt, of the turn that this Dag run has."""
@@ -132,6 +149,7 @@ class EndTurnOperator(DistillOperator):
             raise AirflowSkipException(f"workload: this run has no turn of {self.workload}.")
         turns(self).end(number)
         self.log.info("The turn is given back (%d).", number)
+        note_exposure(self)
         return {"kind": "turn-end", "v": 1, "workload": self.workload, "turn": number}
 
 

@@ -96,16 +96,19 @@ def create_app(connect: Callable[[], Reader]) -> FastAPI:
         user: GetUserDep, dag_id: DagId, run_id: RunId, workload: WorkloadOf = None, baseline: Baseline = None
     ) -> Response:
         return source.answer(
-            lambda reader: (
-                views.evaluation(reader, dag_id, run_id, workload, baseline, texts=_texts_are_shown())
-                or {"problem": NOTHING_YET}
+            lambda reader: laid_out(
+                views.evaluation(reader, dag_id, run_id, workload, baseline, texts=_texts_are_shown()),
+                lambda found: layout.evaluation_layout(found, baseline or ""),
             )
         )
 
     @app.get("/api/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/approval", dependencies=see_task)
     def approval(user: GetUserDep, dag_id: DagId, run_id: RunId, task_id: TaskId) -> Response:
         return source.answer(
-            lambda reader: views.approval(reader, dag_id, run_id, task_id) or {"problem": NOTHING_YET}
+            lambda reader: laid_out(
+                views.approval(reader, dag_id, run_id, task_id),
+                lambda found: layout.approval_layout(found, dag_id, run_id),
+            )
         )
 
     @app.get(

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from airflow_distill.stages.evaluation.report import short
+
 Block = dict[str, Any]
 ROLE_NAMES = {
     "teacher": "Teacher",
@@ -26,6 +28,11 @@ NOT_WATCHED = "not watched"
 def link(text: str, to: str) -> Block:
     """Return a link within Airflow."""
     return {"a": text, "to": to}
+
+
+def code(value: str) -> Block:
+    """Return an ARN or a digest by what tells it from others; the whole of it is its title."""
+    return {"code": short(value), "whole": value}
 
 
 def path(*parts: str) -> str:
@@ -88,11 +95,12 @@ def workload_layout(w: Mapping[str, Any]) -> Block:
         }
     ]
     for found in w["attentions"]:
-        block = {"said": found["said"], "do": found.get("do"), "bad": found["grave"] < 7}
+        until = [", until ", {"at": found["until"]}] if found.get("until") else []
+        block: Block = {"said": [found["said"], *until], "do": found.get("do"), "bad": found["grave"] < 7}
         if found["code"] == "approval" and w.get("question"):
             block["link"] = link("Look at what is asked", task_path(w["question"], "plugin/distill-approval"))
-        if found["code"] == "failed":
-            block["link"] = link("Look at the task", task_path(w["step"]))
+        if found["code"] == "failed" and w.get("failure"):
+            block["link"] = link("Look at the task", task_path(w["failure"]))
         blocks.append(block)
     blocks.append({"facts": _workload_facts(w)})
     return {
@@ -242,7 +250,7 @@ def _spend(w: Mapping[str, Any]) -> Block:
     bars: Block = {
         "label": f"Spend by month: {said}",
         "bars": [{"name": _month(month), "parts": [usd]} for month, usd in spent.items()],
-        "line": {"at": cap, "say": f"cap {cap:,.2f} USD"} if cap else None,
+        "cap": {"at": cap, "say": f"cap {cap:,.2f} USD"} if cap else None,
     }
     rows = [[_month(month), {"usd": usd}] for month, usd in spent.items()]
     return _section(
@@ -380,7 +388,7 @@ def _roles(roles: Sequence[Mapping[str, Any]], metric: str) -> Block:
         rows.append(
             [
                 each.get("name") or _role(each["role"]),
-                {"code": each["model"]},
+                code(each["model"]),
                 {"score": score.get("mean")},
                 [{"score": low}, " to ", {"score": high}] if low is not None else None,
                 each.get("errors"),
@@ -491,7 +499,7 @@ def _costs(costs: Mapping[str, Any] | None) -> Block:
         ["A month of the teacher", {"usd": costs.get("teacher_monthly_usd")}],
         ["Traffic these months assume", {"num": per_day, "unit": "tokens a day"}],
         ["Paid back after", "unknown" if payback is None else f"{payback:,.1f} days"],
-        ["Prices of", costs.get("priced_at") or "unknown"],
+        ["Price table of", costs.get("priced_at") or "unknown"],
     ]
     if costs.get("unknown"):
         rows.append(["Prices that are missing", ", ".join(costs["unknown"])])
@@ -598,8 +606,8 @@ def _changes(data: Mapping[str, Any]) -> Block:
         ["Release", live["release"] if live else "nothing", live["release"] + 1 if live else 1],
         [
             "Model",
-            {"code": live.get("model_arn") or "unknown"} if live else None,
-            {"code": data["new"]["model"]},
+            code(live.get("model_arn") or "unknown") if live else None,
+            code(data["new"]["model"]),
         ],
         [
             "Host",
@@ -607,7 +615,7 @@ def _changes(data: Mapping[str, Any]) -> Block:
             _words(costs.get("host_kind") or "unknown"),
         ],
     ]
-    return _section("What changes", _table("What changes", ["", "Live now", "After a yes"], rows, left=3))
+    return _section("What changes", _table("What changes", ["What", "Live now", "After a yes"], rows, left=3))
 
 
 def _both_bills(data: Mapping[str, Any]) -> Block:

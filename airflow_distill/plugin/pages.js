@@ -10,7 +10,7 @@ const part = encodeURIComponent;
 const B = (props, ...kids) => h(C.Box, props, ...kids);
 const T = (...kids) => h(C.Text, { as: "span", color: "fg.muted", fontSize: "sm" }, ...kids);
 const V = (name) => `var(--chakra-colors-${name})`;
-const INK = { fg: V("fg"), soft: V("fg-muted"), line: V("border-emphasized"), good: V("green-solid"), bad: V("red-solid"), odd: V("orange-solid"), blue: V("blue-solid") };
+const INK = { fg: V("fg"), soft: V("fg-muted"), line: V("border-emphasized"), good: V("green-fg"), bad: V("red-fg"), odd: V("orange-fg"), blue: V("blue-fg") };
 
 /* --- figures and times in words ------------------------------------------------------------------------------------- */
 const zone = () => {
@@ -34,7 +34,7 @@ const age = (iso) => {
   return new Intl.RelativeTimeFormat("en", { numeric: "always" }).format(Math.round(s / size), unit);
 };
 const When = ({ at, rel }) => h("time", { dateTime: at, title: `${date(at)} (${zoneName()})` }, rel ? age(at) : date(at));
-const num = (v, digits = 0) => (v == null ? "unknown" : v.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits }));
+const num = (v, digits = 0) => (v == null ? "unknown" : v.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits }).replace("-", "−"));
 const usd = (v) => (v == null ? "unknown" : `${num(v, Math.abs(v) < 0.1 && v !== 0 ? 4 : 2)} USD`);
 const signed = (v) => (v == null ? "unknown" : `${v < 0 ? "−" : v > 0 ? "+" : ""}${Math.abs(v).toFixed(3)}`);
 const words = (s) => String(s).replaceAll(/[_-]/g, " ");
@@ -54,7 +54,7 @@ const Mark = ({ word, say }) => {
   const [palette, sign] = LOOK[word] || ["gray", "·"];
   return h(C.Badge, { colorPalette: palette, color: "fg", bg: `${palette}.muted`, size: "sm", whiteSpace: "nowrap" }, h("span", { "aria-hidden": true }, sign), ` ${say || words(word)}`);
 };
-const A = ({ to, children }) => h(C.Link, { asChild: true, color: "fg", textDecoration: "underline", overflowWrap: "anywhere" }, h(R.Link, { to }, children));
+const A = ({ to, children }) => h(C.Link, { asChild: true, display: "inline", color: "fg", textDecoration: "underline", overflowWrap: "anywhere" }, h(R.Link, { to }, children));
 const Section = ({ title, children, note }) =>
   B({ as: "section", mt: 6, minW: 0 }, h(C.Heading, { as: "h3", size: "md", mb: 2 }, title), note ? B({ mb: 2 }, T(note)) : null, children);
 const Said = ({ said, does, kind = "info", children }) =>
@@ -63,14 +63,14 @@ const Said = ({ said, does, kind = "info", children }) =>
 const Facts = ({ rows }) =>
   B({ as: "dl", display: "grid", gridTemplateColumns: { base: "1fr", sm: "max-content 1fr" }, columnGap: 6, rowGap: 1 },
     ...rows.filter((r) => r).flatMap(([name, value]) => [B({ as: "dt", color: "fg.muted", key: name, mt: { base: 1, sm: 0 } }, name), B({ as: "dd", key: name + "v", minW: 0, overflowWrap: "anywhere" }, value)]));
-const Code = ({ children }) => B({ as: "code", fontFamily: "mono", fontSize: "xs", overflowWrap: "anywhere", title: children }, children);
+const Code = ({ children, whole }) => B({ as: "code", fontFamily: "mono", fontSize: "xs", overflowWrap: "anywhere", title: whole || children }, children);
 const Table = ({ caption, head, rows, left = 1 }) =>
   B({ overflowX: "auto", tabIndex: 0, role: "region", "aria-label": caption },
-    B({ as: "table", fontSize: "sm", w: "full", css: { borderCollapse: "collapse", fontVariantNumeric: "tabular-nums" } },
+    B({ as: "table", fontSize: "sm", w: head.length > 4 ? "full" : "auto", minW: { base: "full", md: "28rem" }, css: { borderCollapse: "collapse", fontVariantNumeric: "tabular-nums" } },
       B({ as: "caption", textAlign: "left", position: "absolute", w: "1px", h: "1px", overflow: "hidden", clipPath: "inset(50%)" }, caption),
       h("thead", null, h("tr", null, ...head.map((t, i) => B({ as: "th", scope: "col", key: i, textAlign: i < left ? "left" : "right", fontWeight: "medium", color: "fg.muted", px: 2, py: 1, verticalAlign: "bottom" }, t)))),
       h("tbody", null, ...rows.map((row, j) => B({ as: "tr", key: j, borderTopWidth: 1, borderColor: "border" },
-        ...row.map((cell, i) => B({ as: i ? "td" : "th", scope: i ? undefined : "row", key: i, textAlign: i < left ? "left" : "right", fontWeight: "normal", px: 2, py: 1.5, verticalAlign: "top", overflowWrap: "anywhere", minW: i ? undefined : "7rem" }, cell)))))));
+        ...row.map((cell, i) => B({ as: i ? "td" : "th", scope: i ? undefined : "row", key: i, textAlign: i < left ? "left" : "right", fontWeight: "normal", px: 2, py: 1.5, verticalAlign: "top", overflowWrap: i < left ? "anywhere" : "normal", minW: i ? (i < left ? "8rem" : undefined) : "7rem" }, cell)))))));
 
 function useJson(path) {
   const [state, set] = useState({ loading: true });
@@ -101,7 +101,7 @@ function Interval({ d, edge, wide = 200 }) {
   const known = [d.estimate, d.low, d.high, d.limit].filter((v) => v != null);
   if (d.estimate == null) return T("nothing to compare");
   const e = edge || edgeOf(known), x = (v) => 6 + ((wide - 12) * (Math.max(-e, Math.min(e, v)) + e)) / (2 * e);
-  const ink = d.low != null && d.limit != null && d.low > d.limit ? INK.good : d.high != null && d.limit != null && d.high < d.limit ? INK.bad : INK.fg;
+  const ink = d.outcome === "pass" ? INK.good : d.outcome === "worse" ? INK.bad : INK.fg;
   const high = d.high ?? Math.max(d.estimate, e);
   return h("svg", { role: "img", "aria-label": tell(d), viewBox: `0 0 ${wide} 30`, style: { width: "100%", maxWidth: wide, height: "auto", display: "block" } },
     h("title", null, tell(d)),
@@ -110,14 +110,14 @@ function Interval({ d, edge, wide = 200 }) {
     d.limit != null && h("line", { x1: x(d.limit), x2: x(d.limit), y1: 1, y2: 24, stroke: INK.bad, strokeWidth: 1.5, strokeDasharray: "3 2" }),
     d.low != null && h("line", { x1: x(d.low), x2: x(high), y1: 13, y2: 13, stroke: ink, strokeWidth: 5, strokeLinecap: "round" }),
     h("circle", { cx: x(d.estimate), cy: 13, r: 4.5, fill: V("bg"), stroke: ink, strokeWidth: 2 }),
-    h("g", { fontSize: 8, fill: INK.soft }, h("text", { x: 2, y: 30 }, signed(-e)), h("text", { x: x(0), y: 30, textAnchor: "middle" }, "0"), h("text", { x: wide - 2, y: 30, textAnchor: "end" }, signed(e))));
+    h("g", { style: { fontSize: "8px" }, fill: INK.soft }, h("text", { x: 2, y: 30 }, signed(-e)), h("text", { x: x(0), y: 30, textAnchor: "middle" }, "0"), h("text", { x: wide - 2, y: 30, textAnchor: "end" }, signed(e))));
 }
 function Chart({ label, tall = 130, lines = [], children, marks }) {
   const top = Math.max(...marks.map((m) => m.at)), low = Math.min(...marks.map((m) => m.at)), y = (v) => 10 + ((tall - 30) * (top - v)) / (top - low || 1);
   return h("svg", { role: "img", "aria-label": label, viewBox: `0 0 480 ${tall}`, style: { width: "100%", maxWidth: 640, height: "auto", display: "block" } },
     h("title", null, label),
-    ...marks.map((m, i) => h("g", { key: i }, h("line", { x1: 58, x2: 475, y1: y(m.at), y2: y(m.at), stroke: INK.line, strokeWidth: 0.6 }), h("text", { x: 54, y: y(m.at) + 3, fontSize: 9, fill: INK.soft, textAnchor: "end" }, m.say))),
-    ...lines.map((l, i) => h("g", { key: `l${i}` }, h("line", { x1: 58, x2: 475, y1: y(l.at), y2: y(l.at), stroke: INK.bad, strokeDasharray: "4 3" }), h("text", { x: 475, y: y(l.at) - 3, fontSize: 9, fill: INK.soft, textAnchor: "end" }, l.say))),
+    ...marks.map((m, i) => h("g", { key: i }, h("line", { x1: 58, x2: 475, y1: y(m.at), y2: y(m.at), stroke: INK.line, strokeWidth: 0.6 }), h("text", { x: 54, y: y(m.at) + 3, style: { fontSize: "9px" }, fill: INK.soft, textAnchor: "end" }, m.say))),
+    ...lines.map((l, i) => h("g", { key: `l${i}` }, h("line", { x1: 58, x2: 475, y1: y(l.at), y2: y(l.at), stroke: INK.bad, strokeDasharray: "4 3" }), h("text", { x: 475, y: y(l.at) - 3, style: { fontSize: "9px" }, fill: INK.soft, textAnchor: "end" }, l.say))),
     children(y));
 }
 const slot = (i, n) => 66 + (400 / Math.max(n, 1)) * (i + 0.5);
@@ -129,7 +129,7 @@ function Bars({ label, rows, line }) {
     (y) => rows.map((r, i) => {
       let from = 0;
       return h("g", { key: i }, ...r.parts.map((v, k) => { const b = h("rect", { key: k, x: slot(i, rows.length) - wide / 2, width: wide, y: y(from + v), height: Math.max(0, y(from) - y(from + v)), fill: k ? INK.odd : INK.blue }); from += v; return b; }),
-        h("text", { x: slot(i, rows.length), y: 126, fontSize: 9, fill: INK.soft, textAnchor: "middle" }, r.name));
+        h("text", { x: slot(i, rows.length), y: 126, style: { fontSize: "9px" }, fill: INK.soft, textAnchor: "middle" }, r.name));
     }));
 }
 const inkOf = (word) => ({ green: INK.good, red: INK.bad, orange: INK.odd, blue: INK.blue })[(LOOK[word] || [])[0]] || INK.soft;
@@ -142,15 +142,15 @@ function Verdicts({ rows }) {
     (y) => seen.map((r, i) => h("g", { key: i }, h("title", null, `${date(r.at)}: ${r.outcome}`),
       r.low != null && h("line", { x1: slot(i, seen.length), x2: slot(i, seen.length), y1: y(Math.max(-e, r.low)), y2: y(Math.min(e, r.high ?? e)), stroke: inkOf(r.outcome), strokeWidth: 3 }),
       h("circle", { cx: slot(i, seen.length), cy: y(r.estimate), r: 4.5, fill: V("bg"), stroke: inkOf(r.outcome), strokeWidth: 2 }),
-      (seen.length < 9 || i % 4 === 0) && h("text", { x: slot(i, seen.length), y: 126, fontSize: 9, fill: INK.soft, textAnchor: "middle" }, r.at.slice(5, 10)))));
+      (seen.length < 9 || i % 4 === 0) && h("text", { x: slot(i, seen.length), y: 126, style: { fontSize: "9px" }, fill: INK.soft, textAnchor: "middle" }, r.at.slice(5, 10)))));
 }
 function Timeline({ rows }) {
   const label = `${rows.length} releases: ${rows.map((r) => `${r.release} ${words(r.outcome)}`).join(", ")}`;
   return h("svg", { role: "img", "aria-label": label, viewBox: "0 0 480 56", style: { width: "100%", maxWidth: 640, height: "auto", display: "block" } },
     h("title", null, label), h("line", { x1: 20, x2: 475, y1: 22, y2: 22, stroke: INK.line }),
     ...rows.map((r, i) => { const x = slot(i, rows.length); return h("g", { key: i }, h("circle", { cx: x, cy: 22, r: 9, fill: V("bg"), stroke: inkOf(r.outcome), strokeWidth: 2.5 }),
-      h("text", { x, y: 25.5, fontSize: 9, fill: INK.fg, textAnchor: "middle" }, r.release),
-      (rows.length < 10 || i % 4 === 0) && h("text", { x, y: 46, fontSize: 9, fill: INK.soft, textAnchor: "middle" }, r.at.slice(5, 10))); }));
+      h("text", { x, y: 25.5, style: { fontSize: "9px" }, fill: INK.fg, textAnchor: "middle" }, r.release),
+      (rows.length < 10 || i % 4 === 0) && h("text", { x, y: 46, style: { fontSize: "9px" }, fill: INK.soft, textAnchor: "middle" }, r.at.slice(5, 10))); }));
 }
 
 /* --- what a workload's row says --------------------------------------------------------------------------------------- */
@@ -161,7 +161,7 @@ const Live = ({ w }) => w.live ? h(Fragment, null, `release ${w.live.release}, `
 const Verdict = ({ w }) => {
   const v = w.verdict;
   if (!v) return T("none yet");
-  return h(Fragment, null, h(Mark, { word: v.outcome }), " ", T(h(When, { at: v.at, rel: true })),
+  return h(Fragment, null, w.question ? h(Mark, { word: "waiting", say: "waits for a person" }) : h(Mark, { word: v.outcome }), " ", T(h(When, { at: v.at, rel: true })),
     v.deciding ? B({ mt: 1 }, h(Interval, { d: v.deciding, wide: 180 })) : null,
     v.needed ? B(null, T(`${num(v.needed)} more prompts would settle it`)) : null);
 };
@@ -182,8 +182,8 @@ const Well = ({ w }) => w.health ? h(Mark, { word: w.health.state }) : "not watc
 const Needs = ({ w }) => {
   const a = w.attention;
   if (!a) return T("nothing");
-  const to = a.code === "approval" && w.question ? taskAt(w.question, "/plugin/distill-approval") : a.code === "failed" && w.step ? taskAt(w.step) : null;
-  return h(Fragment, null, h(Mark, { word: a.grave < 3 ? "failed" : a.grave < 7 ? "hold" : "open", say: words(a.code) }), " ", to ? h(A, { to }, a.said) : a.said);
+  const to = a.code === "approval" && w.question ? taskAt(w.question, "/plugin/distill-approval") : a.code === "failed" && w.failure ? taskAt(w.failure) : null, until = a.until ? h(Fragment, null, ", until ", h(When, { at: a.until })) : "";
+  return h(Fragment, null, h(Mark, { word: a.grave < 3 ? "failed" : a.grave < 7 ? "hold" : "open", say: words(a.code) }), " ", to ? h(A, { to }, a.said, until) : h(Fragment, null, a.said, until));
 };
 const FIELDS = [["Needs a person", Needs], ["Live", Live], ["Last verdict", Verdict], ["Spent this month", Spent], ["Saved this month", Saved], ["Still bills", Bills], ["Next run", Soon], ["Health", Well]];
 const SORTS = {
@@ -191,7 +191,7 @@ const SORTS = {
   "Newest verdict": (w) => -(Date.parse(w.verdict && w.verdict.at) || 0), "Most spent": (w) => -(((w.money || {}).spent || {})[w.month] || 0),
   "Most billed a day": (w) => -((w.money || {}).usd_a_day || 0), "Oldest release": (w) => Date.parse(w.live && w.live.since) || 9e15,
 };
-const SHOWN = { All: () => true, "Needs a person": (w) => w.attention, Live: (w) => w.live, "Nothing live": (w) => !w.live, "Waits for approval": (w) => w.question, Failed: (w) => w.step && w.step.state === "failed" };
+const SHOWN = { All: () => true, "Needs a person": (w) => w.attention, Live: (w) => w.live, "Nothing live": (w) => !w.live, "Waits for approval": (w) => w.question, Failed: (w) => w.failure };
 const sorted = (list, sort) => { const key = SORTS[sort]; return [...list].sort((a, b) => { const x = key(a), y = key(b); return x < y ? -1 : x > y ? 1 : a.workload < b.workload ? -1 : 1; }); };
 const Pick = ({ label, options, value, onChange }) =>
   B({ as: "label", display: "flex", flexDirection: "column", fontSize: "sm", color: "fg.muted", gap: 1 }, label,
@@ -202,7 +202,7 @@ function Rows({ list }) {
   return B({ as: "ul", listStyleType: "none", display: "grid", gap: 3, gridTemplateColumns: "minmax(0, 1fr)" }, ...list.map((w) =>
     B({ as: "li", key: w.dag_id + w.workload, borderWidth: 1, borderColor: "border", borderRadius: "md", p: 3, minW: 0 },
       B({ display: "flex", flexWrap: "wrap", gap: 2, alignItems: "baseline", mb: 2 }, h(C.Heading, { as: "h3", size: "sm" }, h(A, { to: here(w) }, w.workload)), T(w.teacher ? `${tail(w.teacher)} → ${tail(w.student)}` : "")),
-      B({ as: "dl", display: "grid", gridTemplateColumns: { base: "minmax(0, 1fr)", sm: "repeat(2, minmax(0, 1fr))", lg: "repeat(4, minmax(0, 1fr))", "2xl": "2fr 1.2fr 2fr 1.4fr 1.4fr 1.1fr 1.1fr 1fr" }, gap: 3 },
+      B({ as: "dl", display: "grid", gridTemplateColumns: { base: "minmax(0, 1fr)", sm: "repeat(2, minmax(0, 1fr))", lg: "repeat(4, minmax(0, 1fr))", xl: "1.7fr 1fr 1.6fr 1.3fr 1fr 1fr 1fr 0.9fr" }, gap: 3 },
         ...FIELDS.map(([name, Field]) => B({ key: name, minW: 0 }, B({ as: "dt", fontSize: "xs", color: "fg.muted" }, name), B({ as: "dd", fontSize: "sm", overflowWrap: "anywhere" }, h(Field, { w }))))))));
 }
 function List() {
@@ -255,7 +255,7 @@ function Text({ base, id, workload }) {
 }
 const CELLS = {
   at: (c) => h(When, { at: c.at, rel: c.rel }), usd: (c) => usd(c.usd), signed: (c) => signed(c.signed), score: (c) => (c.score == null ? "unknown" : c.score.toFixed(3)),
-  num: (c) => (c.num == null ? "unknown" : num(c.num) + (c.unit ? ` ${c.unit}` : "")), mark: (c) => h(Mark, { word: c.mark, say: c.say }), code: (c) => h(Code, null, c.code),
+  num: (c) => (c.num == null ? "unknown" : num(c.num) + (c.unit ? ` ${c.unit}` : "")), mark: (c) => h(Mark, { word: c.mark, say: c.say }), code: (c) => h(Code, { whole: c.whole }, c.code),
   a: (c) => h(A, { to: c.to }, c.a), soft: (c) => T(...[c.soft].flat().map((x, i) => h(Cell, { c: x, key: i }))), d: (c) => B({ minW: "11rem", display: "inline-block", textAlign: "left" }, h(Interval, { d: c.d, edge: c.edge, wide: 180 }), T(signed(c.d.estimate))),
   text: (c, d) => h(Text, { id: c.text, base: d.base, workload: d.workload }),
 };
@@ -268,14 +268,14 @@ function Cell({ c, d }) {
 }
 const BLOCKS = {
   said: (b, cell) => h(Said, { said: cell(b.said), does: b.do && cell(b.do), kind: b.bad ? "bad" : "info" }, b.link && B({ mt: 2 }, cell(b.link))),
-  line: (b, cell) => B({ mt: 2 }, cell(b.line)), list: (b, cell) => B({ as: "ul", ps: 5, mt: 2 }, ...b.list.map((x, i) => h("li", { key: i }, cell(x)))),
+  line: (b, cell) => B({ mt: 2 }, cell(b.line)), list: (b, cell) => B({ as: "ul", ps: 5, mt: 2, listStyleType: "disc" }, ...b.list.map((x, i) => h("li", { key: i }, cell(x)))),
   facts: (b, cell) => B({ mt: 2 }, h(Facts, { rows: b.facts.map(([name, c]) => [name, cell(c)]) })), interval: (b) => B({ mt: 3, maxW: "34rem" }, h(Interval, { d: b.interval, wide: 420 }), T(tell(b.interval), ".")),
   rows: (b, cell) => {
     const table = h(Table, { caption: b.caption, head: b.head, left: b.left, rows: b.rows.map((r) => r.map(cell)) });
     return b.folded ? B({ as: "details", mt: 1, fontSize: "sm" }, B({ as: "summary", cursor: "pointer", color: "fg.muted", w: "max-content" }, "The figures"), table) : table;
   },
   pick: (b, cell, d, set) => B({ my: 2, maxW: "30rem" }, h(Pick, { label: b.pick, value: b.value, options: b.options.map(([value, c, at]) => [value, at ? `${date(at)}, ${c}` : c]), onChange: (v) => set(b.name, v) })),
-  verdicts: (b) => h(Verdicts, { rows: b.verdicts }), releases: (b) => h(Timeline, { rows: b.releases }), bars: (b) => h(Bars, { label: b.label, rows: b.bars, line: b.line }),
+  verdicts: (b) => h(Verdicts, { rows: b.verdicts }), releases: (b) => h(Timeline, { rows: b.releases }), bars: (b) => h(Bars, { label: b.label, rows: b.bars, line: b.cap }),
 };
 function Blocks({ d, set }) {
   const cell = (c) => h(Cell, { c, d }), block = (b, i) => { const kind = Object.keys(BLOCKS).find((k) => k in b); return kind ? h(Fragment, { key: i }, BLOCKS[kind](b, cell, d, set)) : null; };

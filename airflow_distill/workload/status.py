@@ -170,7 +170,7 @@ def _change_of(
             asked = now.question and now.question.task_id == step.task_id
             now = replace(now, question=None) if asked else now
             if said and now.verdict and said != now.verdict.outcome:
-                reasons = tuple(str(each)[:160] for each in receipt.get("reasons") or ())[:3]
+                reasons = tuple(str(each).partition(": ")[2] for each in receipt.get("reasons") or ())[:3]
                 now = replace(now, verdict=replace(now.verdict, outcome=said, reasons=reasons))
             return now
 
@@ -228,6 +228,7 @@ def rebuild(store: ObjectStore, root: str, workload: str, now: str) -> Status:
         at=now,
         dag_id=before.dag_id,
         step=before.step,
+        failure=before.failure,
         question=before.question,
         money=replace(before.money, spent={}, cap_usd=None),
         health=before.health,

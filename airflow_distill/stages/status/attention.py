@@ -18,12 +18,14 @@ class Attention:
 
     :param code: `failed`, `approval`, `drift`, `health`, `cap`, `term`, `lifecycle`, `silent`, `unpriced`.
     :param grave: 1 is the gravest; the list is sorted by it.
+    :param until: when it is too late (ISO 8601), empty when never.
     """
 
     code: str
     said: str
     do: str
     grave: int
+    until: str = ""
 
 
 def attention(status: Status, now: datetime) -> Attention | None:
@@ -34,14 +36,17 @@ def attention(status: Status, now: datetime) -> Attention | None:
 def everything(status: Status, now: datetime) -> Iterator[Attention]:
     """Yield all that needs a person."""
     step, money = status.step, status.money
-    if step and step.state == "failed":
-        why = f" ({step.error})" if step.error else ""
+    if status.failure:
+        failed = status.failure
+        why = f" ({failed.error})" if failed.error else ""
         yield Attention(
-            "failed", f"{step.task_id} failed{why}.", "Read the end of its log; then clear the task.", 1
+            "failed", f"{failed.task_id} failed{why}.", "Read the end of its log; then clear the task.", 1
         )
     if status.question:
-        until = f" until {status.question.until}" if status.question.until else ""
-        yield Attention("approval", f"A promotion waits for an answer{until}.", "Look at it, then answer.", 3)
+        asked = status.question
+        yield Attention(
+            "approval", "A promotion waits for an answer", "Look at it, then answer.", 3, asked.until
+        )
     for warned in status.warnings:
         grave = {"drift": 2, "term": 6, "lifecycle": 7}.get(warned.code, 7)
         yield Attention(warned.code, warned.said, warned.do, grave)

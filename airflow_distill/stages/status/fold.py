@@ -79,7 +79,12 @@ def deciding(verdict: Verdict, scorecard: Scorecard | None) -> Deciding | None:
 def with_step(status: Status, step: Step) -> Status:
     """Return the status after a step has begun, ended, failed or begun to wait; a question of another run is over."""
     question = status.question if status.question and _same_run(status.question, step) else None
-    return replace(status, at=step.at, dag_id=step.dag_id, step=step, question=question)
+    failure = status.failure
+    if step.state == "failed":
+        failure = step
+    elif failure and (_same_task(failure, step) or (step.state == "ended" and not _same_run(failure, step))):
+        failure = None
+    return replace(status, at=step.at, dag_id=step.dag_id, step=step, question=question, failure=failure)
 
 
 def with_dataset(status: Status, *, dataset: PastDataset, teacher: str, student: str) -> Status:
@@ -102,7 +107,7 @@ def with_decision(
         decision_id=record.decision_id,
         n=verdict.n,
         needed=verdict.needed,
-        reasons=tuple(f"{reason.code}: {reason.text}"[:160] for reason in record.reasons[:3]),
+        reasons=tuple(reason.text[:LONGEST_SENTENCE] for reason in record.reasons[:3]),
         deciding=found,
         heldout=heldout,
         run_id=run_id,
@@ -178,8 +183,12 @@ def _warned(code: str, said: Any, at: str, do: Any = "") -> Warned:
     return Warned(code, code, str(said or "")[:LONGEST_SENTENCE], at, str(do or "")[:LONGEST_SENTENCE])
 
 
-def _same_run(question: Question, step: Step) -> bool:
-    return (question.dag_id, question.run_id) == (step.dag_id, step.run_id)
+def _same_run(one: Question | Step, other: Step) -> bool:
+    return (one.dag_id, one.run_id) == (other.dag_id, other.run_id)
+
+
+def _same_task(one: Step, other: Step) -> bool:
+    return _same_run(one, other) and (one.task_id, one.map_index) == (other.task_id, other.map_index)
 
 
 def run_after(run: RunStatus, receipt: Mapping[str, Any], step: Step) -> RunStatus:

@@ -33,6 +33,7 @@ HISTORY = 24
 """So many releases, verdicts and datasets are remembered, where the bytes allow it; the oldest go first."""
 
 MONTHS = 12
+_HISTORIES: Any = ("verdicts", "datasets", "releases")
 WORKLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 Read = TypeVar("Read")
@@ -42,7 +43,7 @@ Read = TypeVar("Read")
 class Step:
     """The task that had the last word in a workload's loop.
 
-    :param state: `running`, `waiting` (for the service, or for a person), `failed`, `ended`.
+    :param state: `running`, `waiting` (for the service, or for a person), `retrying`, `failed`, `ended`.
     :param error: of a failed step: the class of the error.
     """
 
@@ -209,7 +210,11 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where one workload stands."""
+    """Where one workload stands.
+
+    :param step: the task that had the last word, whatever it said; `failure` the last one that failed for good, until it
+        succeeds or a later run comes to its end.
+    """
 
     workload: str
     at: str = ""
@@ -217,6 +222,7 @@ class Status:
     teacher: str = ""
     student: str = ""
     step: Step | None = None
+    failure: Step | None = None
     live: LiveRelease | None = None
     verdict: LastVerdict | None = None
     question: Question | None = None
@@ -319,6 +325,9 @@ def encode(record: Status | RunStatus) -> bytes:
 
     :raises StateError: it does not fit even without any history.
     """
+    for name in _HISTORIES:
+        if len(getattr(record, name, ())) > HISTORY:
+            record = replace(record, **{name: getattr(record, name)[-HISTORY:]})
     while True:
         data = canonical_json(record.to_json())
         if len(data) <= MOST_BYTES:
@@ -327,7 +336,7 @@ def encode(record: Status | RunStatus) -> bytes:
 
 
 def _shorter(record: Any) -> Any:
-    names = [name for name in ("verdicts", "datasets", "releases") if getattr(record, name, ())]
+    names = [name for name in _HISTORIES if getattr(record, name, ())]
     if names:
         longest = max(names, key=lambda name: len(getattr(record, name)))
         return replace(record, **{longest: getattr(record, longest)[1:]})

@@ -82,7 +82,7 @@ def end_tasks(workload: Workload) -> GroupSpec:
     end = TaskSpec(
         "end_turn",
         f"{OPERATORS}.turn.EndTurnOperator",
-        {**place_of(workload), "turn": Output("turn")},
+        {**place_of(workload), "turn": Output("turn"), **prices_of(workload)},
         after=(last, "host_deleted", "report"),
         removes="turn",
     )
