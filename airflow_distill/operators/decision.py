@@ -326,7 +326,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             if context.get("ti") is not None:
                 context["ti"].xcom_push(key=SHOWN, value=shown_digest(receipt))
                 context["ti"].xcom_push(key=ASKED, value={"until": _iso(until), "reminded": not second})
-            note_question(self, context, receipt, _iso(until) or "")
+            note_question(self, context, receipt, _iso(until))
         tally("approval.asked", record.workload)
         self._tell(context, f"a person is asked to promote {record.model_arn}{_until(_iso(until))}")
         self.response_timeout = first
