@@ -1,4 +1,4 @@
-"""`airflow-distill dataset check` and `airflow-distill dataset build`: the dataset stage at a terminal.
+"""`airflow-distill dataset`: check, build and convert; the dataset stage at a terminal.
 
 Runs without Airflow; the AWS SDK is imported only for `s3://`. Exit status: 0 accepted, 1 rejected, 2 it could not
 be read. With `--json` the last line on standard output is one JSON object; progress goes to standard error, and
@@ -45,10 +45,13 @@ example:
 
 
 def register(parser: argparse.ArgumentParser) -> None:
-    """Add both subcommands."""
+    """Add the subcommands."""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _register_check(commands)
     _register_build(commands)
+    from airflow_distill.cli.convert import register as register_convert
+
+    register_convert(commands, _add_common)
 
 
 def _register_check(commands: Any) -> None:
@@ -110,6 +113,28 @@ def _register_build(commands: Any) -> None:
         default=0.0,
         metavar="SHARE",
         help="let half of the golden examples be taught, up to this share of train.jsonl (0)",
+    )
+    build.add_argument(
+        "--feedback",
+        metavar="PATH",
+        help="what was said of single answers: a file, a folder or s3://bucket/prefix",
+    )
+    build.add_argument(
+        "--use",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=("liked", "not_disliked", "corrected", "weights"),
+        help="what feedback is used for: only liked answers; not those disliked; corrected answers as golden; better liked "
+        "ones first where more are usable than --limit",
+    )
+    build.add_argument("--score-name", default="", metavar="NAME", help="only scores of this name count")
+    build.add_argument(
+        "--liked-from",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help="an answer is liked from this score on (0.5)",
     )
     build.add_argument(
         "--balance-by", default="", metavar="BY", help="even out by `answer` or `metadata:KEY`"
@@ -210,7 +235,9 @@ def _near(text: str) -> str | float | None:
 
 def run(args: argparse.Namespace) -> int:
     """Run a subcommand and return its exit status."""
-    action = {"check": _check, "build": _build}[args.action]
+    from airflow_distill.cli.convert import convert
+
+    action = {"check": _check, "build": _build, "convert": convert}[args.action]
     try:
         return action(args)
     except BrokenPipeError:
@@ -360,7 +387,7 @@ def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None
 
 
 def _build(args: argparse.Namespace) -> int:
-    from airflow_distill.stages.dataset.build import build_dataset
+    from airflow_distill.stages.dataset.build import build_dataset, feedback_for
     from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.manifest import Source
     from airflow_distill.stages.logs.reasons import lost_share
@@ -379,6 +406,9 @@ def _build(args: argparse.Namespace) -> int:
         near_duplicates=None if args.keep_near_duplicates else args.near_duplicates,
         keep=tuple(args.keep),
         golden_share=args.golden_share,
+        feedback=tuple(args.use),
+        liked_from=args.liked_from,
+        feedback_name=args.score_name,
         thinking=args.thinking,
         reserved_words="drop" if args.drop_reserved_words else "keep",
     )
@@ -399,6 +429,9 @@ def _build(args: argparse.Namespace) -> int:
         settings,
         student=args.student,
         golden=_golden(args),
+        feedback=feedback_for(open_store(args.feedback, args), args.feedback, settings)
+        if args.feedback
+        else None,
         folder="",
         remember=args.remember,
     )
@@ -409,6 +442,7 @@ def _build(args: argparse.Namespace) -> int:
         **{key: value for key, value in receipt.items() if key not in ("kind", "v")},
         "counts": dict(sorted(built.package.report.counts.items())),
         "redacted": dict(sorted(built.curated.redacted.items())),
+        "feedback": built.package.manifest.profile.get("feedback"),
         "objects": dict(sorted(harvest.counts.objects.items())),
         "lost": round(lost_share(harvest.counts.lines, harvest.counts.skipped, harvest.counts.objects), 6),
     }
@@ -545,6 +579,13 @@ def _show_build(outcome: Mapping[str, Any], too_much: bool) -> None:
     say_table(("", "reason", "count", "meaning"), rows)
     if outcome["redacted"]:
         say("redacted: " + ", ".join(f"{count:,} {kind}" for kind, count in outcome["redacted"].items()))
+    said = outcome["feedback"]
+    if said:
+        say(
+            f"feedback: {said['records']:,} records on {said['answers']:,} answers, {said['joined']:,} of them here"
+        )
+        if not said["joined"]:
+            say("warning: no feedback speaks of an answer here, by request id, trace id or prompt digest")
     for code, count in outcome["counts"].items():
         if CODES[code].severity == "warning":
             say(f"warning: {code} in {count:,} records. {CODES[code].message} {CODES[code].fix}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.dataset.build import Built
     from airflow_distill.stages.dataset.checks import CheckReport
     from airflow_distill.stages.dataset.curate import CurateSettings
+    from airflow_distill.stages.dataset.feedback import Feedback
     from airflow_distill.stages.dataset.golden import GoldenSet
     from airflow_distill.stages.dataset.worth import WorthPolicy
     from airflow_distill.stages.logs.metadata import MetadataFilter
@@ -49,10 +50,12 @@ class CurateDatasetOperator(_DatasetOperator):
     :param salt: fixes which prompts are held out; never change it. The workload's name when left out (templated).
     :param settings: more of `CurateSettings` as a dict: `limit`, `heldout`, `with_answers`, `redact`, `drop_refusals`,
         `max_characters`, `near_duplicates`, `contamination`, `balance_by`, `balance_ratio`,
-        `golden_share`, `keep`, `thinking`, `reserved_words` (templated).
+        `golden_share`, `keep`, `feedback`, `liked_from`, `feedback_name`, `thinking`, `reserved_words` (templated).
     :param detectors: import paths of more detectors, `package.module:function`, written out in the Dag file.
     :param golden: URI of a file of examples that people answered; they judge every student and, without `golden_share` in
         the settings, teach none. Empty for none (templated).
+    :param feedback: URI of a file or prefix of feedback on single answers, used as `feedback` and `liked_from` of the
+        settings say; empty for none (templated).
     :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
     :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
     :param worth: when a new student pays, as a dict of `WorthPolicy` (templated).
@@ -71,6 +74,7 @@ class CurateDatasetOperator(_DatasetOperator):
         "salt",
         "settings",
         "golden",
+        "feedback",
         "live_manifest",
         "saving",
         "worth",
@@ -88,6 +92,7 @@ class CurateDatasetOperator(_DatasetOperator):
         settings: Mapping[str, Any] | None = None,
         detectors: Sequence[str] = (),
         golden: str = "",
+        feedback: str = "",
         live_manifest: str = "",
         saving: Any = None,
         worth: Mapping[str, Any] | None = None,
@@ -104,6 +109,7 @@ class CurateDatasetOperator(_DatasetOperator):
         self.settings = settings
         self.detectors = self.written_paths(detectors, "detectors")
         self.golden = golden
+        self.feedback = feedback
         self.live_manifest = live_manifest
         self.saving = saving
         self.worth = worth
@@ -138,6 +144,7 @@ class CurateDatasetOperator(_DatasetOperator):
             settings,
             student=self.student,
             golden=self._read_golden(),
+            feedback=self._read_feedback(settings),
             worth=WorthQuestion(
                 policy=policy_of(self.worth),
                 live_manifest_uri=_given(self.live_manifest),
@@ -184,11 +191,31 @@ class CurateDatasetOperator(_DatasetOperator):
             self.log.warning("golden file, line %d: %s (%s)", item.line, item.code, item.fix)
         return golden
 
+    def _read_feedback(self, settings: CurateSettings) -> Feedback | None:
+        from airflow_distill.stages.dataset.build import feedback_for
+
+        uri = _given(self.feedback)
+        if not uri:
+            return None
+        found = feedback_for(self.store_for(uri), uri, settings)
+        self.log.info(
+            "feedback: %d records on %d answers, %s not read",
+            found.records,
+            found.to_json()["answers"],
+            dict(found.unread) or "none",
+        )
+        return found
+
     def _tell(self, built: Built) -> None:
         """Counts and digests only: no text ever reaches the log."""
         manifest = built.package.manifest
         self.log.info("dataset %s: %s", manifest.dataset_id, dict(manifest.counts))
         self.log.info("skipped %s, dropped %s", dict(manifest.skipped), dict(manifest.dropped))
+        said = manifest.profile.get("feedback")
+        if said and not said["joined"]:
+            self.log.warning(
+                "No feedback speaks of an answer of this window, by request id, trace id or prompt digest."
+            )
         self.log.info("redacted %s, checks %s", manifest.profile["redacted"], manifest.profile["checks"])
         self.log.info(
             "worth it: %s (%s) %s", built.worth.worth_it, built.worth.reason, dict(built.worth.figures)
@@ -369,8 +396,9 @@ def settings_of(values: Mapping[str, Any] | None, salt: str, detectors: Sequence
 
     refuse_detectors(values)
     known = dict(values or {})
-    if "keep" in known:
-        known["keep"] = tuple(known["keep"])
+    for name in ("keep", "feedback"):
+        if name in known:
+            known[name] = tuple(known[name])
     try:
         return CurateSettings(**{"salt": salt, **known}, detectors=tuple(detectors))
     except TypeError as error:

@@ -30,6 +30,7 @@ from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.imports import Imported
     from airflow_distill.stages.logs.fingerprint import Fingerprints
     from airflow_distill.stages.logs.shard_file import Harvest
     from airflow_distill.stages.money.estimate import RunPlan
@@ -99,12 +100,14 @@ class FindLiveModelOperator(DistillOperator):
 class ReadPromptsOperator(DistillOperator):
     """Read a prompt file of your own in place of invocation logs; returns a `harvest` receipt.
 
-    Lines are `bedrock-conversation-2024` records with an assistant turn, or our examples. A line without an answer cannot
-    judge anybody; it is counted as skipped.
+    Files hold `bedrock-conversation-2024` records with an assistant turn, our examples, `{prompt, completion}`, chat
+    `messages`, OpenAI stored completions, or CSV such as `text,category`; as lines or as one JSON array. A record without
+    an answer cannot judge anybody; it is counted as skipped.
 
     :param workload: the workload's name (templated).
     :param root: where the project keeps its objects, `s3://bucket/prefix` (templated).
-    :param prompts: URI or path of the file, or of a folder of `.jsonl` files (templated).
+    :param prompts: URI or path of the file, or of a folder of files ending in `.jsonl`, `.json`, `.csv` or `.tsv`,
+        compressed or not (templated).
     :param teacher: the model the answers are to be judged as (templated).
     :param window_end: the time the file counts for; names the folder (templated).
     :param salt: fixes which prompts are in the sample; the workload's name when left out (templated).
@@ -163,36 +166,30 @@ class ReadPromptsOperator(DistillOperator):
         redact = redaction_of(self.redact, self.detectors)
         harvest = new_harvest(selection, salt, self.limit, redact=redact)
         fingerprints = Fingerprints(salt)
-        for number, line in enumerate(_lines_of(self.store_for(self.prompts), self.prompts), 1):
+        for number, item in enumerate(_records_of(self.store_for(self.prompts), self.prompts), 1):
             harvest.lines += 1
-            self._take(harvest, line, number, fingerprints, start)
+            self._take(harvest, item, number, fingerprints, start)
         if not len(harvest):
             raise DatasetTooSmallError(
                 f"dataset: {self.prompts} holds no prompt with an answer.",
                 usable=0,
                 needed=100,
-                hint="`airflow-distill dataset check` says what is wrong with each line.",
+                hint="`airflow-distill dataset convert` says what is wrong with its records.",
             )
         folder = join_uri(self.root, self.workload, "windows", window.key)
         return write_harvest(self, harvest, window, join_uri(folder, "prompts.jsonl.gz"))
 
     def _take(
-        self, harvest: Harvest, line: bytes, number: int, fingerprints: Fingerprints, timestamp: str
+        self, harvest: Harvest, item: Imported, number: int, fingerprints: Fingerprints, timestamp: str
     ) -> None:
-        from airflow_distill.stages.dataset.golden import read_golden
         from airflow_distill.stages.jobs.models import base_model_id
         from airflow_distill.stages.logs.parse import Reading
         from airflow_distill.stages.logs.records import SCHEMA
 
-        if not line.strip():
-            harvest.skips["blank"] += 1
+        example = item.example
+        if example is None or not (example.answer or "").strip():
+            harvest.skips["not_a_record" if example is None else "empty_answer"] += 1
             return
-        examples, findings = read_golden([line])
-        if not examples:
-            code = findings[0].code if findings else "not_a_record"
-            harvest.skips["empty_answer" if code == "no_answer" else "not_a_record"] += 1
-            return
-        example = examples[0]
         turns = tuple((turn.role, turn.text) for turn in example.turns)
         reading = Reading(
             v=SCHEMA,
@@ -214,15 +211,17 @@ class ReadPromptsOperator(DistillOperator):
         harvest.sample.offer(fingerprints.of(example.system, turns), reading)
 
 
-def _lines_of(store: ObjectStore, uri: str) -> Iterable[bytes]:
-    found = [item.uri for item in store.iter_objects(uri) if item.uri == uri or item.uri.endswith(".jsonl")]
+def _records_of(store: ObjectStore, uri: str) -> Iterable[Imported]:
+    from airflow_distill.stages.dataset.imports import SUFFIXES, iter_imported
+
+    found = [item.uri for item in store.iter_objects(uri) if item.uri == uri or item.uri.endswith(SUFFIXES)]
     if not found:
         raise ConfigurationError(
             f"dataset: there is no prompt file at {uri}.", hint="Give its URI or folder."
         )
     for each in found:
         with store.open(each) as stream:
-            yield from stream.read().splitlines()
+            yield from iter_imported(stream.read())
 
 
 class CheckBudgetOperator(DistillOperator):

@@ -281,6 +281,30 @@ KeptRule = Literal[
 ]
 
 
+class Feedback(Settings):
+    """What people or a judge said of single answers, and what follows."""
+
+    location: S3Uri = Field(
+        description="a file, or a prefix of files: our own form, Langfuse's JSON or OpenTelemetry's GenAI JSON"
+    )
+    use: tuple[Literal["liked", "not_disliked", "corrected", "weights"], ...] = Field(
+        min_length=1,
+        description="liked: only answers that were liked; not_disliked: those, and answers nobody judged; corrected: "
+        "corrected answers are golden examples; weights: the better liked are preferred where more are usable than `size`",
+    )
+    liked_from: float = Field(default=0.5, strict=True, description="an answer is liked from this score on")
+    name: str | None = Field(
+        default=None,
+        description="only scores of this name count, such as `user-feedback`, where there are several",
+    )
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Feedback:
+        if {"liked", "not_disliked"} <= set(self.use):
+            raise ValueError("use takes liked or not_disliked, not both")
+        return self
+
+
 class Dataset(Settings):
     """What of the logs becomes training data, and what is kept for judging."""
 
@@ -304,6 +328,9 @@ class Dataset(Settings):
         default=0.0,
         description="the most of the training prompts that golden examples may be; above 0, half of them may be taught and "
         "the other half judges",
+    )
+    feedback: Feedback | None = Field(
+        default=None, description="what was said of single answers, joined by request id or prompt digest"
     )
     size: Count = Field(default=15_000, ge=130, le=15_000, description="at most so many prompts, both sides")
     heldout: float = Field(

@@ -147,6 +147,7 @@ def _texts_in_arns(workload: Workload, keys: Keys) -> Iterator[tuple[str, str | 
     yield "dataset.training_logs", workload.dataset.training_logs
     yield "dataset.prompts", workload.dataset.prompts
     yield "dataset.golden", workload.dataset.golden
+    yield "dataset.feedback", workload.dataset.feedback.location if workload.dataset.feedback else None
     yield "teacher", workload.teacher
     yield "student", workload.student
     yield "evaluation.judge", workload.evaluation.judge
@@ -443,7 +444,10 @@ def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterat
     if workload.logs:
         yield _listing("ListLogs", workload.logs.location, place)
         yield _allow("ReadLogs", ["s3:GetObject"], place.objects(workload.logs.location))
-    own_files = [uri for uri in (workload.dataset.prompts, workload.dataset.golden) if uri]
+    feedback = workload.dataset.feedback.location if workload.dataset.feedback else None
+    own_files = [uri for uri in (workload.dataset.prompts, workload.dataset.golden, feedback) if uri]
+    if feedback:
+        yield _listing("ListFeedback", feedback, place)
     if own_files:
         resources = [arn for uri in own_files for arn in _file_or_folder(uri, place)]
         yield _allow("ReadOwnFiles", ["s3:GetObject"], resources)

@@ -23,6 +23,7 @@ from airflow_distill.operators.dataset import (
 from airflow_distill.operators.logs import HarvestLogsOperator, MergeHarvestOperator, PlanHarvestOperator
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.logs.harvest import read_harvest
 from tests.stages.dataset.planted import planted
 
 pytestmark = pytest.mark.airflow
@@ -303,6 +304,39 @@ def test_a_golden_file_without_one_golden_example_is_refused(bank: Sandbox) -> N
 def test_a_golden_file_that_is_not_there_fails_at_once(bank: Sandbox) -> None:
     with pytest.raises(AirflowFailException, match="no golden file"):
         curate(harvest(), golden="s3://distill-sandbox/nowhere.jsonl").execute(context())
+
+
+def test_feedback_selects_what_is_taught(bank: Sandbox) -> None:
+    kept = harvest()
+    store = curate(kept).store_for(ROOT)
+    ids = [each.request_id for each in read_harvest(store, kept["shards"]).interactions()]
+    records = [{"request_id": each, "label": "disliked"} for each in ids[:30]]
+    body = "".join(json.dumps(record) + "\n" for record in records)
+    bank.client("s3").put_object(Bucket="distill-sandbox", Key="feedback/a.jsonl", Body=body.encode())
+    where = "s3://distill-sandbox/feedback"
+    receipt = curate(kept, feedback=where, settings={"feedback": ["not_disliked"]}).execute(context())
+    assert receipt["dropped"]["disliked"] == 30
+    assert receipt["kept"] == receipt["train_records"] + receipt["heldout_records"] + sum(
+        receipt["dropped"].values()
+    )
+    stored = objects(bank, f"distill/{WORKLOAD}/datasets/{receipt['dataset_id']}/")
+    manifest = json.loads(next(data for key, data in stored.items() if key.endswith("manifest.json")))
+    assert (manifest["profile"]["feedback"]["joined"], manifest["profile"]["feedback"]["records"]) == (30, 30)
+    assert receipt["dataset_id"] != curate(kept).execute(context())["dataset_id"]
+
+
+@pytest.mark.parametrize(
+    ("feedback", "settings", "said"),
+    [
+        ("s3://distill-sandbox/nowhere", {"feedback": ["liked"]}, "no feedback file"),
+        ("s3://distill-sandbox/nowhere", {}, "nothing says what it is used for"),
+    ],
+)
+def test_feedback_that_cannot_be_used_fails_at_once(
+    bank: Sandbox, feedback: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=said):
+        curate(harvest(), feedback=feedback, settings=settings).execute(context())
 
 
 @pytest.mark.parametrize("wrong", [None, [], {"kind": "job"}, [{"kind": "harvest"}, 5]])

@@ -174,10 +174,32 @@ def test_own_prompts_become_a_harvest_whose_counts_add_up(
         window_end="2026-11-24T05:00:00Z",
     )
     told = read.execute(context())
-    assert (told["lines"], told["kept"]) == (6, 2)
+    assert (told["lines"], told["kept"]) == (5, 2), "a blank line is no record"
     assert told["lines"] == told["kept"] + sum(told["skipped"].values())
-    assert told["skipped"] == {"blank": 1, "duplicate": 1, "empty_answer": 1, "not_a_record": 1}
+    assert told["skipped"] == {"duplicate": 1, "empty_answer": 1, "not_a_record": 1}
     assert read.execute(context()) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.csv", "text,category\na,x\nb,y\n"),
+        ("p.json", '[{"prompt": "a", "completion": "x"}, {"prompt": "b", "completion": "y"}]'),
+        ("p.jsonl", '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "x"}]}\n'
+                    '{"prompt": "b", "completion": "y"}\n'),
+    ],
+)  # fmt: skip
+def test_own_prompts_come_in_many_forms(
+    tmp_path: Path, bedrock_environment: Sandbox, name: str, text: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(text)
+    read = ReadPromptsOperator(
+        task_id="r", workload="w", root=str(tmp_path), prompts=str(tmp_path / "in"), teacher=TEACHER,
+        window_end="2026-11-24T05:00:00Z",
+    )  # fmt: skip
+    told = read.execute(context())
+    assert (told["lines"], told["kept"], told["skipped"]) == (2, 2, {})
 
 
 def test_nothing_live_is_no_error(tmp_path: Path, bedrock_environment: Sandbox) -> None:

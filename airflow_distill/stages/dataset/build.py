@@ -12,13 +12,15 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from airflow_distill.errors import StateError
+from airflow_distill.errors import ConfigurationError, StateError
 from airflow_distill.stages.dataset.card import dataset_card
 from airflow_distill.stages.dataset.curate import Curated, CurateSettings, curate
+from airflow_distill.stages.dataset.feedback import USES, Feedback, feedback_at
 from airflow_distill.stages.dataset.golden import GoldenSet
 from airflow_distill.stages.dataset.ledger import claim_note, iter_dataset_files, stored_ledger
 from airflow_distill.stages.dataset.manifest import FOLDER, Package, Source, ledger_files, package
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
+from airflow_distill.stages.dataset.redact import load_detectors, redact
 from airflow_distill.stages.dataset.worth import Worth, WorthPolicy, judge_worth
 from airflow_distill.stages.digest import canonical_json, digest, record_of
 from airflow_distill.stages.logs.records import Interaction
@@ -53,6 +55,7 @@ def build_dataset(
     *,
     student: str,
     golden: GoldenSet | None = None,
+    feedback: Feedback | None = None,
     worth: WorthQuestion | None = None,
     folder: str = FOLDER,
     remember: bool = True,
@@ -68,10 +71,20 @@ def build_dataset(
     by_hand = golden.examples if golden else ()
     ledger = None
     if remember:
-        note = claim_note(store, place, input_digest(rows, source, settings, student, by_hand))
+        said = feedback.digest if feedback else ""
+        note = claim_note(store, place, input_digest(rows, source, settings, student, by_hand, said))
         ledger = stored_ledger(store, place, note)
-    curated = curate(rows, settings, student=student, golden=by_hand, ledger=ledger)
-    made = package(curated, settings, source, student=student, place=place, folder=folder, golden=golden)
+    curated = curate(rows, settings, student=student, golden=by_hand, ledger=ledger, feedback=feedback)
+    made = package(
+        curated,
+        settings,
+        source,
+        student=student,
+        place=place,
+        folder=folder,
+        golden=golden,
+        feedback=feedback,
+    )
     verdict = _judge(store, place, curated, made, settings, worth or WorthQuestion())
     if remember and made.accepted and verdict.worth_it:
         for uri, data in ledger_files(curated, made.manifest.dataset_id, place).items():
@@ -83,14 +96,38 @@ def build_dataset(
     return Built(made, verdict, curated)
 
 
+def feedback_for(store: ObjectStore, uri: str, settings: CurateSettings) -> Feedback:
+    """Return the feedback at a place, for prompts that are redacted as these settings say.
+
+    :raises ConfigurationError: no file is there, or the settings do not say what feedback is used for.
+    :raises DatasetError: no record of it says anything of an answer.
+    """
+    if not settings.feedback:
+        raise ConfigurationError(
+            "dataset: feedback was given, and nothing says what it is used for.",
+            hint=f"Say it with `feedback` in the settings, or --use: {', '.join(USES)}.",
+        )
+    detectors = load_detectors(settings.detectors) if settings.redact else ()
+    return feedback_at(
+        store,
+        uri,
+        lambda example: redact(example, detectors)[0] if detectors else example,
+        settings.feedback_name,
+    )
+
+
 def input_digest(
     interactions: Iterable[Interaction],
     source: Source,
     settings: CurateSettings,
     student: str,
     golden: Iterable[Example] = (),
+    feedback: str = "",
 ) -> str:
-    """Return the name of one input to curation: equal for every attempt at the same run."""
+    """Return the name of one input to curation: equal for every attempt at the same run.
+
+    :param feedback: the digest of the feedback's files.
+    """
     hasher = hashlib.sha256()
     for interaction in interactions:
         hasher.update(canonical_json(interaction.to_json()))
@@ -104,6 +141,7 @@ def input_digest(
             list(source.window),
             settings.to_json(),
             hasher.hexdigest(),
+            *([feedback] if feedback else []),
         ],
         32,
     )

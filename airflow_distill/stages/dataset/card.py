@@ -70,6 +70,8 @@ def dataset_card(manifest: DatasetManifest, worth: Worth, *, accepted: bool) -> 
             f"{profile['golden_taught_before']:,} golden examples are near to what an earlier student was taught. They "
             "judge all the same: this student is not taught them. A live student may score too well on them."
         )
+    if profile.get("feedback"):
+        parts += [*_feedback_parts(profile["feedback"])]
     if profile.get("redacted"):
         parts += [
             "## Redacted",
@@ -88,6 +90,16 @@ def dataset_card(manifest: DatasetManifest, worth: Worth, *, accepted: bool) -> 
         parts += ["## Against the live model's dataset", _table(("", ""), [*_difference_rows(worth.figures)])]
     parts += ["## Settings", _table(("", ""), [(k, str(v)) for k, v in sorted(manifest.settings.items())])]
     return "\n\n".join(parts) + "\n"
+
+
+def _feedback_parts(feedback: Mapping[str, Any]) -> Iterable[str]:
+    yield "## Feedback"
+    told = f"{feedback['records']:,} records speak of {feedback['answers']:,} answers; {feedback['joined']:,} are here."
+    if not feedback["joined"]:
+        told += " None was found by its request id or its prompt's digest: look at how the two are made."
+    yield f"{told} SHA-256 of the files: {feedback['sha256']}."
+    if feedback["unread"]:
+        yield _table(("not read", "count"), [(code, f"{n:,}") for code, n in feedback["unread"].items()])
 
 
 def _drop_parts(profile: Mapping[str, Any]) -> Iterable[str]:

@@ -106,6 +106,28 @@ CODES: Mapping[str, Code] = {
         "A text holds half of a surrogate pair.", "Remove it; it stands for no character."
     ),
     "nul_character": Code("A text holds the NUL character.", "Remove it."),
+    # records of other tools
+    "unknown_form": Code(
+        "The record has no form that is known here.",
+        "Give bedrock-conversation-2024, {prompt, completion}, chat messages, OpenAI stored completions, or CSV with a "
+        "head line such as text,category.",
+    ),
+    "prompt_missing": Code(
+        "The stored completion does not carry the messages it answered.",
+        "Export them with it, as `messages` or `input`.",
+    ),
+    "no_request": Code(
+        "The feedback does not say of which answer it speaks.",
+        "Give request_id (as the invocation log has it) or prompt_digest (as card and findings show it).",
+    ),
+    "no_score": Code(
+        "The feedback holds no score, no known label and no corrected answer.",
+        "Give a number, or a label such as liked or disliked.",
+    ),
+    "bad_csv": Code("The rest of the file is not CSV.", "Quote cells that hold quotes or line ends."),
+    "row_length": Code(
+        "The row has more or fewer cells than the head line.", "Quote cells that hold the separator."
+    ),
     # the record
     "schema_version": Code(
         "schemaVersion is missing or not bedrock-conversation-2024.",

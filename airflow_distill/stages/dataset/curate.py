@@ -16,6 +16,7 @@ any earlier dataset, and held-out candidates near what any earlier student was t
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -42,6 +43,7 @@ from airflow_distill.stages.dataset.drop import (
     without_thinking,
 )
 from airflow_distill.stages.dataset.families import family_of
+from airflow_distill.stages.dataset.feedback import USES, Feedback, Opinion, request_names
 from airflow_distill.stages.dataset.fingerprints import (
     FOLDINGS,
     Candidates,
@@ -55,7 +57,7 @@ from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.dataset.redact import Detector, load_detectors, redact
 from airflow_distill.stages.dataset.split import is_heldout, shared_openings, side_key
 from airflow_distill.stages.dataset.words import exact_form
-from airflow_distill.stages.digest import digest
+from airflow_distill.stages.digest import digest, keyed_hash
 from airflow_distill.stages.logs.records import Interaction, Turn
 
 CAREFUL = "careful"
@@ -82,7 +84,10 @@ class CurateSettings:
     them. `golden_share` is the most of the training side that golden examples may be: with 0 none is taught and all judge,
     in every run; with more, half of them, by their hash, may be taught. `thinking` that was written into answers is taken
     out (`remove`), drops the record (`drop`) or stays (`keep`). `reserved_words` of the student's family are only told
-    (`keep`), or drop the record (`drop`).
+    (`keep`), or drop the record (`drop`). `feedback` says what feedback is used for (`feedback.USES`): only `liked` answers
+    are taken, or those `not_disliked`; `corrected` answers are golden; `weights` prefer the better liked ones where more
+    are usable than `limit`. An answer is liked from the score `liked_from` on; only scores of `feedback_name` count,
+    where it is given.
     """
 
     salt: str
@@ -99,6 +104,9 @@ class CurateSettings:
     balance_ratio: float = 3.0
     golden_share: float = 0.0
     keep: tuple[str, ...] = ()
+    feedback: tuple[str, ...] = ()
+    liked_from: float = 0.5
+    feedback_name: str = ""
     thinking: str = "remove"
     reserved_words: str = "keep"
 
@@ -114,6 +122,11 @@ class CurateSettings:
             (
                 not set(self.keep) <= {reason.value for reason in KEEPABLE},
                 f"keep takes {', '.join(sorted(KEEPABLE))}",
+            ),
+            (not set(self.feedback) <= set(USES), f"feedback takes {', '.join(USES)}"),
+            (
+                {"liked", "not_disliked"} <= set(self.feedback),
+                "feedback takes liked or not_disliked, not both",
             ),
             *(
                 (getattr(self, name) not in choices, f"{name} is {' or '.join(choices)}")
@@ -147,6 +160,7 @@ class CurateSettings:
         out = asdict(self) | {
             "detectors": list(self.detectors),
             "keep": sorted(self.keep),
+            "feedback": sorted(self.feedback),
             "version": VERSION,
         }
         out["salt"] = digest(self.salt, 16)
@@ -162,6 +176,7 @@ class Row:
     example: Example
     reason: DropReason | None = None
     heldout: bool = False
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +276,12 @@ def curate(
     student: str,
     golden: Iterable[Example] = (),
     ledger: Ledger | None = None,
+    feedback: Feedback | None = None,
 ) -> Curated:
     """Return what the interactions and golden examples become.
 
-    Golden examples come first, so of two equal prompts the one that people answered stays.
+    Golden examples come first, so of two equal prompts the one that people answered stays. Feedback joins by request, or
+    by the digest of the prompt as it is after redaction.
     """
     out = Curated(rows=[])
     off = settings.kept_rules
@@ -278,14 +295,23 @@ def curate(
     )
     detectors = _detectors(settings)
     for row, interaction in _incoming(interactions, golden):
+        disliked = None
         if settings.thinking == "remove" and interaction is not None:
             out.thinking_removed += _remove_thinking(row)
-        row.reason = drop_reason(rules, row.example, interaction)
+        source = interaction
+        if feedback is not None and interaction is not None:
+            opinion = _opinion_on(feedback, row, interaction, detectors)
+            row.weight = feedback.weight(opinion)
+            if "corrected" in settings.feedback and opinion is not None and opinion.answer:
+                row.example, source = replace(row.example, answer=opinion.answer, golden=True), None
+            else:
+                disliked = _not_liked(opinion, settings)
+        row.reason = drop_reason(rules, row.example, source) or disliked
         if row.reason is None and detectors:
             row.example, found = redact(row.example, detectors)
             out.redacted.update(found)
             out.redacted.update(dict(interaction.redacted) if interaction else {})
-        row.reason = row.reason or drop_reason(sending, row.example, interaction)
+        row.reason = row.reason or drop_reason(sending, row.example, source)
         out.rows.append(row)
     if DropReason.EXACT_DUPLICATE not in off:
         _drop_exact_duplicates(_alive(out.rows))
@@ -296,7 +322,7 @@ def curate(
     if settings.balance_by:
         _balance(_alive(out.rows), settings)
     _drop_contaminated(out, settings.contamination, ledger or Ledger())
-    _drop_over_limit(_alive(out.rows), settings.limit)
+    _drop_over_limit(_alive(out.rows), settings)
     _limit_golden(_alive(out.rows), settings.golden_share)
     return out
 
@@ -459,9 +485,44 @@ def _touched(
     return (rows[position] for position in sorted(hit))
 
 
-def _drop_over_limit(rows: Sequence[Row], limit: int) -> None:
-    for row in rows[limit:]:
-        row.reason = DropReason.OVER_LIMIT
+def _drop_over_limit(rows: Sequence[Row], settings: CurateSettings) -> None:
+    kept = rows[: settings.limit]
+    if "weights" in settings.feedback and len(rows) > settings.limit:
+        # Who judges is drawn without weights; golden examples weigh most.
+        judges = [row for row in rows if row.heldout]
+        judges = judges[: round(settings.limit * len(judges) / len(rows))]
+        train = sorted((row for row in rows if not row.heldout), key=lambda row: _rank(row, settings.salt))
+        kept = [*judges, *train[: settings.limit - len(judges)]]
+    ids = set(map(id, kept))
+    for row in rows:
+        if id(row) not in ids:
+            row.reason = DropReason.OVER_LIMIT
+
+
+def _rank(row: Row, salt: str) -> tuple[bool, float]:
+    """Return a row's place in a weighted draw without replacement, the first kept (Efraimidis and Spirakis, 2006)."""
+    chance = (keyed_hash(salt, f"weight:{row.example.id}") + 1) / (2**64 + 1)
+    return (not row.example.golden, -math.log(chance) / row.weight)
+
+
+def _opinion_on(
+    feedback: Feedback, row: Row, interaction: Interaction, detectors: Sequence[Detector]
+) -> Opinion | None:
+    found = feedback.on_request(request_names(interaction))
+    if found is None and feedback.by_prompt:
+        example = redact(row.example, detectors)[0] if detectors else row.example
+        found = feedback.on_prompt(example.id)
+    return found
+
+
+def _not_liked(opinion: Opinion | None, settings: CurateSettings) -> DropReason | None:
+    """Return why feedback keeps an answer from the dataset, or None."""
+    wanted = set(settings.feedback) & {"liked", "not_disliked"}
+    if not wanted:
+        return None
+    if opinion is not None and opinion.score is not None:
+        return DropReason.DISLIKED if opinion.score < settings.liked_from else None
+    return DropReason.NOT_RATED if "liked" in wanted else None
 
 
 def _limit_golden(rows: Sequence[Row], share: float) -> None:

@@ -39,6 +39,8 @@ class DropReason(StrEnum):
     BALANCE = "balance"
     CONTAMINATED = "contaminated"
     TAUGHT_BEFORE = "taught_before"
+    DISLIKED = "disliked"
+    NOT_RATED = "not_rated"
     OVER_LIMIT = "over_limit"
     GOLDEN_SHARE = "golden_share"
 
@@ -108,6 +110,14 @@ EXPLAINED: dict[DropReason, tuple[str, str]] = {
     DropReason.TAUGHT_BEFORE: (
         "A held-out candidate is near to what an earlier student was taught.",
         "Nothing to do; judging by it would make scores worthless.",
+    ),
+    DropReason.DISLIKED: (
+        "Feedback says that the answer was not liked.",
+        "Give the corrected answer in the feedback and use `corrected`, to teach or judge by it.",
+    ),
+    DropReason.NOT_RATED: (
+        "No feedback speaks of the answer, and only liked ones may teach.",
+        "Use `not_disliked` to keep answers that nobody judged.",
     ),
     DropReason.OVER_LIMIT: (
         "More usable examples than the dataset may hold.",

@@ -16,6 +16,7 @@ from airflow_distill.stages.dataset.checks import CheckReport, PromptCheck
 from airflow_distill.stages.dataset.curate import Curated, CurateSettings
 from airflow_distill.stages.dataset.drop import EXPLAINED
 from airflow_distill.stages.dataset.families import family_of
+from airflow_distill.stages.dataset.feedback import Feedback
 from airflow_distill.stages.dataset.fingerprints import encode_fingerprints
 from airflow_distill.stages.dataset.golden import GoldenSet
 from airflow_distill.stages.dataset.jsonl import describe_file, encode_line, heldout_lines, train_lines
@@ -101,6 +102,7 @@ def package(
     place: str,
     folder: str = FOLDER,
     golden: GoldenSet | None = None,
+    feedback: Feedback | None = None,
 ) -> Package:
     """Return the dataset's files.
 
@@ -108,6 +110,7 @@ def package(
     :param folder: where the files go below it. When it is empty they go to `place` itself, and the manifest names
         them without a folder, so that the whole can be moved.
     :param golden: the golden set whose examples are among the rows; its digest is part of the dataset's id.
+    :param feedback: what was said of the answers; its files' digest is part of the id too.
     """
     train, heldout = curated.train, curated.heldout
     train_bytes = b"".join(train_lines(train, with_answers=settings.with_answers))
@@ -122,6 +125,7 @@ def package(
             "train": sha256_hex(train_bytes),
             "heldout": sha256_hex(heldout_bytes),
             **({"golden": golden.file.sha256} if golden else {}),
+            **({"feedback": feedback.digest} if feedback else {}),
         },
         ID_LENGTH,
     )
@@ -162,6 +166,7 @@ def package(
             "redacted": dict(sorted(curated.redacted.items())),
             "thinking_removed": curated.thinking_removed,
             **({"golden_taught_before": curated.golden_taught} if curated.golden_taught else {}),
+            **({"feedback": feedback.to_json()} if feedback else {}),
             "dropped_digests": curated.dropped_digests,
             "near_pairs": [list(pair) for pair in curated.near_pair_digests],
             "template_hashes": len(curated.template),

@@ -23,6 +23,9 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
             balance_by=dataset.balance_by,
             keep=list(dataset.keep),
             golden_share=dataset.golden_share or None,
+            feedback=list(dataset.feedback.use) if dataset.feedback else None,
+            liked_from=dataset.feedback.liked_from if dataset.feedback else None,
+            feedback_name=dataset.feedback.name if dataset.feedback else None,
         ),
     }
     live = TaskSpec(
@@ -41,7 +44,11 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "settings": settings,
         "worth": {"least_new": dataset.least_new},
         "live_manifest": Output("live", "manifest_uri"),
-        **given(detectors=list(dataset.detectors), golden=dataset.golden),
+        **given(
+            detectors=list(dataset.detectors),
+            golden=dataset.golden,
+            feedback=dataset.feedback.location if dataset.feedback else None,
+        ),
     }
     curate = TaskSpec("curate", f"{OPERATORS}.dataset.CurateDatasetOperator", arguments, makes="curated")
     check = TaskSpec(

@@ -228,7 +228,7 @@ def test_golden_lines_of_either_shape_are_read_and_others_found() -> None:
         b"{}",
         b'{"turns": 5}',
     ]
-    examples, findings = read_golden(lines)
+    examples, findings = read_golden(b"\n".join(line.strip() for line in lines))
     assert [(e.answer, e.golden) for e in examples] == [("a", True), ("a2", True)]
     assert (4, "no_answer") in [(f.line, f.code) for f in findings]
     assert {f.line for f in findings} == {4, 5, 6}

@@ -374,7 +374,7 @@ def answering(body: Any) -> dict[str, Any]:
         (answering(5), "unknown_output"),
         (answering({"images": ["aGk="]}), "unknown_output"),
         (answering([{"surprise": 1}]), "unknown_output"),
-        (answering("not json"), "body_unreadable"),
+        (answering('{"half": '), "body_unreadable"),
         (asking({"text": "Look:"}, IMAGE), "multimodal"),
         (asking({"document": {"name": "a"}}, {"text": "Sum up."}), "multimodal"),
         (asking({"type": "image", "source": {"type": "base64", "data": "aGk="}}), "multimodal"),
