@@ -168,6 +168,10 @@ class ServiceUnavailableError(ServiceError):
     retryable = True
 
 
+class ServiceCredentialsError(ServiceUnavailableError):
+    """There are no AWS credentials, or they have expired. A retry succeeds once there are new ones: nothing was sent."""
+
+
 class JobError(DistillError):
     """A remote job ended otherwise than in success.
 

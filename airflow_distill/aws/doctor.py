@@ -47,8 +47,9 @@ from airflow_distill.stages.logs.models import resolve_model
 from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import join_uri
 
-SAMPLE_OBJECTS = 4
-SAMPLE_LINES = 2_000
+SAMPLE_OBJECTS = 12
+SAMPLE_LINES = 250
+"""So many log objects, evenly over the hours of the window, and so many lines of each."""
 JOBS_IN_PROGRESS = 10
 """Scheduled customization jobs that an account was seen to be allowed at once."""
 LONGEST_JOB = timedelta(days=7)
@@ -103,7 +104,7 @@ class Examination:
         self.policies: list[Mapping[str, Any]] | None = None
         self.profile_regions: list[str] = []
         self.offered: dict[str, Mapping[str, Any]] = {}
-        self.newest: list[str] = []
+        self.sampled: list[str] = []
 
     @property
     def region(self) -> str:
@@ -621,40 +622,47 @@ class Examination:
         return "warning", f"logs are delivered below {delivered}, you read {asked}", f"Use --logs {delivered}"
 
     def logs_found(self) -> Answer:
-        """There are log objects; the newest are kept for the next check."""
+        """There are log objects; some of each part of the window are kept for the next check."""
         folder = str(self.spec.logs).rstrip("/") + "/"
-        self.newest = list(islice(self._newest(folder, 12), SAMPLE_OBJECTS))
-        if not self.newest:
+        hours = list(islice(self._folders(folder, 12), self.spec.window_hours))
+        picked = (
+            [hours[round(n * (len(hours) - 1) / (SAMPLE_OBJECTS - 1))] for n in range(SAMPLE_OBJECTS)]
+            if hours
+            else []
+        )
+        self.sampled = [uri for hour in dict.fromkeys(picked) if (uri := self._newest_of(hour))]
+        if not self.sampled:
             return (
                 "failed",
                 f"no log object lies below {folder}",
                 "Send traffic, and wait some minutes for delivery.",
             )
-        return "ok", f"the newest log object is {self.newest[0]}", ""
+        return "ok", f"the newest log object is {self.sampled[0]}", ""
 
-    def _newest(self, folder: str, depth: int) -> Iterator[str]:
-        """Yield log objects, newest folders first; delivery names folders by date and hour."""
+    def _folders(self, folder: str, depth: int) -> Iterator[str]:
+        """Yield the folders that hold objects, newest first; delivery names folders by date and hour."""
         store = self.aws.objects
-        folders = sorted((f for f in store.iter_folders(folder) if not f.endswith("/data/")), reverse=True)
-        if depth and folders:
-            for inner in folders:
-                yield from self._newest(inner, depth - 1)
+        inner = sorted((f for f in store.iter_folders(folder) if not f.endswith("/data/")), reverse=True)
+        if depth and inner:
+            for each in inner:
+                yield from self._folders(each, depth - 1)
             return
-        found = [item.uri for item in islice(store.iter_objects(folder), 1000)]
-        usable = (
-            uri
-            for uri in sorted(found, reverse=True)
-            if "permission-check" not in uri and "/data/" not in uri
+        yield folder
+
+    def _newest_of(self, folder: str) -> str:
+        """Return the newest log object of a folder, empty when it has none."""
+        found = (item.uri for item in islice(self.aws.objects.iter_objects(folder), 1000))
+        return max(
+            (uri for uri in found if "permission-check" not in uri and "/data/" not in uri), default=""
         )
-        yield from usable
 
     def logs_match(self) -> Answer:
-        """Some of the newest records are the teacher's and pass the filter."""
+        """Some records, taken from the whole window, are the teacher's and pass the filter."""
         seen = ours = passed = 0
         keys: set[str] = set()
         base = models.base_model_id(self.spec.teacher)
         wanted = MetadataFilter.from_json(dict(self.spec.filters)) if self.spec.filters else None
-        for record in islice(self._records(), SAMPLE_LINES):
+        for record in self._records():
             seen += 1
             metadata = record.get("requestMetadata")
             tags = metadata if isinstance(metadata, dict) else {}
@@ -663,7 +671,8 @@ class Examination:
             ours += 1
             keys |= set(map(str, tags))
             passed += wanted is None or wanted.matches(tags)
-        told = f"of the newest {seen} records {ours} are the teacher's and {passed} pass the filter"
+        parts = len(self.sampled)
+        told = f"of {seen} records from {parts} hours of the window {ours} are the teacher's and {passed} pass the filter"
         if passed:
             return "ok", told, ""
         if ours:
@@ -676,13 +685,13 @@ class Examination:
         )
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        for uri in self.newest:
+        for uri in self.sampled:
             data = self.aws.objects.read(uri)
             try:
                 lines = (gzip.decompress(data) if uri.endswith(".gz") else data).splitlines()
             except (OSError, EOFError):
                 continue
-            for line in lines:
+            for line in islice(lines, SAMPLE_LINES):
                 try:
                     record = json.loads(line)
                 except ValueError:

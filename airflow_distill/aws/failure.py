@@ -21,6 +21,7 @@ from airflow_distill.errors import (
     DistillError,
     ServiceAccessError,
     ServiceConflictError,
+    ServiceCredentialsError,
     ServiceError,
     ServiceNotFoundError,
     ServiceQuotaError,
@@ -64,10 +65,19 @@ _BY_CODE: dict[str, type[ServiceError]] = {
     "ModelTimeoutException": ServiceUnavailableError,
     "ModelErrorException": ServiceUnavailableError,
     "ModelStreamErrorException": ServiceUnavailableError,
-    "ExpiredToken": ServiceUnavailableError,
-    "ExpiredTokenException": ServiceUnavailableError,
-    "RequestExpired": ServiceUnavailableError,
+    "ExpiredToken": ServiceCredentialsError,
+    "ExpiredTokenException": ServiceCredentialsError,
+    "RequestExpired": ServiceCredentialsError,
 }
+
+_CREDENTIALS = (
+    sdk.NoCredentialsError,
+    sdk.PartialCredentialsError,
+    sdk.CredentialRetrievalError,
+    sdk.SSOError,
+    sdk.TokenRetrievalError,
+    sdk.NoAuthTokenError,
+)
 
 NO_CREDENTIALS = "CredentialsUnavailable"
 """Our code for credentials that the SDK could not find or load."""
@@ -89,6 +99,8 @@ _HINTS: dict[type[ServiceError], str] = {
     ServiceNotFoundError: "Check the name, the Region and the account of the connection.",
     ServiceThrottledError: "Ask less often; the same call can succeed later.",
     ServiceUnavailableError: "Ask again later; the outcome of this call is unknown.",
+    ServiceCredentialsError: "The credentials have expired; nothing was done. Get new ones (such as `aws sso login`), "
+    "or mend the connection (aws_conn_id) that brings them.",
 }
 
 
@@ -103,8 +115,8 @@ def translate(error: Exception, operation: str) -> DistillError:
             f"{operation}: the request is not valid: {error}",
             hint="Change the named parameter; nothing was sent.",
         )
-    if isinstance(error, sdk.NoCredentialsError | sdk.PartialCredentialsError | sdk.CredentialRetrievalError):
-        return ServiceUnavailableError(
+    if isinstance(error, _CREDENTIALS):
+        return ServiceCredentialsError(
             f"{operation}: no AWS credentials ({type(error).__name__}).",
             operation=operation,
             code=NO_CREDENTIALS,

@@ -7,12 +7,14 @@ built before it is asked for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.endpoints import endpoints_in_force, refuse_mixture
@@ -20,6 +22,7 @@ from airflow_distill.aws.identity import IdentityGateway
 from airflow_distill.aws.parameters import ParameterGateway
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.aws.s3 import S3Store
+from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 
 if TYPE_CHECKING:
@@ -75,6 +78,15 @@ def store_for(gateways: AwsGateways, uri: str) -> ObjectStore:
     return gateways.objects if uri.startswith("s3://") else LocalStore()
 
 
+def _refuse_unknown_profile(name: str) -> None:
+    known = boto3.Session().available_profiles if "AWS_PROFILE" not in os.environ else None
+    if known is not None and name not in known:
+        raise ConfigurationError(
+            f"aws: there is no profile {name!r}.",
+            hint=f"The AWS configuration has {', '.join(sorted(known)) or 'no profiles'}.",
+        )
+
+
 def gateways_from_session(
     *,
     region_name: str | None = None,
@@ -84,10 +96,29 @@ def gateways_from_session(
     """Build gateways from the SDK's own credential chain; what the command line uses.
 
     :param endpoint_url: one URL for all services, such as the sandbox's.
-    :raises ConfigurationError: the environment sends some services to this machine and some to AWS.
+    :raises ConfigurationError: the environment sends some services to this machine and some to AWS, the profile is not
+        in the configuration, or nothing says the Region.
     """
-    refuse_mixture(endpoints_in_force(lambda service: endpoint_url, profile_name=profile_name))
-    session = boto3.Session(region_name=region_name, profile_name=profile_name)
+    if profile_name is not None:
+        _refuse_unknown_profile(profile_name)
+    try:
+        refuse_mixture(endpoints_in_force(lambda service: endpoint_url, profile_name=profile_name))
+        session = boto3.Session(region_name=region_name, profile_name=profile_name)
+        region = session.region_name
+    except ProfileNotFound as error:  # the one that AWS_PROFILE names
+        raise ConfigurationError(
+            f"aws: {error}.",
+            hint="Correct AWS_PROFILE, or unset it; `aws configure list-profiles` prints what there is.",
+        ) from None
+    except BotoCoreError as error:
+        raise ConfigurationError(
+            f"aws: the configuration cannot be read ({type(error).__name__}).", hint="Check ~/.aws/config."
+        ) from None
+    if not region:
+        raise ConfigurationError(
+            "aws: no Region is set.",
+            hint="Give --region, set AWS_REGION, or write `region_name` into the workload file.",
+        )
     config = Config(retries={"mode": "standard", "max_attempts": 4})
 
     def build(service: str) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
     from airflow_distill.stages.storage import ObjectStore
+    from airflow_distill.workload.config import Workload
 
 
 def add_connection_flags(parser: argparse.ArgumentParser) -> None:
@@ -41,22 +43,73 @@ def add_account_flags(parser: argparse.ArgumentParser, *, workload: bool = True)
     """Declare root, workload, Region, endpoint and profile, and `--json`."""
     parser.add_argument(
         "--root",
-        default=os.environ.get("AIRFLOW_DISTILL_ROOT"),
-        required="AIRFLOW_DISTILL_ROOT" not in os.environ,
         metavar="URI",
-        help="common root of all workloads' objects, s3://bucket/prefix (or $AIRFLOW_DISTILL_ROOT)",
+        help="common root of all workloads' objects, s3://bucket/prefix (or $AIRFLOW_DISTILL_ROOT; the file's when "
+        "--workload names a file)",
     )
-    parser.add_argument("--workload", required=workload, metavar="NAME", help="the workload's name")
+    parser.add_argument(
+        "--workload",
+        required=workload,
+        metavar="WORKLOAD",
+        help="the workload's file, or its name with --root",
+    )
     add_connection_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def open_account(args: argparse.Namespace) -> tuple[AwsGateways, ObjectStore]:
-    """Return the account's gateways and the store of the root."""
-    from airflow_distill.aws.gateways import store_for
+    """Return the account's gateways and the store of the root; afterwards `args` hold the workload's name and its root.
 
-    gateways = connect(args)
+    :raises ConfigurationError: nothing says the root.
+    """
+    from airflow_distill.aws.gateways import store_for
+    from airflow_distill.errors import ConfigurationError
+
+    file = workload_file(args.workload)
+    if file is not None:
+        args.workload, args.root = file.name, args.root or file.root
+    args.root = args.root or os.environ.get("AIRFLOW_DISTILL_ROOT")
+    if not args.root:
+        raise ConfigurationError(
+            "the root of the workloads is not known.",
+            hint="Give --root, set AIRFLOW_DISTILL_ROOT, or name the workload's file with --workload.",
+        )
+    gateways = connect(args, file.region_name if file else None)
     return gateways, store_for(gateways, args.root)
+
+
+def workload_file(named: str | None) -> Workload | None:
+    """Return the workload whose file is named; None for nothing and for a plain name.
+
+    :raises ConfigurationError: a path leads to no file, or the file is wrong.
+    """
+    if not named or not (named.endswith((".yaml", ".yml")) or os.sep in named):
+        return None
+    from airflow_distill.workload.reading import read_workload
+
+    return read_workload(Path(named))
+
+
+def needed_file(named: str) -> Workload:
+    """Return the workload of a file where a name is not enough.
+
+    :raises ConfigurationError: a plain name was given, or the file cannot be read.
+    """
+    from airflow_distill.errors import ConfigurationError
+
+    found = workload_file(named)
+    if found is None:
+        raise ConfigurationError(
+            f"--workload {named} is a name; the workload's file is needed here.",
+            hint="Write its path, such as --workload distill/support_tickets.yaml.",
+        )
+    return found
+
+
+def name_of(named: str) -> str:
+    """Return a workload's name, from its file or as it stands."""
+    found = workload_file(named)
+    return found.name if found else named
 
 
 def person() -> str:

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_distill.cli.terminal import console, say, say_json, say_table
+from airflow_distill.cli.account import add_connection_flags, name_of
+from airflow_distill.cli.terminal import console, say, say_json, say_table, told_of
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
 
@@ -176,7 +177,12 @@ def _register_build(commands: Any) -> None:
         metavar="SHARE",
         help="share of lines or log objects that may be broken; more ends with exit status 1 (0.001)",
     )
-    build.add_argument("--workload", default="local", metavar="NAME", help="name in the manifest (local)")
+    build.add_argument(
+        "--workload",
+        default="local",
+        metavar="WORKLOAD",
+        help="a workload's file or name, for the manifest (local)",
+    )
     _add_common(build)
 
 
@@ -204,10 +210,7 @@ def _add_mapping(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--region", metavar="NAME", help="AWS Region for s3://")
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", help="service endpoint for s3://, such as the sandbox's"
-    )
+    add_connection_flags(parser)
 
 
 def _count(text: str) -> int:
@@ -243,7 +246,7 @@ def run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except (DistillError, OSError, ObjectMissingError) as error:
-        message = str(error) if isinstance(error, DistillError) else f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, DistillError) else told_of(error)
         if args.json:
             empty = {"valid": False, "records": 0, "accepted": 0, "findings": [], "counts": {}}
             say_json(empty | {"error": message})
@@ -381,7 +384,7 @@ def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None
             limit=args.limit + max(args.limit // 3, 1000),
             redact=None if args.no_redact else Redaction(),
             workers=args.workers,
-            open_store=_StoreOpener(args.logs, args.region, args.endpoint_url),
+            open_store=_opener(args.logs, args),
             progress=bar.at,
         )
 
@@ -418,7 +421,7 @@ def _build(args: argparse.Namespace) -> int:
         args.out,
         harvest.interactions(),
         Source(
-            workload=args.workload,
+            workload=name_of(args.workload),
             teacher=args.model,
             window=(window.start, window.end) if window else ("", ""),
             lines=harvest.counts.lines,
@@ -607,7 +610,11 @@ def _show_build(outcome: Mapping[str, Any], too_much: bool) -> None:
 
 def open_store(uri: str, args: argparse.Namespace) -> ObjectStore:
     """Return the store a URI lives in; only `s3://` loads the AWS SDK."""
-    return _StoreOpener(uri, args.region, args.endpoint_url)()
+    return _opener(uri, args)()
+
+
+def _opener(uri: str, args: argparse.Namespace) -> _StoreOpener:
+    return _StoreOpener(uri, args.region, args.endpoint_url, args.profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -617,13 +624,16 @@ class _StoreOpener:
     uri: str
     region: str | None
     endpoint_url: str | None
+    profile: str | None
 
     def __call__(self) -> ObjectStore:
         if not self.uri.startswith("s3://"):
             return LocalStore()
         from airflow_distill.aws.gateways import gateways_from_session
 
-        return gateways_from_session(region_name=self.region, endpoint_url=self.endpoint_url).objects
+        return gateways_from_session(
+            region_name=self.region, endpoint_url=self.endpoint_url, profile_name=self.profile
+        ).objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_distill.cli.account import add_connection_flags, connect, needed_file
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures, unasked
 
 if TYPE_CHECKING:
-    from airflow_distill.aws.gateways import AwsGateways
     from airflow_distill.workload.config import Workload
 
 _SIGNS = {"ok": "ok", "failed": "FAILED", "warning": "warning", "unknown": "UNKNOWN", "skipped": "-"}
@@ -38,9 +38,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `doctor` and `plan` both ask for: the pair, the places and the connection."""
-    parser.add_argument(
-        "--workload", metavar="FILE", type=Path, help="workload file; other arguments go before it"
-    )
+    parser.add_argument("--workload", metavar="FILE", help="the workload's file; other flags override it")
     parser.add_argument("--name", help="the workload's name (default: the file's, or default)")
     parser.add_argument("--teacher", help="model or inference profile id of the teacher")
     parser.add_argument("--student", help="model id of the student, with its context suffix")
@@ -58,9 +56,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models", metavar="URI", help="your table of models, a path or s3://; lies over the packaged one"
     )
-    parser.add_argument("--region", help="AWS Region; the SDK's default when left out")
-    parser.add_argument("--profile", help="profile of the AWS configuration")
-    parser.add_argument("--endpoint-url", help="one URL for all services, such as the sandbox's")
+    add_connection_flags(parser)
 
 
 def complete(args: argparse.Namespace) -> argparse.Namespace:
@@ -69,9 +65,7 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
     :raises ConfigurationError: an argument is missing.
     """
     if args.workload is not None:
-        from airflow_distill.workload.reading import read_workload
-
-        file = read_workload(args.workload)
+        file = needed_file(args.workload)
         told: dict[str, Any] = {
             "name": file.name,
             "teacher": file.teacher,
@@ -130,6 +124,7 @@ def preflight_of(args: argparse.Namespace) -> Preflight:
         host_kind=host,
         tags=tags,
         method=file.job.method if file is not None else "distillation",
+        **({"window_hours": int(file.logs.window.total_seconds() // 3600)} if file and file.logs else {}),
     )
 
 
@@ -145,15 +140,6 @@ def filters_of(pairs: Sequence[str]) -> dict[str, Any] | None:
     if not filters:
         return None
     return filters[0] if len(filters) == 1 else {"andAll": filters}
-
-
-def connect(args: argparse.Namespace) -> AwsGateways:
-    """Build the gateways from the SDK's own credential chain."""
-    from airflow_distill.aws.gateways import gateways_from_session
-
-    return gateways_from_session(
-        region_name=args.region, endpoint_url=args.endpoint_url, profile_name=args.profile
-    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_distill.cli.account import add_connection_flags, connect
+from airflow_distill.cli.account import add_connection_flags, connect, name_of
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.stages.dataset.records import Example
@@ -78,7 +78,12 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slice", action="append", metavar="KEY", help="metadata key to cut along, repeatable"
     )
-    parser.add_argument("--workload", default="workload", help="name shown in the report")
+    parser.add_argument(
+        "--workload",
+        default="workload",
+        metavar="WORKLOAD",
+        help="a workload's file or name, shown in the report",
+    )
     parser.add_argument("--report", metavar="FILE", help="write the report page to this file")
     parser.add_argument(
         "--show-texts", action="store_true", help="put the worst cases' texts into the report"
@@ -105,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         examples,
         answers,
         make_scorers(_metrics(args.metric, policy)),
-        workload=args.workload,
+        workload=name_of(args.workload),
         dataset_id=sha256_hex(heldout)[:20],
         heldout_sha256=sha256_hex(heldout),
         alpha=policy.alpha,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from airflow_distill.cli.account import needed_file
 from airflow_distill.cli.terminal import say_json
 
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--workload", metavar="FILE", type=Path, required=True, help="workload file")
+    parser.add_argument("--workload", metavar="FILE", required=True, help="the workload's file")
     parser.add_argument("--document", metavar="NAME", help="print this document alone, ready for `aws iam`")
     parser.add_argument(
         "--data-key", metavar="ARN", help="KMS key of the bucket that holds the workload's folder"
@@ -23,7 +23,6 @@ def run(args: argparse.Namespace) -> int:
     """Print all documents as one object by name, or one document."""
     from airflow_distill.errors import ConfigurationError
     from airflow_distill.workload.iam import Keys, documents
-    from airflow_distill.workload.reading import read_workload
 
     keys = Keys(args.data_key, args.log_key)
     for option, key in (("--data-key", keys.data), ("--log-key", keys.logs)):
@@ -31,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigurationError(
                 f"{option} is {key!r}, not the ARN of a key.", hint="Give the key's ARN."
             )
-    found = documents(read_workload(args.workload), args.region, keys)
+    found = documents(needed_file(args.workload), args.region, keys)
     if args.document is None:
         say_json(found, indent=2)
         return 0

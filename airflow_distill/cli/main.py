@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 
 from airflow_distill import __version__
-from airflow_distill.cli.terminal import error_line, say
+from airflow_distill.cli.terminal import error_line, say, told_of
 from airflow_distill.errors import DiskFullError, DistillError
+from airflow_distill.stages.storage import ObjectMissingError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("airflow_distill.cli.demo", "run the whole loop on a local Airflow and a local Bedrock"),
@@ -41,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prices": ("airflow_distill.cli.prices", "print the price table in force, and what differs between two"),
     "release": ("airflow_distill.cli.release", "list and show releases, go back to an older one"),
     "reap": ("airflow_distill.cli.reap", "find what still bills and nobody needs; remove it with --yes"),
+    "completion": ("airflow_distill.cli.completion", "print a completion script for bash, zsh or fish"),
     "verify": ("airflow_distill.cli.verify", "check the chain of digests behind the live model"),
 }
 """Command name -> (module, one line of help)."""
@@ -96,11 +98,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return _without_reader()
+    except ObjectMissingError as error:
+        say(f"airflow-distill: {told_of(error)}", err=True)
+        return 2
+    except UnicodeDecodeError:
+        say("airflow-distill: a file is not text in UTF-8; is it the right one?", err=True)
+        return 2
     except OSError as error:
         full = DiskFullError.from_os(error)
-        if full is None:
+        if full is not None:
+            error_line(full)
+        elif error.filename is None:
             raise
-        error_line(full)
+        else:
+            say(f"airflow-distill: {told_of(error)}", err=True)
         return 2
     except KeyboardInterrupt:
         say("airflow-distill: interrupted", err=True)

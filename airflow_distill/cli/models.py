@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from airflow_distill.cli.account import add_connection_flags, connect
 from airflow_distill.cli.terminal import say, say_json
 
 
@@ -21,9 +22,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="print a table that `models:` takes")
     show.set_defaults(word_run=_list)
     check = words.add_parser("check", help="compare the table with what the account says")
-    check.add_argument("--region", help="AWS Region; the SDK's default when left out")
-    check.add_argument("--profile", help="profile of the AWS configuration")
-    check.add_argument("--endpoint-url", help="one URL for all services, such as the sandbox's")
+    add_connection_flags(check)
     check.set_defaults(word_run=_check)
     for word in (show, check):
         word.add_argument(
@@ -61,12 +60,9 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from airflow_distill.aws.gateways import gateways_from_session
     from airflow_distill.aws.models import compare_with_account, models_in_force
 
-    gateways = gateways_from_session(
-        region_name=args.region, endpoint_url=args.endpoint_url, profile_name=args.profile
-    )
+    gateways = connect(args)
     with models_in_force(gateways, args.models) as table:
         told = compare_with_account(table, gateways)
     for line in told:

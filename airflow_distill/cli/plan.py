@@ -6,15 +6,16 @@ import argparse
 import getpass
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.doctor import add_job_arguments, complete, connect, filters_of
+from airflow_distill.cli.account import connect
+from airflow_distill.cli.doctor import add_job_arguments, complete, filters_of
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.remote.identity import resource_tags
+from airflow_distill.stages.digest import record_of
 from airflow_distill.stages.jobs.spec import make_spec
-from airflow_distill.stages.storage import LocalStore
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
@@ -96,26 +97,54 @@ def _data(args: argparse.Namespace, gateways: AwsGateways | None) -> dict[str, A
             "filters": filters_of(args.metadata),
         }
         return {"invocation_logs": logs, "dataset_id": args.dataset_id}
-    manifest = json.loads(_read(args.manifest, gateways))
-    train = manifest["train"]
-    return {
-        "dataset": {
-            "dataset_id": manifest["dataset_id"],
-            "train_uri": train["uri"],
-            "train_records": train["records"],
-            "with_answers": manifest.get("with_answers", False),
-        }
-    }
-
-
-def _read(uri: str, gateways: AwsGateways | None) -> bytes:
-    if not uri.startswith("s3://"):
-        return LocalStore().read(str(Path(uri)))
-    if gateways is None:
+    if args.manifest.startswith("s3://") and gateways is None:
         raise ConfigurationError(
             "plan: a manifest in S3 cannot be read offline.", hint="Leave --offline out, or copy it."
         )
-    return gateways.objects.read(uri)
+    receipt, upload = receipt_of(args.manifest, gateways, args.root, args.name)
+    if upload:
+        say(upload, err=True)
+    return {"dataset": receipt}
+
+
+def receipt_of(
+    uri: str, gateways: AwsGateways | None, root: str, workload: str
+) -> tuple[dict[str, Any], str]:
+    """Return what a dataset's manifest says of it, as its receipt would, and what must be uploaded first, if anything.
+
+    A dataset that was built into a local folder is planned as if it lay where the loop keeps datasets.
+
+    :param uri: `manifest.json`, or the folder that holds it; a path or `s3://`.
+    :raises ConfigurationError: there is none, or it is not a manifest.
+    """
+    from airflow_distill.stages.dataset.records import DatasetManifest
+
+    local = not uri.startswith("s3://")
+    if not uri.endswith(".json"):
+        uri = join_uri(uri, "manifest.json")
+    store = LocalStore() if local or gateways is None else gateways.objects
+    hint = "`airflow-distill dataset build --out DIR` writes one; name DIR or DIR/manifest.json."
+    try:
+        manifest = record_of(store.read(uri), DatasetManifest.from_json)
+    except (ObjectMissingError, OSError) as error:
+        raise ConfigurationError(
+            f"plan: there is no manifest at {uri} ({type(error).__name__}).", hint=hint
+        ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"plan: {uri} is {error}; a manifest is needed.", hint=hint) from None
+    train, upload = manifest.train.uri, ""
+    if "/" not in train:  # beside its manifest, as `dataset build` names it
+        train = join_uri(uri.rpartition("/")[0] or ".", train)
+    if not train.startswith("s3://"):
+        place = join_uri(root, workload, "datasets", manifest.dataset_id, "train.jsonl")
+        upload = f"The dataset is local; upload it before you submit: aws s3 cp {train} {place}"
+        train = place
+    return {
+        "dataset_id": manifest.dataset_id,
+        "train_uri": train,
+        "train_records": manifest.train.records,
+        "with_answers": manifest.with_answers,
+    }, upload
 
 
 def lines(plan: JobPlan) -> list[str]:

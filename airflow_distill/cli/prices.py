@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
+from airflow_distill.cli.account import add_connection_flags, connect
 from airflow_distill.cli.terminal import say, say_json
+
+if TYPE_CHECKING:
+    from airflow_distill.aws.gateways import AwsGateways
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +28,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     show.add_argument("--model", metavar="ID", help="only this model's prices")
     show.add_argument("--json", action="store_true", help="print a table that `budget.prices` takes")
+    add_connection_flags(show)
     show.set_defaults(word_run=_show)
     diff = words.add_parser("diff", help="print what differs between two tables")
     diff.add_argument("before", metavar="URI", help="a path, s3://, or `packaged`")
     diff.add_argument("after", metavar="URI")
     diff.add_argument("--json", action="store_true", help="print one JSON object per difference")
+    add_connection_flags(diff)
     diff.set_defaults(word_run=_diff)
 
 
@@ -41,7 +48,7 @@ def _show(args: argparse.Namespace) -> int:
     from airflow_distill.stages.jobs.models import base_model_id
     from airflow_distill.stages.money.prices import MOST_DAYS, PriceTable
 
-    table = read_prices(None, args.prices)
+    table = read_prices(_asked(args, args.prices), args.prices)
     if args.model:
         wanted = base_model_id(args.model)
         table = PriceTable(tuple(row for row in table.rows if row.model in (wanted, "*")))
@@ -64,7 +71,8 @@ def _diff(args: argparse.Namespace) -> int:
     from airflow_distill.stages.money.prices import Change, compare
 
     before, after = (
-        read_prices(None, None if uri == "packaged" else uri) for uri in (args.before, args.after)
+        read_prices(_asked(args, uri), None if uri == "packaged" else uri)
+        for uri in (args.before, args.after)
     )
     changes: list[Change] = compare(before, after)
     for change in changes:
@@ -81,3 +89,8 @@ def _diff(args: argparse.Namespace) -> int:
     if not args.json:
         say(f"{len(changes)} price{'' if len(changes) == 1 else 's'} differ")
     return 1 if changes else 0
+
+
+def _asked(args: argparse.Namespace, uri: str | None) -> AwsGateways | None:
+    """Return gateways for a table in S3; None for any other, which needs no connection."""
+    return connect(args) if uri and uri.startswith("s3://") else None

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from airflow_distill.cli.account import add_connection_flags, connect
 from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=7, help="how far back to read (default: 7)")
     parser.add_argument("--all", action="store_true", help="read everything, whatever its age")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="how many to show (default: 15)")
-    parser.add_argument("--region", metavar="REGION", help="AWS Region; the SDK's own when left out")
-    parser.add_argument("--endpoint-url", metavar="URL", help="one endpoint for all services")
+    add_connection_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -56,9 +56,7 @@ def look(args: argparse.Namespace) -> Survey:
 
     store: ObjectStore = LocalStore()
     if args.logs.startswith("s3://"):
-        from airflow_distill.aws.gateways import gateways_from_session
-
-        store = gateways_from_session(region_name=args.region, endpoint_url=args.endpoint_url).objects
+        store = connect(args).objects
     now = datetime.now(UTC)
     window = None if args.all else Window.parse(now - timedelta(days=args.days), now)
     survey, reader = Survey(), CallReader()

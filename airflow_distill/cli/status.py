@@ -6,12 +6,13 @@ With `--write` the same look makes the workload's status anew, which the pages i
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_distill.cli.account import add_connection_flags, connect, workload_file
 from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -29,10 +30,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
     )
-    parser.add_argument(
-        "--region", metavar="REGION", help="AWS Region; the file's or the SDK's own when left out"
-    )
-    parser.add_argument("--endpoint-url", metavar="URL", help="one endpoint for all services")
+    add_connection_flags(parser)
     parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
@@ -47,24 +45,25 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read bucket and account, print."""
-    from airflow_distill.aws.gateways import gateways_from_session, store_for
+    from airflow_distill.aws.gateways import store_for
     from airflow_distill.aws.prices import read_prices
     from airflow_distill.errors import ConfigurationError
-    from airflow_distill.workload.reading import read_workload
 
     name, root, region = args.workload, args.root, args.region
     prices, stated, student = args.prices, None, ""
-    if Path(args.workload).is_file():
-        workload = read_workload(args.workload)
+    workload = workload_file(args.workload)
+    if workload is not None:
         name, root = workload.name, root or workload.root
         region = region or workload.region_name
         prices, student = prices or workload.budget.prices, workload.student
         stated = {str(item): usd for item, usd in workload.budget.student_prices.items()}
+    root = root or os.environ.get("AIRFLOW_DISTILL_ROOT")
     if not root:
         raise ConfigurationError(
-            "status: where the workload's goods lie is not known.", hint="Give --root, or its file."
+            "status: the root of the workloads is not known.",
+            hint="Give --root, set AIRFLOW_DISTILL_ROOT, or name its file.",
         )
-    gateways = gateways_from_session(region_name=region, endpoint_url=args.endpoint_url)
+    gateways = connect(args, region)
     table = read_prices(gateways, prices, student=student, stated=stated)
     store, now = store_for(gateways, root), datetime.now(UTC)
     told = status_of(gateways, store, root, name, now, table)

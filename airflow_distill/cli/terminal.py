@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_distill.stages.shown import one_line
+from airflow_distill.stages.storage import ObjectMissingError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,13 @@ def say_json(value: Any, indent: int | None = None) -> None:
 def error_line(error: BaseException) -> None:
     """Tell an error of ours on standard error."""
     say_text(f"airflow-distill: {type(error).__name__}: {error}", err=True)
+
+
+def told_of(error: OSError | ObjectMissingError) -> str:
+    """Return what a file or object that could not be had amounts to, without the class of the error."""
+    if isinstance(error, ObjectMissingError):
+        return f"there is nothing at {error}"
+    return f"{error.filename or 'a file'}: {(error.strerror or type(error).__name__).lower()}"
 
 
 def console(*, err: bool = False) -> Console:

@@ -8,10 +8,10 @@ schema  print the JSON schema of workload files
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_distill.cli.account import add_connection_flags, connect
 from airflow_distill.cli.terminal import say, say_json, say_text
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     plan.add_argument(
         "--output-tokens", type=float, metavar="N", help="mean tokens of an answer, for the price"
     )
+    add_connection_flags(plan)
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     plan.set_defaults(work=plan_file)
     eject = commands.add_parser("eject", help="print plain operator code", description=_what(eject_file))
@@ -85,11 +86,17 @@ def init_file(args: argparse.Namespace) -> int:
 
 def lint_files(args: argparse.Namespace) -> int:
     """Print every problem of workload files, with file, line, column and a suggestion. Exit status 1 when there are any."""
+    from airflow_distill.errors import ConfigurationError
     from airflow_distill.workload.dry_run import late_problems
     from airflow_distill.workload.reading import check_folder, check_workload
 
     found: list[Read] = []
     for path in args.paths:
+        if path.is_dir() and not any(path.rglob("*.y*ml")):
+            raise ConfigurationError(
+                f"{path} holds no workload file.",
+                hint="Workload files end in .yaml; `workload init` writes one.",
+            )
         found += check_folder(path) if path.is_dir() else [check_workload(path)]
     return _report(found, late_problems(found), as_json=args.json)
 
@@ -97,6 +104,7 @@ def lint_files(args: argparse.Namespace) -> int:
 def plan_file(args: argparse.Namespace) -> int:
     """Print the tasks of the loop, the job request with its names and tags, and its price. Sends nothing."""
     from airflow_distill.aws.planning import plan_job
+    from airflow_distill.cli.plan import receipt_of
     from airflow_distill.remote.identity import resource_tags
     from airflow_distill.workload import tasks
     from airflow_distill.workload.dry_run import imagined_receipt
@@ -104,7 +112,10 @@ def plan_file(args: argparse.Namespace) -> int:
     from airflow_distill.workload.reading import read_workload
 
     workload = read_workload(args.path)
-    receipt = _receipt_of(args.manifest) if args.manifest else imagined_receipt(workload)
+    receipt, upload = imagined_receipt(workload), ""
+    if args.manifest:
+        gateways = connect(args, workload.region_name) if args.manifest.startswith("s3://") else None
+        receipt, upload = receipt_of(args.manifest, gateways, workload.root, workload.name)
     spec = tasks.job_spec(
         workload, receipt, resource_tags(workload.name, "plan", workload.owner, root=workload.root)
     )
@@ -131,24 +142,10 @@ def plan_file(args: argparse.Namespace) -> int:
             say(f"task         {step['task_id']}  {step['operator'].rpartition('.')[2]}")
         if not args.manifest:
             say(f"dataset      {receipt['dataset_id']} (imagined; --manifest takes a real one)")
+        if upload:
+            say(f"upload       {upload}")
         say(*lines(plan))
     return 1 if plan.problems else 0
-
-
-def _receipt_of(uri: str) -> dict[str, Any]:
-    """Return what a dataset's manifest says of it, as its receipt would."""
-    from airflow_distill.aws.gateways import gateways_from_session
-    from airflow_distill.stages.storage import LocalStore
-
-    store = gateways_from_session().objects if uri.startswith("s3://") else LocalStore()
-    manifest = json.loads(store.read(uri))
-    train = manifest["train"]
-    return {
-        "dataset_id": manifest["dataset_id"],
-        "train_uri": train["uri"],
-        "train_records": train["records"],
-        "with_answers": manifest.get("with_answers", False),
-    }
 
 
 def _prices(workload: Workload) -> PriceTable:

@@ -45,6 +45,7 @@ class Preflight:
     :param use_prompt_response: logged answers are used, so the teacher is not called.
     :param host_kind: how the student is to be served; None leaves it open.
     :param method: how the student is made.
+    :param window_hours: how far back logs are looked at, in hours.
     """
 
     workload: str
@@ -60,6 +61,7 @@ class Preflight:
     host_kind: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     method: Method = "distillation"
+    window_hours: int = 7 * 24
 
 
 def failures(results: Iterable[CheckResult]) -> list[CheckResult]:
