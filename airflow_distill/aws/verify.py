@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow_distill.aws.account import find_host
+from airflow_distill.aws.forget import forgotten_changes
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import ConfigurationError, ServiceError, ServiceNotFoundError
 from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.deployment.verify import Looks, Verification, verify
+from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.forgotten import FOLDER
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
 
 
@@ -29,7 +33,27 @@ def verify_workload(
         notes=ledger.notes_of,
         root=root,
     )
-    return verify(workload, history, looks, every_release=every_release)
+    found = verify(workload, history, looks, every_release=every_release)
+    return _without_forgotten(store, root, workload, found)
+
+
+def _without_forgotten(store: ObjectStore, root: str, workload: str, found: Verification) -> Verification:
+    """Take out the links that only forgetting somebody broke: the object is what the note of the change says it became."""
+    changes = forgotten_changes(store, root, workload)
+    explained = []
+    for broken in found.broken:
+        change = changes.get(broken.where)
+        raw = _object(store, broken.where) if change else None
+        if change and change.after == ("" if raw is None else sha256_hex(raw)):
+            explained.append(broken)
+    if not explained:
+        return found
+    told = f"{len({b.where for b in explained})} objects as they were before somebody was forgotten (see {FOLDER}/)"
+    return replace(
+        found,
+        broken=tuple(b for b in found.broken if b not in explained),
+        unseen=(*found.unseen, told),
+    )
 
 
 def _object(store: ObjectStore, uri: str) -> bytes | None:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prices": ("airflow_distill.cli.prices", "print the price table in force, and what differs between two"),
     "release": ("airflow_distill.cli.release", "list and show releases, go back to an older one"),
     "reap": ("airflow_distill.cli.reap", "find what still bills and nobody needs; remove it with --yes"),
+    "forget": ("airflow_distill.cli.forget", "erase one person from a workload's folder"),
     "completion": ("airflow_distill.cli.completion", "print a completion script for bash, zsh or fish"),
     "verify": ("airflow_distill.cli.verify", "check the chain of digests behind the live model"),
 }

@@ -21,6 +21,7 @@ from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.stages.dataset.redact import Redaction
+    from airflow_distill.stages.forgotten import Tombstones
     from airflow_distill.stages.logs.harvest import Harvest
     from airflow_distill.stages.logs.metadata import MetadataFilter
     from airflow_distill.stages.logs.selection import Selection, Window
@@ -279,8 +280,14 @@ class HarvestLogsOperator(_LogsOperator):
             overlap=timedelta(hours=self.overlap_hours),
             now=wall_clock(),
             pause=time.sleep,
+            forgotten=self._forgotten(),
         )
         return window, "harvest", harvest
+
+    def _forgotten(self) -> Tombstones | None:
+        from airflow_distill.stages.forgotten import read_tombstones
+
+        return read_tombstones(self.store_for(self.root), self.root, self.workload)
 
     def _harvest_shard(self) -> tuple[Window, str, Harvest]:
         from airflow_distill.stages.logs.harvest import ShardTask, patience_for
@@ -295,6 +302,7 @@ class HarvestLogsOperator(_LogsOperator):
             self.limit,
             self.answer_rule,
             redaction_of(self.redact, self.detectors),
+            self._forgotten(),
         )
         overlap = timedelta(hours=self.overlap_hours)
         patience = patience_for(plan.window, overlap, wall_clock(), time.sleep)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, cast
 
 from airflow_distill.errors import LogFormatError
+from airflow_distill.stages.forgotten import Tombstones
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.logs.processes import harvest_in_processes
 from airflow_distill.stages.logs.reader import Patience, Progress, ShardTask, new_harvest, salt_digest
@@ -55,6 +56,7 @@ def harvest_logs(
     now: datetime | None = None,
     pause: Callable[[float], None] | None = None,
     progress: Progress | None = None,
+    forgotten: Tombstones | None = None,
 ) -> Harvest:
     """Harvest a place in one go.
 
@@ -67,9 +69,10 @@ def harvest_logs(
     :param overlap: how long after the window's end records may still be delivered.
     :param now: the present time; with `pause`, bodies that can still arrive are waited for.
     :param progress: called with (stored bytes done, all stored bytes).
+    :param forgotten: who must be left out.
     """
     objects = list(iter_log_objects(store, logs, selection.window, overlap))
-    task = ShardTask(selection, salt, limit, answer_rule, redact)
+    task = ShardTask(selection, salt, limit, answer_rule, redact, forgotten)
     patience = patience_for(selection.window, overlap, now, pause)
     if workers <= 1 or len(objects) < 2:
         (shard,) = cut_shards(objects, 1)

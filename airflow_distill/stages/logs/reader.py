@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from airflow_distill.errors import DistillError
 from airflow_distill.stages.digest import sha256_hex
+from airflow_distill.stages.forgotten import Tombstones
 from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory, line_spans
 from airflow_distill.stages.logs.bodies import LONGEST_STORED_BODY
 from airflow_distill.stages.logs.conversation import RawTurn
@@ -71,6 +72,7 @@ class ShardReader:
 
     :param redact: how prompts and answers are redacted before they are handed on.
     :param patience: how to wait for late bodies; without it, a missing body is counted at once.
+    :param forgotten: who must be left out.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class ShardReader:
         answer_rule: str = "latest",
         redact: Redact | None = None,
         patience: Patience | None = None,
+        forgotten: Tombstones | None = None,
     ) -> None:
+        self._forgotten = forgotten
         self.harvest = new_harvest(selection, salt, limit, answer_rule, redact)
         self._store = store
         self._fingerprints = Fingerprints(salt)
@@ -183,6 +187,10 @@ class ShardReader:
         return self.harvest.sample.takes(prompt)
 
     def _offer(self, reading: Reading) -> None:
+        gone = self._forgotten
+        if gone is not None and (gone.cover_metadata(reading.metadata) or gone.cover_prompt(reading.turns)):
+            self.harvest.skips[SkipReason.FORGOTTEN.value] += 1
+            return
         turns, prompt = self._wanted
         if turns is not reading.turns:
             prompt = self._fingerprints.of(reading.system, reading.turns)
@@ -278,6 +286,7 @@ class ShardTask:
     limit: int = DEFAULT_LIMIT
     answer_rule: str = "latest"
     redact: Redact | None = None
+    forgotten: Tombstones | None = None
 
     def run(
         self,
@@ -324,6 +333,7 @@ class ShardTask:
             answer_rule=self.answer_rule,
             redact=self.redact,
             patience=patience,
+            forgotten=self.forgotten,
         )
         if surplus is None:
             return reader.read(objects, done)
