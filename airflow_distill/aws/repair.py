@@ -75,21 +75,29 @@ def withdraw(
     person: str,
     why: str,
     now: datetime,
+    *,
+    answers_still: bool = False,
 ) -> Entry:
     """Write down that nothing is live any more, because a person says so, and remove the pointer.
 
+    A withdrawal that was killed half-way is ended.
+
+    :param answers_still: the host may answer still, because it is to be deleted after a time of grace.
     :raises DeploymentError: the live host still answers, or nothing was live.
     """
     ledger = Ledger(store, root, workload)
     history = ledger.sound()
     live = history.live()
+    half_done = history.open
+    if half_done is not None and half_done.release.action == "withdraw":
+        return _withdrawn(gateways, ledger, half_done, now)
     if live is None or history.open is not None:
         said = "nothing is live" if live is None else "a release is open"
         raise DeploymentError(
             f"deployment: {said} of {workload}; nothing was changed.", hint="See `release drift`."
         )
     host = find_host(gateways.bedrock, live.host_kind, live.host_arn, tags=False)
-    if host is not None and host.usable:
+    if host is not None and host.usable and not answers_still:
         raise DeploymentError(
             f"deployment: the host {live.host_arn} still answers with {host.model_arn}; nothing was changed.",
             hint="Move callers away and delete it first, or mend it with `airflow-distill release repair`.",
@@ -112,15 +120,21 @@ def withdraw(
         evidence=last.release.evidence,
         nonce=secrets.token_hex(16),
     )
-    entry = ledger.claim(release)
+    return _withdrawn(gateways, ledger, ledger.claim(release), now)
+
+
+def _withdrawn(gateways: AwsGateways, ledger: Ledger, entry: Entry, now: datetime) -> Entry:
+    """Close a withdrawal and remove the pointer."""
+    release = entry.release
     ledger.close(
         Outcome(
-            release.release, "withdrawn", iso(now), (reason,), entry_sha256=entry.sha256, nonce=release.nonce
+            release.release, "withdrawn", iso(now), release.why, entry_sha256=entry.sha256, nonce=release.nonce
         )
     )  # fmt: skip
-    pointer = read_pointer(gateways.parameters, workload, root, history.hosts)
+    hosts = ledger.read().hosts
+    pointer = read_pointer(gateways.parameters, ledger.workload, ledger.root, hosts)
     if pointer is not None:
-        remove_pointer(gateways.parameters, workload, root, pointer.release, history.hosts)
+        remove_pointer(gateways.parameters, ledger.workload, ledger.root, pointer.release, hosts)
     return entry
 
 

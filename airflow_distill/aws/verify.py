@@ -10,9 +10,10 @@ from airflow_distill.aws.account import find_host
 from airflow_distill.aws.forget import forgotten_changes
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.pointers import read_pointer
+from airflow_distill.aws.retire import read_retirement
 from airflow_distill.errors import ConfigurationError, ServiceError, ServiceNotFoundError
 from airflow_distill.stages.deployment.ledger import Ledger
-from airflow_distill.stages.deployment.verify import Looks, Verification, verify
+from airflow_distill.stages.deployment.verify import Broken, Looks, Verification, verify
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.forgotten import FOLDER
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
@@ -34,25 +35,33 @@ def verify_workload(
         root=root,
     )
     found = verify(workload, history, looks, every_release=every_release)
-    return _without_forgotten(store, root, workload, found)
+    return _explained(store, root, workload, found)
 
 
-def _without_forgotten(store: ObjectStore, root: str, workload: str, found: Verification) -> Verification:
-    """Take out the links that only forgetting somebody broke: the object is what the note of the change says it became."""
+def _explained(store: ObjectStore, root: str, workload: str, found: Verification) -> Verification:
+    """Take out the links that only forgetting somebody or retiring the workload broke, and tell them instead.
+
+    An object counts as changed by forgetting only while it is what the note of the change says it became.
+    """
     changes = forgotten_changes(store, root, workload)
-    explained = []
+    retired = read_retirement(store, root, workload) if found.broken else None
+    explained: list[Broken] = []
+    told: list[str] = []
     for broken in found.broken:
         change = changes.get(broken.where)
         raw = _object(store, broken.where) if change else None
+        if retired is not None and broken.found == retired.terms.redirect and broken.link == "pointer":
+            told.append(f"the pointer, which leads callers to {broken.found} since the workload was retired")
+            explained.append(broken)
         if change and change.after == ("" if raw is None else sha256_hex(raw)):
             explained.append(broken)
-    if not explained:
-        return found
-    told = f"{len({b.where for b in explained})} objects as they were before somebody was forgotten (see {FOLDER}/)"
+    objects = {b.where for b in explained} & set(changes)
+    if objects:
+        told.append(f"{len(objects)} objects as they were before somebody was forgotten (see {FOLDER}/)")
     return replace(
         found,
         broken=tuple(b for b in found.broken if b not in explained),
-        unseen=(*found.unseen, told),
+        unseen=(*found.unseen, *told),
     )
 
 

@@ -83,6 +83,7 @@ def status_of(
     from airflow_distill.aws.account import iter_hosts
     from airflow_distill.aws.exposure import exposure_of
     from airflow_distill.aws.promotion import look_for_drift
+    from airflow_distill.aws.retire import read_retirement
     from airflow_distill.remote.identity import slug
     from airflow_distill.remote.ownership import Owner
     from airflow_distill.stages.money.exposure import sentence
@@ -106,6 +107,7 @@ def status_of(
         for host in iter_hosts(gateways.bedrock, name)
         if Owner(name, root).claim(host.tags) != "foreign"
     ]
+    retired = read_retirement(store, root, name)
     return {
         "v": 1,
         "kind": "status",
@@ -115,6 +117,7 @@ def status_of(
         if live
         else None,
         "pointer": pointer.to_json() if pointer else None,
+        "retired": retired.to_json() if retired else None,
         "open": _open(standing),
         "drift": [each.to_json() for each in drift],
         "releases": [
@@ -221,6 +224,16 @@ def lines(told: dict[str, Any]) -> list[str]:
     out = [f"{told['workload']} at {told['at']}"]
     standing = f"release {live['release']}, {live['model_arn']}" if live else "nothing yet"
     out.append(f"live       {standing}")
+    if told["retired"]:
+        end = told["retired"]["finished_at"]
+        out.append(
+            f"retired    at {told['retired']['at']} by {told['retired']['by']}, "
+            + (
+                f"finished {end}"
+                if end
+                else f"hosts go after {told['retired']['hosts_after']}: `workload retire` goes on"
+            )
+        )
     if told["open"]:
         held = (
             f"run {told['open']['held_by']} works on it" if told["open"]["held_by"] else "nobody works on it"

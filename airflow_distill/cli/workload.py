@@ -8,10 +8,11 @@ schema  print the JSON schema of workload files
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_distill.cli.account import add_connection_flags, connect
+from airflow_distill.cli.account import add_connection_flags, connect, person
 from airflow_distill.cli.terminal import say, say_json, say_text
 
 if TYPE_CHECKING:
@@ -49,6 +50,28 @@ def register(parser: argparse.ArgumentParser) -> None:
     eject = commands.add_parser("eject", help="print plain operator code", description=_what(eject_file))
     eject.add_argument("path", metavar="FILE", type=Path, help="workload file")
     eject.set_defaults(work=eject_file)
+    end = commands.add_parser("retire", help="switch a workload off", description=_what(retire_file))
+    end.add_argument("path", metavar="FILE", type=Path, help="workload file")
+    end.add_argument(
+        "--grace-hours", type=float, default=24.0, metavar="H", help="how long hosts still answer (24)"
+    )
+    end.add_argument(
+        "--redirect",
+        default="",
+        metavar="ID",
+        help="model id or ARN the pointer names from now on (default: none)",
+    )
+    end.add_argument("--models", choices=("keep", "delete"), default="keep", help="custom models (keep)")
+    end.add_argument(
+        "--data",
+        choices=("keep", "delete"),
+        default="keep",
+        help="windows, datasets, answers, reports (keep)",
+    )
+    end.add_argument("--yes", action="store_true", help="do it; without this the plan is printed only")
+    add_connection_flags(end)
+    end.add_argument("--json", action="store_true", help="print the steps as JSON")
+    end.set_defaults(work=retire_file)
     schema = commands.add_parser("schema", help="print the JSON schema", description=_what(print_schema))
     schema.set_defaults(work=print_schema)
 
@@ -162,6 +185,39 @@ def eject_file(args: argparse.Namespace) -> int:
 
     say_text(dag_source(read_workload(args.path), args.path.name))
     return 0
+
+
+def retire_file(args: argparse.Namespace) -> int:
+    """Plan and perform the end of a workload: pointer, hosts, models, data. Run again, it goes on."""
+    from airflow_distill.aws.gateways import store_for
+    from airflow_distill.aws.retire import Terms, retire
+    from airflow_distill.workload.reading import read_workload
+
+    workload = read_workload(args.path)
+    gateways = connect(args, workload.region_name)
+    table = _prices(workload)
+    plan, steps = retire(
+        gateways,
+        store_for(gateways, workload.root),
+        workload.root,
+        workload.name,
+        Terms(args.grace_hours, args.redirect, args.models, args.data),
+        person=person(),
+        owner=workload.owner,
+        now=datetime.now(UTC),
+        price_of=lambda item, base: table.rate(item, base, gateways.bedrock.region),
+        perform=args.yes,
+    )
+    if args.json:
+        rows = [{"name": s.name, "state": s.state, "detail": s.detail} for s in steps]
+        say_json({**plan.to_json(), "steps": rows})
+    else:
+        say(*steps)
+        if not args.yes:
+            say("Nothing was changed; add --yes to do it.")
+        elif plan.finished_at:
+            say(f"{workload.name} is retired. Remove {args.path} from the Dag folder.")
+    return 0 if plan.finished_at else 1
 
 
 def print_schema(args: argparse.Namespace) -> int:

@@ -61,7 +61,14 @@ class TakeTurnOperator(DistillOperator):
         self.wait_timeout = wait_timeout
 
     def work(self, context: Any) -> dict[str, Any]:
-        """Take the turn, or begin to wait for it."""
+        """Take the turn, or begin to wait for it; a run of a retired workload ends here."""
+        from airflow_distill.aws.retire import read_retirement
+
+        retired = read_retirement(store_for(self.gateways, self.root), self.root, self.workload)
+        if retired is not None:
+            raise AirflowSkipException(
+                f"workload: {self.workload} was retired at {retired.at} by {retired.by}; nothing was done."
+            )
         deadline = None if self.wait_timeout is None else deadline_text(wall_clock() + self.wait_timeout)
         return self._take_or_defer(context, deadline)
 
