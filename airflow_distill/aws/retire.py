@@ -291,11 +291,8 @@ def _hosts(
     if not ours and perform:
         return Step("hosts", "done", "no host of the workload is left")
     if not perform:
-        hosts = [
-            h
-            for h in iter_hosts(gateways.bedrock, plan.workload)
-            if Owner(plan.workload, root).claim(h.tags) != "foreign"
-        ]
+        us = Owner(plan.workload, root)
+        hosts = [h for h in iter_hosts(gateways.bedrock, plan.workload) if us.claim(h.tags) != "foreign"]
         return Step("hosts", "to do", f"{len(hosts)} hosts are deleted after {plan.hosts_after}")
     if not due:
         return Step(

@@ -66,7 +66,8 @@ def test_callers_lose_the_pointer_first_and_have_the_grace_time(world: ReleaseWo
     assert steps["hosts"].state == "waits"
     assert plan.finished_at == ""
     world.sleep(timedelta(hours=23).total_seconds())
-    assert len(world.hosts()) == 1 and end(world)[1]["hosts"].state == "waits"
+    assert len(world.hosts()) == 1
+    assert end(world)[1]["hosts"].state == "waits"
     world.sleep(timedelta(hours=2).total_seconds())
     plan, steps = end(world)
     assert world.hosts() == []
@@ -102,10 +103,8 @@ def test_the_ledger_stays_and_says_that_nothing_is_live(world: ReleaseWorld) -> 
     history = world.ledger.sound()
     assert history.live() is None
     assert [entry.release.action for entry in history.entries][-1] == "withdraw"
-    kept = {
-        o.uri.removeprefix(f"{world.root}/{world.workload}/").split("/")[0]
-        for o in world.store.iter_objects(f"{world.root}/{world.workload}/")
-    }
+    place = f"{world.root}/{world.workload}/"
+    kept = {o.uri.removeprefix(place).split("/")[0] for o in world.store.iter_objects(place)}
     assert kept <= {"releases", "evidence", "retired.json"}
     assert not verify_workload(world.gateways, world.store, world.root, world.workload).broken
 
@@ -170,13 +169,14 @@ def test_other_workloads_and_roots_are_left_alone(world: ReleaseWorld) -> None:
     end(world)
     assert other.pointer()["model_arn"]
     assert len(other.hosts()) == 1
+    rules = ReapRules(ignore_expiry=True)
     finds = survey_account(
         other.gateways,
         other.store,
         other.root,
         now=other.now(),
-        rules=ReapRules(ignore_expiry=True),
-        price_of=lambda i, b: None,
+        rules=rules,
+        price_of=lambda item, base: None,
     )
     assert finds == ()
 
