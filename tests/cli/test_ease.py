@@ -92,16 +92,16 @@ def test_an_unknown_profile_is_named_with_those_there_are(
     nobody: Path, said: Said, words: tuple[str, ...]
 ) -> None:
     (nobody / "aws-config").write_text("[profile work]\nregion = us-east-1\n")
-    told = said(*words, "--profile", "wrok", "--region", "us-east-1")
-    assert "there is no profile 'wrok'" in told
+    told = said(*words, "--profile", "elsewhere", "--region", "us-east-1")
+    assert "there is no profile 'elsewhere'" in told
     assert "work" in told
 
 
 def test_the_profile_of_the_environment_is_named_too(
     nobody: Path, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "wrok")
-    assert "wrok" in said("models", "check", "--region", "us-east-1")
+    monkeypatch.setenv("AWS_PROFILE", "elsewhere")
+    assert "elsewhere" in said("models", "check", "--region", "us-east-1")
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
