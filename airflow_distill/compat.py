@@ -19,6 +19,7 @@ __all__ = [
     "RetryPolicy",
     "airflow_id",
     "ask_states_of",
+    "ask_states_of_run",
     "ask_task_state",
     "ask_task_state_async",
     "count_working",
@@ -48,6 +49,21 @@ def ask_states_of(ti: Any, task_ids: list[str]) -> set[str]:
     answer: Any = task_runner.SUPERVISOR_COMMS.send(question)
     states = answer.task_states.get(ti.run_id, {})
     return {str(getattr(state, "value", state)) for state in states.values() if state is not None}
+
+
+def ask_states_of_run(ti: Any) -> dict[str, str | None]:
+    """Return the states of all tasks of the same Dag run, as Airflow's database has them now; for the worker.
+
+    A mapped task that has been expanded has one key an instance, `<task id>_<map index>`.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetTaskStates
+
+    answer: Any = task_runner.SUPERVISOR_COMMS.send(GetTaskStates(dag_id=ti.dag_id, run_ids=[ti.run_id]))
+    states = answer.task_states.get(ti.run_id, {})
+    return {
+        key: None if state is None else str(getattr(state, "value", state)) for key, state in states.items()
+    }
 
 
 async def ask_task_state_async(ti: Any) -> str | None:

@@ -18,6 +18,7 @@
     |   +-- JobStoppedError
     |   +-- JobTimeoutError               our deadline passed; the job may still run and cost
     +-- StateError                      the record of an earlier attempt cannot be read; never read as "none"
+    +-- TurnLostError                   this run was given up, and another one took its workload over
     +-- DiskFullError                   a local disk is full; retryable
     +-- EvaluationError                 answers or scores are missing, so no comparison is honest
     +-- BudgetError                     the next paid step would cross the cap, or its price is unknown
@@ -201,6 +202,13 @@ class StateError(DistillError):
     """The record of an earlier attempt cannot be read. It is never taken for "none"; retry when it can."""
 
     retryable = True
+
+
+class TurnLostError(DistillError):
+    """This run was given up as dead, and another run has taken its workload over; nothing was changed.
+
+    A retry of the same task says the same. Clear the run from the task that takes the turn: it waits for its turn anew.
+    """
 
 
 class DiskFullError(DistillError):

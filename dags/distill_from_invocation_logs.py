@@ -14,12 +14,17 @@ from airflow.sdk import DAG, Param
 
 from airflow_distill.operators.dataset import CheckDatasetOperator, CurateDatasetOperator
 from airflow_distill.operators.decision import DecidePromotionOperator
-from airflow_distill.operators.deployment import BedrockPromoteModelOperator, SmokeTestOperator
+from airflow_distill.operators.deployment import (
+    BedrockPromoteModelOperator,
+    GuardReleaseOperator,
+    SmokeTestOperator,
+)
 from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAnswersOperator
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
 from airflow_distill.operators.report import RenderReportOperator
+from airflow_distill.operators.run import EndRunOperator
 from airflow_distill.pipelines import AccountSettings
 from airflow_distill.sensors.jobs import BedrockDistillationCompletedSensor
 
@@ -152,5 +157,8 @@ with DAG(
     RenderReportOperator(task_id="report", evaluation=score.output, decision=decide.output, dataset=dataset)
 
     remove = BedrockDeleteHostOperator(task_id="remove_candidate", host=candidate.output)
+    guard = GuardReleaseOperator(task_id="guard")
     decide >> remove.as_teardown(setups=candidate)
+    deploy >> guard.as_teardown()
+    [remove, guard] >> EndRunOperator(task_id="end_run")
     # endregion

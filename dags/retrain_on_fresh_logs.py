@@ -17,6 +17,7 @@ from airflow_distill.pipelines import (
     dataset_group,
     decision_group,
     deployment_group,
+    end_group,
     evaluation_group,
     fresh_logs_asset,
     jobs_group,
@@ -45,9 +46,11 @@ with DAG(
     bought = jobs_group(WORKLOAD, dataset=dataset)
     tell_counts(dataset) >> bought["budget"].operator
     job = bought["job"]
-    evaluation = evaluation_group(WORKLOAD, dataset=dataset, job=job, live=live)["evaluation"]
+    judged = evaluation_group(WORKLOAD, dataset=dataset, job=job, live=live)
+    evaluation = judged["evaluation"]
     decision = decision_group(
         WORKLOAD, evaluation=evaluation, job=job, dataset=dataset, live=live, budget=bought["budget"]
     )["decision"]
-    deployment_group(WORKLOAD, decision=decision, job=job)
+    deployment = deployment_group(WORKLOAD, decision=decision, job=job)["deployment"]
+    end_group(WORKLOAD, host_deleted=judged["host_deleted"], deployment=deployment)
 # endregion

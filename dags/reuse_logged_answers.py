@@ -15,6 +15,7 @@ from airflow_distill.operators.evaluation import CollectAnswersOperator, ScoreAn
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.logs import HarvestLogsOperator
+from airflow_distill.operators.run import EndRunOperator
 
 LOGS = "s3://acme-bedrock-logs/bedrock"
 PAST = f"{LOGS}/AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1/2026/10"
@@ -56,5 +57,5 @@ with DAG(
         task_id="score", answers=answers.output, dataset=dataset.output, metrics=["label_accuracy"]
     )
     remove = BedrockDeleteHostOperator(task_id="delete_host", host=host.output)
-    answers >> remove.as_teardown(setups=host)
+    answers >> remove.as_teardown(setups=host) >> EndRunOperator(task_id="end_run")
 # endregion

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_distill.aws.failure import translate
+from airflow_distill.errors import DistillError
 
 LOGGERS_WITH_BODIES = ("botocore.endpoint", "botocore.parsers")
 
@@ -53,6 +54,8 @@ class Gateway:
         """
         try:
             answer = getattr(self.client, method)(**parameters)
+        except DistillError:
+            raise  # a fence that refused the call
         except Exception as error:
             raise translate(error, operation_name(method)) from error
         return {k: v for k, v in answer.items() if k != "ResponseMetadata"}

@@ -1,4 +1,4 @@
-"""A spec meets the service: what `remote.submit` needs to find, check and buy a customization job."""
+"""A spec meets the service: what `remote.submit` needs to find, check and buy a customization job, and to check a copy."""
 
 from __future__ import annotations
 
@@ -62,6 +62,26 @@ def inspect_job(spec: CustomizationSpec, bedrock: BedrockGateway, found: JobSnap
         model = str(found.details.get("output_model_arn") or "")
         if model and not _gone(bedrock, found):
             bedrock.tag(model, owner.tags)
+
+
+def inspect_copy(owner: Owner, source: str, bedrock: BedrockGateway, found: JobSnapshot) -> None:
+    """Make sure that a copy job under our name is ours, and copies the model that is wanted.
+
+    The tags of the copy to come tell whose it is; one that carries none was asked for by a version before roots.
+
+    :raises OwnershipError: it belongs to somebody else, or copies another model.
+    """
+    job = bedrock.get_copy_job(found.arn)
+    tags = {str(tag["key"]): str(tag["value"]) for tag in job.get("targetModelTags") or ()}
+    what = f"jobs: model copy job {found.name} ({found.arn})"
+    if owner.claim(tags) == "foreign":
+        raise owner.refuse(what, tags)
+    copied = str(job.get("sourceModelArn") or source)
+    if copied != source:
+        raise OwnershipError(
+            f"{what} has our name and copies {copied} instead of {source}.",
+            hint="Delete or rename that copy, or copy under another workload's name.",
+        )
 
 
 def _gone(bedrock: BedrockGateway, found: JobSnapshot) -> str:

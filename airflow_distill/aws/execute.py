@@ -7,18 +7,21 @@ speaks against the model. That is noted in the ledger before anything is undone,
 goes on going back. Where the service needs time, `advance` returns what it waits for and holds no thread: an operator
 defers, the command line sleeps.
 
-Whoever advances a release holds it for some minutes, renews that while working, and checks before each step that nobody
-with a higher fence has taken over. A failure in the middle is raised with what is done and what is left in its hint.
+Whoever advances a release holds it for some minutes, renews that while working, and checks before each step, and again
+right before each call that changes something, that nobody with a higher fence has taken over. A failure in the middle is
+raised with what is done and what is left in its hint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from airflow_distill.aws.account import find_host
+from airflow_distill.aws.fence import fenced
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import HostOrder, bill_of, claim_host, have_host, try_to_delete
 from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_pointer
@@ -31,6 +34,7 @@ from airflow_distill.errors import (
     ServiceQuotaError,
     ServiceThrottledError,
     ServiceUnavailableError,
+    StateError,
 )
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
@@ -38,6 +42,7 @@ from airflow_distill.remote.identity import (
     TAG_TEMPORARY,
     compact_time,
     resource_tags,
+    run_and_airflow,
 )
 from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.submit import no_fault
@@ -154,6 +159,10 @@ class Execution:
     force: bool = False
     _done: list[str] = field(default_factory=list)
     _hold: Hold | None = None
+    _ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.gateways = fenced(self.gateways, self._may_change)
 
     @property
     def release(self) -> int:
@@ -175,10 +184,21 @@ class Execution:
             if not isinstance(reached, Against):
                 return reached
             self._note_against(reached)
-        back = self._walk(self.plan.way_back)
-        if isinstance(back, Against):
-            raise self.left_open(f"the way back is blocked: {'; '.join(back.reasons)}")
-        return back
+        return self._back()
+
+    def _back(self) -> Progress:
+        """Walk the way back; where a step of it fails for good, the release stays open and says what to do."""
+        try:
+            reached = self._walk(self.plan.way_back)
+        except DistillError as error:
+            if not is_permanent(error):
+                raise
+            blocked = self.left_open(f"the way back is blocked: {error.message.rstrip('.')}")
+            blocked.hint = f"{error.hint} {blocked.hint}"
+            raise blocked from error
+        if isinstance(reached, Against):
+            raise self.left_open(f"the way back is blocked: {'; '.join(reached.reasons)}")
+        return reached
 
     def turn_back(self, reasons: tuple[str, ...], cause: Cause) -> None:
         """Decide that this release is rolled back; the next `advance` begins the way back. One that ended stays ended.
@@ -208,13 +228,25 @@ class Execution:
 
     def left_open(self, why: str) -> DeploymentError:
         """Return the error of somebody who cannot go on now: what serves, what callers are told, and who mends it."""
-        target, pointer = self.plan.target.host, self._pointer()
+        target = self.plan.target.host
         host = find_host(self.gateways.bedrock, target.kind, target.name, tags=False)
         serves = f"the host serves {host.model_arn}" if host else f"there is no host {target.name}"
-        names = f"the pointer names {pointer.model_arn}" if pointer else "there is no pointer"
+        if host is not None and host.failed:
+            serves = f"the host is {host.told()} (model {host.model_arn})"
+        try:
+            pointer = self._pointer()
+            names = f"the pointer names {pointer.model_arn}" if pointer else "there is no pointer"
+        except StateError:
+            names = "the pointer cannot be read"
+        goes_on = "A retry, any later run, the run's guard or `airflow-distill release resume` goes on with the way back."
+        if host is None or host.failed:
+            goes_on += (
+                " If the host stays as it is, `airflow-distill release repair --yes` ends this release and gives the "
+                "model that was live before a new host."
+            )
         return _later(
             f"deployment: release {self.release} is open and being mended: {why}; {serves}, {names}.",
-            "A retry, any later run, the run's guard or `airflow-distill release resume` goes on with the way back.",
+            goes_on,
         )
 
     def _forth(self) -> Progress | Against:
@@ -230,13 +262,14 @@ class Execution:
 
     def _note_against(self, against: Against) -> None:
         body = {"reasons": list(against.reasons), "cause": against.cause, "at": iso(self.clock())}
-        self.ledger.note(self.release, "against", body, self.entry.release.nonce)
+        self._note("against", body)
         self.progress(f"against release {self.release}: {'; '.join(against.reasons)}; going back")
 
     def _noted(self, name: str) -> dict[str, Any] | None:
         return self.ledger.noted(self.release, name, self.entry.release.nonce)
 
     def _note(self, name: str, body: Mapping[str, Any]) -> None:
+        self._still_ours()
         self.ledger.note(self.release, name, body, self.entry.release.nonce)
 
     # Who works on it.
@@ -274,6 +307,19 @@ class Execution:
         if until is None or until - self.clock() < timedelta(minutes=self.lease_minutes / 2):
             self._take()
 
+    def _may_change(self) -> None:
+        """Refuse a call that changes something once the release is not ours any more, or a later one has been claimed.
+
+        :raises ReleaseConflictError: so it is; the call was not sent.
+        """
+        if not self._ended:
+            self._still_ours()
+        elif self.ledger.head(self.entry) is None:
+            raise ReleaseConflictError(
+                f"deployment: release {self.release} has ended, and a later one was claimed since.",
+                hint="What this run had left to tidy up is left to the reaper.",
+            )
+
     def _nobody_took_over(self, mine: Hold) -> None:
         present = self.ledger.holder(self.entry.release)
         if present is None or present.fence != mine.fence or present.holder != mine.holder:
@@ -284,12 +330,14 @@ class Execution:
             )
 
     def _after_the_end(self, closed: Outcome) -> Outcome:
-        """Finish what follows the ledger's last word, unless a later release has been made live since."""
-        if closed.outcome == "released" and not self._superseded():
-            for step in self.plan.steps:
-                if isinstance(step, Retire):
-                    self._perform(step)
-        self._anchor()
+        """Finish what follows the ledger's last word, unless a later release has been claimed or made live since."""
+        self._ended = True
+        with suppress(ReleaseConflictError):
+            if closed.outcome == "released" and not self._superseded():
+                for step in self.plan.steps:
+                    if isinstance(step, Retire):
+                        self._perform(step)
+            self._anchor()
         return closed
 
     @property
@@ -303,30 +351,33 @@ class Execution:
     def _pointer(self) -> Pointer | None:
         return read_pointer(self.gateways.parameters, self.plan.workload, self.ledger.root, self._recorded)
 
+    def _pointer_or_none(self) -> Pointer | None:
+        """Return the pointer; what another tool has written in its place counts as none, and drift tells it."""
+        try:
+            return self._pointer()
+        except StateError:
+            return None
+
     def _superseded(self) -> bool:
-        pointer = self._pointer()
+        pointer = self._pointer_or_none()
         return pointer is None or pointer.release != self.release
 
     def _walk(self, steps: tuple[Step, ...]) -> Pause | Outcome | Against:
         self._done = []
-        outcome: Outcome | None = None
         for number, step in enumerate(steps):
             try:
-                if outcome is None:
-                    self._still_ours()
+                self._still_ours()
                 result = self._perform(step)
             except DistillError as error:
                 error.hint = f"{error.hint} {self._account_of(steps, number)}".strip()
                 raise
             if isinstance(result, Waiting | Pausing | Against):
                 return result
-            outcome = result or outcome
             self._done.append(step.kind)
             self.progress(f"done: {describe(step)}")
-        if outcome is None:
-            raise DeploymentError(f"deployment: the plan of release {self.release} never writes its outcome.")
-        self._anchor()
-        return outcome
+            if result is not None:
+                return self._after_the_end(result)
+        raise DeploymentError(f"deployment: the plan of release {self.release} never writes its outcome.")
 
     def _account_of(self, steps: tuple[Step, ...], number: int) -> str:
         """Say what is done and what is left."""
@@ -393,7 +444,10 @@ class Execution:
 
     def _needed(self, host: Host) -> str:
         """Say why a host must not be deleted: the pointer or the ledger's live release names it; empty when it may be."""
-        pointer, live = self._pointer(), self.ledger.read().live()
+        try:
+            pointer, live = self._pointer(), self.ledger.sound().live()
+        except StateError as error:
+            return f"it cannot be told who needs it: {error.message.rstrip('.')}"
         if pointer is not None and pointer.host_arn == host.arn:
             return f"the pointer names it (release {pointer.release})"
         if live is not None and live.host_arn == host.arn:
@@ -584,7 +638,7 @@ class Execution:
 
     def _anchor(self) -> None:
         """Let the pointer remember the ledger's newest entry with its outcome, while it is the one that we closed."""
-        pointer = self._pointer()
+        pointer = self._pointer_or_none()
         head = self.ledger.head(self.entry) if pointer is not None else None
         if pointer is not None and head is not None and pointer.head != head:
             self._put(replace(pointer, head=head))
@@ -602,14 +656,16 @@ class Execution:
         if step.outcome == "rolled_back":
             noted = self._noted("against") or {}
             cause = cast("Cause", noted.get("cause") or "check")
-            return self.ledger.close(
-                self._outcome("rolled_back", tuple(noted.get("reasons", ())), None, cause)
-            )
+            return self._close(self._outcome("rolled_back", tuple(noted.get("reasons", ())), None, cause))
         target = self.plan.target
         host = self._host(target.host.kind, target.host.name)
         retired = {TAG_TEMPORARY: "false"} if host.tags.get(TAG_TEMPORARY) == "true" else {}
         self.gateways.bedrock.tag(host.arn, {**self._tags(), **retired})
-        return self.ledger.close(self._outcome("released", (), host))
+        return self._close(self._outcome("released", (), host))
+
+    def _close(self, outcome: Outcome) -> Outcome:
+        self._still_ours()
+        return self.ledger.close(outcome)
 
     def _outcome(
         self, word: OutcomeWord, why: tuple[str, ...], host: Host | None, cause: Cause = ""
@@ -639,15 +695,17 @@ class Execution:
 
     def _tags(self, *, temporary: bool = False) -> dict[str, str]:
         release = self.entry.release
+        run, airflow = run_and_airflow(release.run)
         return resource_tags(
             self.plan.workload,
-            release.run,
+            run,
             release.owner,
             moment_of(self.plan.target.host.ends_at),
             dataset_id=release.evidence.dataset_id or None,
             release=release.release,
             temporary=temporary,
             root=self.ledger.root,
+            airflow=airflow,
             extra={**self.plan.target.host.price_tags, **self._claim_tag()},
         )
 

@@ -45,9 +45,12 @@ def publish_pointer(
 ) -> None:
     """Write the pointer if it differs, and the older one beside it if there is one that is ours.
 
+    What stands under our name and is no pointer is replaced: the name holds our root's digest, and callers need it. The
+    service keeps what stood there in the parameter's history.
+
     :raises OwnershipError: the parameter belongs to another root.
     """
-    present = _read(parameters, pointer.name)
+    present = _read_or_none(parameters, pointer.name)
     if present is not None and present.root.rstrip("/") != pointer.root.rstrip("/"):
         raise OwnershipError(
             f"deployment: the parameter {pointer.name} belongs to root {present.root or 'unknown'}, not to {pointer.root}.",
@@ -69,8 +72,8 @@ def remove_pointer(
     release: int,
     recorded: Recorded = nothing,
 ) -> None:
-    """Remove the pointer of a release; one that names another release stays."""
-    ours = _read(parameters, pointer_name(workload, root))
+    """Remove the pointer of a release; one that names another release, or cannot be read, stays."""
+    ours = _read_or_none(parameters, pointer_name(workload, root))
     if ours is not None and ours.release == release:
         parameters.delete(ours.name)
     older = _older(parameters, workload, root, recorded) if root else None
@@ -80,14 +83,19 @@ def remove_pointer(
 
 def _older(parameters: ParameterGateway, workload: str, root: str, recorded: Recorded) -> Pointer | None:
     """Return the pointer under the name without a root, if it is ours."""
-    try:
-        found = _read(parameters, pointer_name(workload))
-    except StateError:
-        return None
+    found = _read_or_none(parameters, pointer_name(workload))
     if found is None:
         return None
     ours = found.root.rstrip("/") == root.rstrip("/") if found.root else found.host_arn in recorded()
     return found if ours else None
+
+
+def _read_or_none(parameters: ParameterGateway, name: str) -> Pointer | None:
+    """Return a pointer; what is no pointer of ours counts as none."""
+    try:
+        return _read(parameters, name)
+    except StateError:
+        return None
 
 
 def _read(parameters: ParameterGateway, name: str) -> Pointer | None:
@@ -96,8 +104,9 @@ def _read(parameters: ParameterGateway, name: str) -> Pointer | None:
         return None
     try:
         return Pointer.from_json(json.loads(raw))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
             f"deployment: the parameter {name} cannot be read ({type(error).__name__}).",
-            hint="Somebody else wrote it; restore it from its history, or delete it and promote again.",
+            hint="Another tool wrote it. `airflow-distill release repair` writes the pointer anew; what stood there stays "
+            "in the parameter's history.",
         ) from error

@@ -20,7 +20,7 @@ from airflow_distill.aws.account import base_of_arn, find_host, read_capability
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import free_name
 from airflow_distill.aws.pointers import read_pointer
-from airflow_distill.errors import DeploymentError, ServiceNotFoundError
+from airflow_distill.errors import DeploymentError, ServiceNotFoundError, StateError
 from airflow_distill.remote.identity import host_name
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.decision.approval import ApprovalRule
@@ -352,13 +352,19 @@ def standing(gateways: AwsGateways, ledger: Ledger, history: History, now: datet
     opened = history.open
     hold = ledger.holder(opened.release) if opened else None
     busy = opened is not None and is_held(opened.release, hold, now)
+    pointer, problem = None, ""
+    try:
+        pointer = read_pointer(gateways.parameters, ledger.workload, ledger.root, history.hosts)
+    except StateError as error:
+        problem = error.message.rstrip(".")
     return Standing(
         workload=ledger.workload,
         root=ledger.root,
         history=history,
-        pointer=read_pointer(gateways.parameters, ledger.workload, ledger.root, history.hosts),
+        pointer=pointer,
         host=_live_host(gateways, history.live()),
         held_by=(hold.run if hold else opened.release.run) or "unknown" if opened and busy else "",
+        pointer_problem=problem,
     )
 
 

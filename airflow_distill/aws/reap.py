@@ -115,12 +115,12 @@ def read_knowledge(
     workload: str,
     resources: Iterable[Resource] = (),
 ) -> Knowledge:
-    """Return what pointer and ledger say is needed; what cannot be read is said, so that nothing is removed.
+    """Return what pointer and ledger say is needed; what cannot be relied on is said, so that nothing is removed.
 
     :param resources: of those without a root tag it is found out whether a job's output under this root names them.
     """
     try:
-        history = Ledger(store, root, workload).read()
+        history = Ledger(store, root, workload).sound()
         made = {
             r.arn
             for r in resources
@@ -132,7 +132,7 @@ def read_knowledge(
             recorded=frozenset(made),
         )
     except (StateError, ServiceError) as error:
-        return Knowledge(problem=f"its pointer or ledger cannot be read ({type(error).__name__})")
+        return Knowledge(problem=f"its pointer or ledger cannot be relied on ({error.message.rstrip('.')})")
 
 
 def _has_output(store: ObjectStore, root: str, workload: str, job_name: str) -> bool:
@@ -184,7 +184,7 @@ def _remove(gateways: AwsGateways, store: ObjectStore, root: str, find: Find) ->
         if owner.claim(tags) == "foreign":
             return f"its tags have changed: it belongs to {whose(tags)}"
         pointer = read_pointer(
-            gateways.parameters, find.workload, root, Ledger(store, root, find.workload).read().hosts
+            gateways.parameters, find.workload, root, Ledger(store, root, find.workload).sound().hosts
         )
         if pointer is not None and find.arn in (pointer.host_arn, pointer.model_arn):
             return "a pointer names it now"

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow_distill.aws.account import find_host
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_pointer
-from airflow_distill.aws.promotion import Prepared, prepare, rollback_intent
-from airflow_distill.errors import DeploymentError
-from airflow_distill.remote.identity import resource_tags
+from airflow_distill.aws.promotion import LEASE_MINUTES, Prepared, planned, prepare, rollback_intent
+from airflow_distill.errors import DeploymentError, StateError
+from airflow_distill.remote.identity import resource_tags, run_and_airflow
 from airflow_distill.stages.deployment.drift import Drift
 from airflow_distill.stages.deployment.ledger import Entry, History, Ledger
-from airflow_distill.stages.deployment.records import TAG_CLAIM, Live, Outcome, Pointer, Release
+from airflow_distill.stages.deployment.records import TAG_CLAIM, Live, Outcome, Pointer, Release, pointer_name
 from airflow_distill.stages.deployment.times import iso, moment_of
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.storage import ObjectStore
 
 BY_RELEASE = ("host-gone", "host-failed", "host-other-model")
 """Drift that only a release of its own mends: the live model on its host again, or on a new one."""
+
+LOST = ("host-gone", "host-failed")
+"""Drift with which a swap in place that is still open cannot find its way back."""
 
 
 def mend(
@@ -45,16 +48,18 @@ def mend(
     ledger = Ledger(store, root, workload)
     history = ledger.sound()
     codes = {each.code: each for each in found}
+    lost = next((code for code in LOST if code in codes), "")
     for code in ("ledger-rewritten", "open-release"):
-        if code in codes:
+        if code in codes and not (code == "open-release" and lost and _is_in_place(gateways, history)):
             raise DeploymentError(
                 f"deployment: {codes[code].said}", hint=f"Mend it first: {codes[code].mend}."
             )
+    if history.open is not None:
+        _give_up(ledger, history.open, person, codes[lost].said, now)
+        history = ledger.sound()
     live = history.live()
     if live is None:
-        pointer = read_pointer(gateways.parameters, workload, root, history.hosts)
-        if pointer is not None:
-            remove_pointer(gateways.parameters, workload, root, pointer.release, history.hosts)
+        _unpublish(gateways, history, root, workload, unreadable="pointer-unreadable" in codes)
         return None
     entry = history.entry(live.release)
     assert entry is not None
@@ -131,11 +136,53 @@ def _withdrawn(gateways: AwsGateways, ledger: Ledger, entry: Entry, now: datetim
             release.release, "withdrawn", iso(now), release.why, entry_sha256=entry.sha256, nonce=release.nonce
         )
     )  # fmt: skip
-    hosts = ledger.read().hosts
-    pointer = read_pointer(gateways.parameters, ledger.workload, ledger.root, hosts)
-    if pointer is not None:
-        remove_pointer(gateways.parameters, ledger.workload, ledger.root, pointer.release, hosts)
+    _unpublish(gateways, ledger.read(), ledger.root, ledger.workload, unreadable=True)
     return entry
+
+
+def _unpublish(
+    gateways: AwsGateways, history: History, root: str, workload: str, *, unreadable: bool
+) -> None:
+    """Remove the pointer, because nothing is live.
+
+    :param unreadable: also what stands under its name and is no pointer; a person has seen it and asks for that.
+    """
+    try:
+        pointer = read_pointer(gateways.parameters, workload, root, history.hosts)
+    except StateError:
+        if unreadable:
+            gateways.parameters.delete(pointer_name(workload, root))
+        return
+    if pointer is not None:
+        remove_pointer(gateways.parameters, workload, root, pointer.release, history.hosts)
+
+
+def _is_in_place(gateways: AwsGateways, history: History) -> bool:
+    """Say whether the open release swaps the live host's model, so that its way back needs that very host."""
+    return history.open is not None and planned(gateways, history, history.open).plan.in_place
+
+
+def _give_up(ledger: Ledger, entry: Entry, person: str, said: str, now: datetime) -> None:
+    """End an open swap whose way back is blocked for good, so that a release of its own can give the model a new host."""
+    release = entry.release
+    until = iso(now + timedelta(minutes=LEASE_MINUTES))
+    ledger.take(release, f"cli/{person} repair", f"cli/{person}", until, now=now, force=True)
+    reasons = (f"{person} gave it up: {said}",)
+    if ledger.noted(release.release, "against", release.nonce) is None:
+        body = {"reasons": list(reasons), "cause": "failure", "at": iso(now)}
+        ledger.note(release.release, "against", body, release.nonce)
+    ledger.close(
+        Outcome(
+            release.release,
+            "rolled_back",
+            iso(now),
+            reasons,
+            entry_sha256=entry.sha256,
+            nonce=release.nonce,
+            cause="failure",
+            notes=ledger.notes_of(entry) if release.nonce else {},
+        )
+    )
 
 
 def _release_again(
@@ -182,13 +229,15 @@ def _publish(
 
 def _tags(entry: Entry, root: str) -> dict[str, str]:
     release = entry.release
+    run, airflow = run_and_airflow(release.run)
     return resource_tags(
         release.workload,
-        release.run,
+        run,
         release.owner,
         moment_of(release.target.host.ends_at),
         dataset_id=release.evidence.dataset_id or None,
         release=release.release,
         root=root,
+        airflow=airflow,
         extra={**release.target.host.price_tags, **({TAG_CLAIM: release.nonce} if release.nonce else {})},
     )

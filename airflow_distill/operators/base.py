@@ -18,13 +18,14 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.remote_work import WORK
-from airflow_distill.compat import NEVER_EXPIRE, ask_task_state
+from airflow_distill.compat import NEVER_EXPIRE, airflow_id, ask_task_state
+from airflow_distill.errors import TurnLostError
 from airflow_distill.hooks.bedrock import BedrockDistillHook, connection_arguments
 from airflow_distill.operators.note import note_step, noted
 from airflow_distill.operators.observe import Lineage, count
-from airflow_distill.operators.task import DistillRetryPolicy, DistillTask, airflow_errors
+from airflow_distill.operators.task import DistillRetryPolicy, DistillTask, airflow_errors, noted_skips
 from airflow_distill.remote.hosts import aimed_at
-from airflow_distill.remote.identity import run_tag
+from airflow_distill.remote.identity import run_tag, runner_name
 from airflow_distill.remote.polling import (
     Outcome,
     WaitPolicy,
@@ -48,6 +49,7 @@ __all__ = [
     "airflow_errors",
     "read_memo",
     "run_key",
+    "runner_key",
     "wall_clock",
     "write_memo",
 ]
@@ -64,6 +66,8 @@ class DistillOperator(Lineage, DistillTask, AwsBaseOperator[BedrockDistillHook])
 
     aws_hook_class = BedrockDistillHook
     template_fields: Sequence[str] = aws_template_fields()
+    needs_turn: ClassVar[bool] = False
+    """Whether it buys or changes something: a run whose turn was taken from it may not, see `TakeTurnOperator`."""
 
     @property
     def gateways(self) -> AwsGateways:
@@ -72,16 +76,40 @@ class DistillOperator(Lineage, DistillTask, AwsBaseOperator[BedrockDistillHook])
 
     def execute(self, context: Any) -> Any:
         """Run the operator's own work with arguments read and errors translated."""
-        with noted(self, context), airflow_errors():
+        with noted_skips(context), noted(self, context), airflow_errors():
             self.settle()
+            refuse_lost_turn(self, context)
             receipt = self.work(context)
         count(receipt)
         note_step(self, context, receipt)
         return receipt
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Go on after a deferral, unless the run's turn was taken from it meanwhile."""
+        with airflow_errors():
+            refuse_lost_turn(self, context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
     def work(self, context: Any) -> Any:
         """What the operator does; returns its receipt as a plain dict."""
         raise NotImplementedError(type(self).__name__)
+
+
+def refuse_lost_turn(operator: Any, context: Any) -> None:
+    """Stop a task that buys or changes something when its run was given up and another one has taken the workload over.
+
+    :raises TurnLostError: so it is. Nothing was changed.
+    """
+    if not operator.needs_turn or not operator.root or "ti" not in context:
+        return
+    from airflow_distill.operators.turn import runner_of, turns
+
+    taken = turns(operator).lost_to(runner_of(context))
+    if taken is not None:
+        raise TurnLostError(
+            f"workload: this run was given up, and {taken} has taken {operator.workload} over; nothing was changed.",
+            hint="Clear this run from the task that takes the turn (start.take_turn), with what follows it.",
+        )
 
 
 def wall_clock() -> datetime:
@@ -90,9 +118,14 @@ def wall_clock() -> datetime:
 
 
 def run_key(context: Any) -> str:
-    """Return what names this Dag run in tags and releases."""
+    """Return what names this Dag run in tags."""
     ti = context["ti"]
     return run_tag(str(ti.dag_id), str(ti.run_id))
+
+
+def runner_key(context: Any) -> str:
+    """Return what names this Dag run among those of all Airflows that share the root; in releases and names of hosts."""
+    return runner_name(run_key(context), airflow_id())
 
 
 def read_memo(context: Any, key: str, log: Any) -> Memo | None:

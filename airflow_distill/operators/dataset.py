@@ -64,6 +64,7 @@ class CurateDatasetOperator(_DatasetOperator):
     """
 
     import_paths = ("detectors",)
+    needs_turn = True
     template_fields: Sequence[str] = (
         *DistillOperator.template_fields,
         "harvest",

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.errors import ConfigurationError, DeploymentError, DistillError
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
-from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
+from airflow_distill.operators.base import DistillOperator, airflow_errors, runner_key
 from airflow_distill.operators.hosts import (
     HostWaitingOperator,
     HostWishOperator,
@@ -26,6 +26,7 @@ from airflow_distill.operators.hosts import (
     receipt,
     settings_of,
 )
+from airflow_distill.remote.identity import is_same_runner
 from airflow_distill.remote.polling import deadline_after
 from airflow_distill.stages.deployment.values import flag, number, whole
 
@@ -49,6 +50,8 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
     :param resource_owner: value of the owner tag; the task's owner when left out (templated).
     :param lease_minutes: after so long without a sign of life another run may take the release over (templated).
     """
+
+    needs_turn = True
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
         store = store_for(self.gateways, self.root)
         entry = prepared.entry
         assert entry is not None
-        run = run_key(context)
+        run = runner_key(context)
         return Execution(
             gateways=self.gateways,
             ledger=Ledger(store, self.root, self.workload),
@@ -330,7 +333,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
             workload=self.workload,
             decision=decision,
             job=receipt(self.job, "job"),
-            run=run_key(context),
+            run=runner_key(context),
             owner=self.resource_owner or self.owner,
             generation=whole(self.generation, "generation") or 1,
             wish=self.wish(self.ends_at),
@@ -402,7 +405,7 @@ class BedrockRollbackModelOperator(ReleaseOperator):
         ledger = Ledger(store, self.root, self.workload)
         opened = unfinished(self.gateways, store, self.root, self.workload)
         if opened is not None and opened.entry is not None and opened.entry.release.action == "promote":
-            against = Against((self.why or f"run {run_key(context)} asked to go back",), "person")
+            against = Against((self.why or f"run {runner_key(context)} asked to go back",), "person")
             outcome = self.advance(context, opened, force=True, against=against)
             if whole(self.to, "to") is None:
                 return self._receipt(opened, outcome, ledger.read().live())
@@ -410,7 +413,7 @@ class BedrockRollbackModelOperator(ReleaseOperator):
             ledger.sound(),
             root=self.root,
             workload=self.workload,
-            run=run_key(context),
+            run=runner_key(context),
             owner=self.resource_owner or self.owner,
             to=whole(self.to, "to"),
             why=self.why,
@@ -428,6 +431,7 @@ class GuardReleaseOperator(ReleaseOperator):
     by a person in the middle of the swap or the bake period. A release of another run is left to that run.
     """
 
+    needs_turn = False  # what its run has left open it must end, and the release has a fence of its own
     template_fields: Sequence[str] = aws_template_fields(
         "workload", "root", "resource_owner", "lease_minutes", "waiter_delay", "host_wait_hours"
     )
@@ -438,7 +442,7 @@ class GuardReleaseOperator(ReleaseOperator):
         store = store_for(self.gateways, self.root)
         entry = Ledger(store, self.root, self.workload).read().open
         outcome = None
-        if entry is not None and entry.release.run == run_key(context):
+        if entry is not None and is_same_runner(entry.release.run, runner_key(context)):
             why = "its run ended before it was proven"
             outcome = self.end_open_release(context, force=True, why=why)
         return {

@@ -121,6 +121,7 @@ class CollectAnswersOperator(DistillOperator):
         to decide under another policy: what was decided is never overwritten (templated).
     """
 
+    needs_turn = True
     template_fields: Sequence[str] = aws_template_fields(
         "dataset", "workload", "root", "student", "job", "host", "incumbent", "evaluation_key"
     )

@@ -79,6 +79,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         after a stop, or when the service says that it failed by itself.
     """
 
+    needs_turn = True
     kind = "evaluation-job"
     trigger_class = BedrockEvaluationJobCompletedTrigger
     template_fields: Sequence[str] = aws_template_fields(
@@ -294,6 +295,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         after a stop, or when the service says that it failed by itself.
     """
 
+    needs_turn = True
     kind = "batch-inference-job"
     trigger_class = BedrockBatchInferenceCompletedTrigger
     template_fields: Sequence[str] = aws_template_fields(

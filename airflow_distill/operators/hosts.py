@@ -19,7 +19,7 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import TriggerRule
 
 from airflow_distill.aws.remote_work import WORK
-from airflow_distill.compat import ask_states_of
+from airflow_distill.compat import airflow_id, ask_states_of
 from airflow_distill.errors import (
     ConfigurationError,
     DeploymentError,
@@ -29,7 +29,7 @@ from airflow_distill.errors import (
 )
 from airflow_distill.hooks.bedrock import connection_arguments
 from airflow_distill.links.bedrock import BedrockHostLink, persist_arn_link
-from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key
+from airflow_distill.operators.base import DistillOperator, airflow_errors, run_key, runner_key
 from airflow_distill.remote.hosts import KINDS, aimed_at, snapshot_of
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
@@ -37,6 +37,8 @@ from airflow_distill.remote.identity import (
     TAG_TEMPORARY,
     host_name,
     resource_tags,
+    run_and_airflow,
+    runner_name,
 )
 from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.polling import (
@@ -278,6 +280,7 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
         and say what it bills (templated).
     """
 
+    needs_turn = True
     template_fields: Sequence[str] = aws_template_fields(
         "workload",
         "root",
@@ -391,8 +394,9 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
         from airflow_distill.aws.promotion import rates_from
         from airflow_distill.stages.deployment.hosts import choose_host
 
-        bedrock, run = self.gateways.bedrock, run_key(context)
-        owner = Owner(self.workload, self.root)
+        bedrock, airflow = self.gateways.bedrock, airflow_id()
+        run = runner_name(run_key(context), airflow)
+        owner = Owner(self.workload, self.root, airflow)
         for kind in KINDS:
             for generation in range(1, HOST_GENERATIONS + 1):
                 found = find_host(bedrock, kind, self._name(kind, model_arn, run, wish, generation))
@@ -413,12 +417,13 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
         expires = moment_of(choice.spec.ends_at) or self.now() + timedelta(hours=24)
         tags = resource_tags(
             self.workload,
-            run,
+            run_key(context),
             self.resource_owner or self.owner,
             expires,
             dataset_id=str(job.get("dataset_id") or "") or None,
             temporary=flag(self.temporary),
             root=self.root,
+            airflow=airflow,
             extra=choice.spec.price_tags,
         )
         order = HostOrder(
@@ -466,7 +471,10 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
 
 
 def candidate_name(workload: str, model_arn: str, run: str, root: str = "", generation: int = 1) -> str:
-    """Return the name of the temporary host that a run judges a model on."""
+    """Return the name of the temporary host that a run judges a model on.
+
+    :param run: the run among those of all Airflows, see `remote.identity.runner_name`.
+    """
     return host_name(workload, "candidate", f"{model_arn}:{run}", generation, root=root)
 
 
@@ -510,7 +518,7 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
         return self
 
     def work(self, context: Any) -> dict[str, Any]:
-        run = run_key(context)
+        run = runner_key(context)
         deleted: list[str] = []
         left: list[dict[str, Any]] = []
         for host in self._all_ours(context, run):
@@ -568,12 +576,13 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
             named = find_host(bedrock, said["host_kind"], arn)
             if named is not None:
                 found[arn] = named
-        owner = Owner(self.workload, self.root)
+        named_run, airflow = run_and_airflow(run)
+        owner = Owner(self.workload, self.root, airflow)
         return [
             host
             for host in found.values()
             if owner.claim(host.tags) == "ours"
-            and host.tags.get(TAG_RUN) == run
+            and host.tags.get(TAG_RUN) == named_run
             and host.tags.get(TAG_TEMPORARY) == "true"
         ]
 

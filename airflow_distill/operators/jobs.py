@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_distill.aws.remote_work import WORK
+from airflow_distill.compat import airflow_id
 from airflow_distill.errors import (
     ConfigurationError,
     ServiceConflictError,
@@ -21,6 +22,7 @@ from airflow_distill.links.bedrock import (
 )
 from airflow_distill.operators.base import DistillOperator, WaitingOperator, run_key, wall_clock
 from airflow_distill.remote.identity import copy_name, request_token, resource_tags, tag_list
+from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
 from airflow_distill.triggers.jobs import (
@@ -41,7 +43,7 @@ def run_tags(
     extra: Mapping[str, str] | None,
     root: str = "",
 ) -> dict[str, str]:
-    """Return the tags for what this run creates: workload, root, run, owner and end.
+    """Return the tags for what this run creates: workload, root, run, Airflow, owner and end.
 
     The end is counted from the Dag run's own time where it has one, so that a later try asks for the same tags.
     """
@@ -49,7 +51,9 @@ def run_tags(
     begin = getattr(run, "run_after", None) or getattr(run, "start_date", None) or wall_clock()
     expires: datetime | None = begin + lifetime if lifetime is not None else None
     named = run_key(context) if "ti" in context else "manual"
-    return resource_tags(workload, named, str(operator.owner), expires, root=root, extra=extra)
+    return resource_tags(
+        workload, named, str(operator.owner), expires, root=root, airflow=airflow_id(), extra=extra
+    )
 
 
 class BedrockDistillModelOperator(WaitingOperator):
@@ -84,6 +88,7 @@ class BedrockDistillModelOperator(WaitingOperator):
     :param method: `distillation`, or `fine-tuning` on the answers that the dataset holds (templated).
     """
 
+    needs_turn = True
     kind = "customization-job"
     trigger_class = BedrockDistillationCompletedTrigger
     operator_extra_links = (BedrockCustomizationJobLink(), BedrockCustomModelLink())
@@ -419,6 +424,7 @@ class BedrockCopyModelOperator(WaitingOperator):
     :param max_generations: how many copies may be tried (templated).
     """
 
+    needs_turn = True
     kind = "model-copy-job"
     trigger_class = BedrockModelCopyCompletedTrigger
     operator_extra_links = (BedrockCustomModelLink(),)
@@ -461,6 +467,8 @@ class BedrockCopyModelOperator(WaitingOperator):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Find, adopt or start the copy; then wait as asked."""
+        from airflow_distill.aws.customization import inspect_copy
+
         bedrock = self.gateways.bedrock
         model = self.model
         source = model.get("custom_model_arn") if isinstance(model, Mapping) else model
@@ -483,8 +491,11 @@ class BedrockCopyModelOperator(WaitingOperator):
                 request["modelKmsKeyId"] = self.kms_key_id
             return bedrock.create_copy_job(request)
 
+        def inspect(found: JobSnapshot) -> None:
+            inspect_copy(Owner(self.workload, self.root), source, bedrock, found)
+
         work = WORK[self.kind]
-        wish = Wish(self.kind, name_of, lambda name: work.find(bedrock, name), create)
+        wish = Wish(self.kind, name_of, lambda name: work.find(bedrock, name), create, inspect=inspect)
         submission = self.buy_once(context, wish, max_generations=self.max_generations)
         return self.wait_for(context, submission.snapshot, {"source": source})
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.xcom_arg import XComArg
-from airflow.sdk.exceptions import AirflowFailException, XComNotFound
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, XComNotFound
 
 from airflow_distill.compat import RetryDecision, RetryPolicy, default_arguments
 from airflow_distill.errors import (
@@ -55,6 +55,21 @@ def airflow_errors() -> Iterator[None]:
         if full is None:
             raise
         raise full from error
+
+
+SKIPPED_ITSELF = "skipped_itself"
+"""XCom of a task that has skipped itself; a task that a person or Airflow has skipped leaves none."""
+
+
+@contextmanager
+def noted_skips(context: Any) -> Iterator[None]:
+    """Note down that a task skips itself, so that the end of its run can be told from one that a person has ended."""
+    try:
+        yield
+    except AirflowSkipException:
+        if "ti" in context:
+            context["ti"].xcom_push(key=SKIPPED_ITSELF, value=True)
+        raise
 
 
 class DistillRetryPolicy(RetryPolicy):
@@ -232,13 +247,18 @@ class DistillTask(LogsByLine, BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Go on after a deferral, in a fresh instance whose arguments were rendered anew."""
-        with noted(self, context, again=True):
+        with noted_skips(context), noted(self, context, again=True):
             if next_kwargs is None or "traceback" not in next_kwargs:
                 with airflow_errors():
                     self.settle()
             receipt = super().resume_execution(next_method, next_kwargs, context)
         note_step(self, context, receipt)
         return receipt
+
+    def execute(self, context: Any) -> Any:
+        """Run what stands behind this base, such as a sensor's look."""
+        with noted_skips(context):
+            return super().execute(context)
 
     def render_template(
         self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -335,10 +355,12 @@ def _missing(before: Any, after: Any) -> Iterator[str]:
 
 
 __all__ = [
+    "SKIPPED_ITSELF",
     "Argument",
     "DistillRetryPolicy",
     "DistillTask",
     "airflow_errors",
     "arguments_of",
     "no_receipt",
+    "noted_skips",
 ]

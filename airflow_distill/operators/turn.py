@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
@@ -148,6 +149,12 @@ class EndTurnOperator(DistillOperator):
         self.turn = turn
         self.prices = prices
         self.student_prices = student_prices
+
+    def as_teardown(self, **settings: Any) -> Any:
+        """Make this the teardown of what takes the turn; it also runs when that was failed after it had taken it."""
+        super().as_teardown(**settings)
+        self.trigger_rule = TriggerRule.ALL_DONE
+        return self
 
     def work(self, context: Any) -> dict[str, Any]:
         """Note the end; without a receipt, of the turn that this Dag run has."""

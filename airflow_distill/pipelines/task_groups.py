@@ -65,7 +65,7 @@ def jobs_group(workload: Workload | Path | str, *, dataset: Any) -> Receipts:
 def evaluation_group(
     workload: Workload | Path | str, *, dataset: Any, job: Any, live: Any = None
 ) -> Receipts:
-    """Ask all models the held-out prompts on a temporary host, and score; returns `evaluation`."""
+    """Ask all models the held-out prompts on a temporary host, and score; returns `evaluation` and `host_deleted`."""
     return _stage(tasks.evaluation_tasks, workload, dataset=dataset, job=job, live=live)
 
 
@@ -86,6 +86,26 @@ def decision_group(
 def deployment_group(workload: Workload | Path | str, *, decision: Any, job: Any) -> Receipts:
     """Promote the student; returns `deployment`."""
     return _stage(tasks.deployment_tasks, workload, decision=decision, job=job)
+
+
+def end_group(
+    workload: Workload | Path | str, *, host_deleted: Any = None, deployment: Any = None
+) -> Receipts:
+    """End a Dag made of groups: roll back what a promotion left open, and fail a run that a person has failed.
+
+    :param host_deleted: receipt of `evaluation_group`, where the Dag has one.
+    :param deployment: receipt of `deployment_group`, where the Dag has one.
+    """
+    workload = as_workload(workload)
+    with _group(tasks.END_GROUP, workload):
+        last = operator_class(f"{tasks.OPERATORS}.run.EndRunOperator")(task_id="end_run")
+        if deployment is not None:
+            guard = operator_class(f"{tasks.OPERATORS}.deployment.GuardReleaseOperator")
+            made = guard(task_id="guard_release", **tasks.place_of(workload)).as_teardown()
+            deployment.operator >> made >> last
+        if host_deleted is not None:
+            host_deleted.operator >> last
+    return {"run_end": last.output}
 
 
 def as_workload(workload: Workload | Path | str) -> Workload:

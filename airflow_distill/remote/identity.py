@@ -26,6 +26,7 @@ _NOT_TAG = re.compile(r"[^a-zA-Z0-9\s._:/=+@-]")
 TAG_WORKLOAD = "airflow-distill:workload"
 TAG_ROOT = "airflow-distill:root"
 TAG_RUN = "airflow-distill:run"
+TAG_AIRFLOW = "airflow-distill:airflow"
 TAG_OWNER = "airflow-distill:owner"
 TAG_EXPIRES_AT = "airflow-distill:expires-at"
 TAG_DATASET = "airflow-distill:dataset"
@@ -189,6 +190,31 @@ def run_tag(dag_id: str, run_id: str) -> str:
     return value if value == text else f"{value[: 255 - _FINGERPRINT]}-{fingerprint(text)}"
 
 
+def runner_name(run: str, airflow: str) -> str:
+    """Return what names a Dag run among those of all Airflows that share a root: `dag_id/run_id@airflow`.
+
+    :param run: see `run_tag`.
+    :param airflow: the id of the Airflow that runs it; empty where it is not known, such as the command line.
+    """
+    return f"{run}@{airflow}" if airflow else run
+
+
+def run_and_airflow(runner: str) -> tuple[str, str]:
+    """Return the Dag run and the id of its Airflow, which `runner_name` has put together.
+
+    >>> run_and_airflow("loop/manual__1@9f3ab0c2d4e5f607")
+    ('loop/manual__1', '9f3ab0c2d4e5f607')
+    """
+    run, at, airflow = runner.rpartition("@")
+    return (run, airflow) if at else (runner, "")
+
+
+def is_same_runner(one: str, other: str) -> bool:
+    """Say whether two names mean one Dag run; a name of a version that did not know its Airflow fits any."""
+    (run, airflow), (other_run, other_airflow) = run_and_airflow(one), run_and_airflow(other)
+    return run == other_run and (airflow == other_airflow or not airflow or not other_airflow)
+
+
 def resource_tags(
     workload: str,
     run: str,
@@ -199,6 +225,7 @@ def resource_tags(
     release: int | None = None,
     temporary: bool = False,
     root: str = "",
+    airflow: str = "",
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the tags that every created resource carries; without them the reaper would not dare to touch it.
@@ -206,6 +233,7 @@ def resource_tags(
     :param run: the Dag run; see `run_tag`.
     :param expires_at: after which nobody should miss the resource; a time in UTC or its compact spelling.
     :param root: the root's URI; with the workload it says whose the resource is, see `remote.ownership`.
+    :param airflow: the id of the Airflow that made it; empty for what a person makes.
     :param extra: the user's own tags; they cannot replace ours.
     """
     expiry = compact_time(expires_at) if isinstance(expires_at, datetime) else expires_at
@@ -213,6 +241,7 @@ def resource_tags(
         TAG_WORKLOAD: workload,
         TAG_ROOT: root_tag(root),
         TAG_RUN: run,
+        TAG_AIRFLOW: airflow,
         TAG_OWNER: owner,
         TAG_EXPIRES_AT: expiry,
         TAG_DATASET: dataset_id,

@@ -3,6 +3,7 @@
     <root>/<workload>/turns/000007.json                 a turn: the Dag run that has it; created once, never changed
     <root>/<workload>/turns/000007.ended.json           it is over: given back, or its run ended without giving it back
     <root>/<workload>/turns/waiting/<time>-<key>.json   a run that waits, by the time it stands for
+    <root>/<workload>/turns/lost/<key>.json             a run whose turn was taken from it, and the run that took it
 
 Two runs cannot take one number, because the write is refused when the object is there, and only the highest number
 counts. So no object is ever deleted to free a turn, and nobody can free a turn that somebody else has just taken. Whether
@@ -95,11 +96,13 @@ class Turns:
             if blocking is not None:
                 return blocking
             if turn is not None:
+                self._claim(self._lost_uri(turn.runner), me)
                 self._end(turn.number, "abandoned")
             turn = self._take_number(1 + (found.last.number if found.last else 0), me)
             if turn.runner != me:
                 return turn
         self._store.delete(ticket)
+        self._store.delete(self._lost_uri(me))
         before = found.last.number if found.last else 0
         for uri in found.numbers:
             if uri not in (self.uri(before), self.uri(before, ended=True)):
@@ -123,6 +126,16 @@ class Turns:
         if held is None or (held.runner.dag_id, held.runner.run_id) != (me.dag_id, me.run_id):
             return None
         return held.number if held.runner.airflow in ("", me.airflow) else None
+
+    def lost_to(self, me: Runner) -> Runner | None:
+        """Return the run that has taken this run's turn from it, whichever of its tasks asks; None when nobody has.
+
+        A run that was given up may go on: its Dag's file is back, its worker wakes. It must change nothing any more.
+        """
+        try:
+            return self._runner(self._lost_uri(me))
+        except ObjectMissingError:
+            return None
 
     def leave(self, me: Runner, order: str) -> None:
         """Wait no longer."""
@@ -169,6 +182,10 @@ class Turns:
             )
         except ObjectExistsError:
             return
+
+    def _lost_uri(self, runner: Runner) -> str:
+        key = digest([runner.dag_id, runner.run_id, runner.airflow], 16)
+        return f"{self.prefix}/lost/{key}.json"
 
     def _ticket(self, me: Runner, order: str) -> str:
         return f"{self.prefix}/waiting/{order}-{digest(asdict(me), 12)}.json"

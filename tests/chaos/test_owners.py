@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_distill.aws.pointers import publish_pointer
 from airflow_distill.aws.reap import remove_finds, survey_account
 from airflow_distill.errors import OwnershipError
+from airflow_distill.operators.deployment import GuardReleaseOperator
 from airflow_distill.operators.workload import CheckCommitmentsOperator
-from airflow_distill.remote.identity import TAG_ROOT, resource_tags, tag_list
+from airflow_distill.remote.identity import TAG_AIRFLOW, TAG_ROOT, TAG_RUN, resource_tags, tag_list
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.deployment.reap import ReapRules
 from airflow_distill.stages.deployment.records import Pointer, pointer_name
@@ -171,3 +173,79 @@ def test_the_commitments_of_another_root_are_its_own_affair(
     for world, seen in ((staging, 0), (prod, 1)):
         check = CheckCommitmentsOperator(task_id="check", workload="tickets", root=world.root)
         assert len(check.execute(context())["hosts"]) == seen
+
+
+# Two Airflows that share a root.
+
+HERE, THERE = "9f3ab0c2d4e5f607", "0011223344556677"
+
+
+@pytest.fixture
+def as_airflow(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Work as the Airflow of an id from here on."""
+    return lambda name: monkeypatch.setenv("AIRFLOW_VAR_AIRFLOW_DISTILL_AIRFLOW_ID", name)
+
+
+def test_hosts_and_pointer_carry_the_root_and_the_airflow_that_made_them(
+    prod: ReleaseWorld, as_airflow: Callable[[str], None]
+) -> None:
+    as_airflow(HERE)
+    candidate = create(prod, prod.model("candidate"))["host_arn"]
+    live = promote(prod, prod.model("m"))["host_arn"]
+    listed = prod.client("ssm").list_tags_for_resource(ResourceType="Parameter", ResourceId=prod.pointer_name)
+    pointer = {tag["Key"]: tag["Value"] for tag in listed["TagList"]}
+    for tags in (prod.gateways.bedrock.tags(candidate), prod.gateways.bedrock.tags(live), pointer):
+        assert tags[TAG_AIRFLOW] == HERE
+        assert tags[TAG_ROOT].endswith(PROD)
+        assert tags[TAG_RUN] == "loop/run-1"
+    assert prod.ledger.sound().entries[0].release.run == f"loop/run-1@{HERE}"
+
+
+def test_equal_runs_of_two_airflows_have_candidates_of_their_own(
+    prod: ReleaseWorld, as_airflow: Callable[[str], None]
+) -> None:
+    """Equal Dags on equal schedules have equal run ids; the teardown of one must not take the other's host away."""
+    model = prod.model("m")
+    as_airflow(THERE)
+    theirs = create(prod, model)
+    as_airflow(HERE)
+    mine = create(prod, model)
+    assert mine["host_arn"] != theirs["host_arn"]
+    assert delete(prod, model, host=theirs)["deleted"] == [mine["host_arn"]]
+    assert list(serving(prod)) == [theirs["host_arn"]]
+    as_airflow(THERE)
+    assert delete(prod, model)["deleted"] == [theirs["host_arn"]]
+
+
+def test_a_candidate_made_before_airflows_had_ids_is_still_removed_by_its_run(
+    prod: ReleaseWorld, as_airflow: Callable[[str], None]
+) -> None:
+    model = prod.model("m")
+    old = create(prod, model)["host_arn"]
+    as_airflow(HERE)
+    assert delete(prod, model)["deleted"] == [old]
+
+
+def test_the_guard_leaves_the_release_of_an_equal_run_of_another_airflow_alone(
+    prod: ReleaseWorld, as_airflow: Callable[[str], None]
+) -> None:
+    prod.promote(prod.model("first"))
+    theirs = prod.intent(prod.decision(prod.model("second")), run=f"loop/run-1@{THERE}")
+    prod.execution(prod.prepare(theirs), run=theirs.run).advance()
+    guard = GuardReleaseOperator(task_id="guard", workload="tickets", root=PROD, deferrable=False)
+    object.__setattr__(guard, "now", prod.now)
+    as_airflow(HERE)
+    assert guard.execute(context())["release"] is None
+    assert prod.ledger.sound().open is not None
+    as_airflow(THERE)
+    assert guard.execute(context())["outcome"] == "rolled_back"
+
+
+def test_an_airflow_that_takes_a_root_over_goes_on_with_its_live_host(
+    prod: ReleaseWorld, as_airflow: Callable[[str], None]
+) -> None:
+    as_airflow(THERE)
+    host = promote(prod, prod.model("first"))["host_arn"]
+    as_airflow(HERE)
+    assert promote(prod, prod.model("second"), run="run-2")["host_arn"] == host
+    assert prod.gateways.bedrock.tags(host)[TAG_AIRFLOW] == HERE

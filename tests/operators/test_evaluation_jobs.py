@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from airflow_distill.remote.identity import TAG_AIRFLOW, TAG_ROOT
+
 pytestmark = [pytest.mark.airflow]
 
 
@@ -56,6 +58,19 @@ def test_a_retry_adopts_the_judge_job(
     second = evaluate(w, answers, bedrock_role)
     assert first == second
     assert w.sandbox.calls("CreateEvaluationJob") == 1
+
+
+def test_a_judge_job_says_whose_it_is(
+    trained_student: Any, answers: dict[str, Any], bedrock_role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_AIRFLOW_DISTILL_AIRFLOW_ID", "9f3ab0c2d4e5f607")
+    w = trained_student
+    evaluate(w, answers, bedrock_role)
+    bedrock = w.sandbox.client("bedrock")
+    (job,) = bedrock.list_evaluation_jobs()["jobSummaries"]
+    tags = {t["key"]: t["value"] for t in bedrock.list_tags_for_resource(resourceARN=job["jobArn"])["tags"]}
+    assert tags[TAG_AIRFLOW] == "9f3ab0c2d4e5f607"
+    assert tags[TAG_ROOT].endswith(w.root)
 
 
 def test_a_judge_of_the_students_family_may_not_gate_unless_accepted(

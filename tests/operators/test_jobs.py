@@ -356,6 +356,50 @@ def test_a_model_is_copied_once(bedrock_environment, dataset):
     assert bedrock_environment.calls("CreateModelCopyJob") == 1
 
 
+def test_a_copy_under_our_name_that_is_not_ours_is_an_error(bedrock_environment, dataset):
+    from airflow_distill.remote.identity import copy_name, tag_list
+
+    job = operator(dataset, deferrable=False).execute(context())
+    west = bedrock_environment.client("bedrock", region="us-west-2")
+    name = copy_name("w", job["custom_model_arn"], "us-west-2", root=ROOT)
+    theirs = [{"key": "team", "value": "search"}]
+    west.create_model_copy_job(
+        sourceModelArn=job["custom_model_arn"], targetModelName=name, targetModelTags=theirs
+    )
+    copy = BedrockCopyModelOperator(
+        task_id="copy", model=job, workload="w", root=ROOT, region_name="us-west-2", deferrable=False
+    )
+    with pytest.raises(AirflowFailException, match=r"OwnershipError.* team=search"):
+        copy.execute(context())
+    assert (
+        tag_list({"team": "search"})
+        == west.list_model_copy_jobs()["modelCopyJobSummaries"][0]["targetModelTags"]
+    )
+
+
+def test_job_model_and_copy_say_which_airflow_made_them(bedrock_environment, dataset, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_AIRFLOW_DISTILL_AIRFLOW_ID", "9f3ab0c2d4e5f607")
+    job = operator(dataset, deferrable=False).execute(context())
+    copy = BedrockCopyModelOperator(
+        task_id="copy",
+        model=job,
+        workload="w",
+        root=ROOT,
+        region_name="us-west-2",
+        deferrable=False,
+        waiter_delay=0.05,
+    ).execute(context())
+    for region, arn in (
+        ("us-east-1", job["job_arn"]),
+        ("us-east-1", job["custom_model_arn"]),
+        ("us-west-2", copy["model_arn"]),
+    ):
+        listed = bedrock_environment.client("bedrock", region=region).list_tags_for_resource(resourceARN=arn)
+        tags = {tag["key"]: tag["value"] for tag in listed["tags"]}
+        assert tags["airflow-distill:airflow"] == "9f3ab0c2d4e5f607"
+        assert tags["airflow-distill:root"].endswith(ROOT)
+
+
 OPERATORS = (
     BedrockDistillModelOperator, BedrockStopCustomizationJobOperator, BedrockDeleteCustomModelOperator,
     BedrockPutInvocationLoggingOperator, BedrockGetInvocationLoggingOperator, BedrockCopyModelOperator,

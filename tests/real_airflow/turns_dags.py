@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from airflow_distill.operators.run import EndRunOperator
 from airflow_distill.operators.turn import EndTurnOperator, TakeTurnOperator
 
 NOTES = Path(os.environ["AIRFLOW_HOME"]) / "turns.txt"
@@ -42,5 +43,5 @@ for dag_id, schedule, seconds in (("back_filled", "@daily", 2), ("by_hand", None
         # region turn
         turn = TakeTurnOperator(task_id="take_turn", **PLACE)
         end = EndTurnOperator(task_id="end_turn", turn=turn.output, **PLACE)
-        turn >> work_done >> end.as_teardown(setups=turn)
+        turn >> work_done >> end.as_teardown(setups=turn) >> EndRunOperator(task_id="end_run")
         # endregion

@@ -32,6 +32,29 @@ def test_what_was_made_before_roots_were_written_is_neither_ours_nor_foreign() -
     assert OWNER.claim({"team": "search"}) == "foreign"
 
 
+def test_a_temporary_host_belongs_to_the_airflow_whose_run_made_it_and_everything_else_to_the_root() -> None:
+    def made(airflow: str, temporary: bool) -> dict[str, str]:
+        return identity.resource_tags("tickets", "r", "o", root=PROD, airflow=airflow, temporary=temporary)
+
+    here = Owner("tickets", PROD, "here")
+    assert here.claim(made("here", True)) == "ours"
+    assert here.claim(made("there", True)) == "foreign"
+    assert here.claim(made("there", False)) == "ours", "a job is paid once, a live host goes on"
+    assert here.claim(made("", True)) == "ours", "made before Airflows had ids"
+    assert OWNER.claim(made("there", True)) == "ours", "a person, or the reaper, asks"
+    assert "Airflow there" in str(here.refuse("host h", made("there", True)))
+
+
+def test_a_run_has_one_name_among_those_of_all_airflows() -> None:
+    named = identity.runner_name("loop/run-1", "here")
+    assert identity.run_and_airflow(named) == ("loop/run-1", "here")
+    assert identity.run_and_airflow("loop/run-1") == ("loop/run-1", "")
+    assert identity.runner_name("cli/ann", "") == "cli/ann"
+    assert identity.is_same_runner(named, "loop/run-1")
+    assert not identity.is_same_runner(named, "loop/run-1@there")
+    assert not identity.is_same_runner(named, "loop/run-2@here")
+
+
 def test_a_caller_without_a_root_owns_only_what_names_no_root() -> None:
     nobody = Owner("tickets")
     assert nobody.claim(tags(root="")) == "ours"

@@ -45,6 +45,7 @@ class Standing:
 
     :param host: the host of the live release; None when the account has none of its ARN.
     :param held_by: the run that works on the open release just now, empty when nobody does.
+    :param pointer_problem: why what stands under the pointer's name is no pointer; empty when it is one, or none is there.
     """
 
     workload: str
@@ -53,6 +54,7 @@ class Standing:
     pointer: Pointer | None
     host: Host | None
     held_by: str = ""
+    pointer_problem: str = ""
 
     @property
     def live(self) -> Live | None:
@@ -66,9 +68,10 @@ def drift(standing: Standing) -> tuple[Drift, ...]:
     if standing.history.flaws:
         return tuple(found)
     opened = standing.history.open
-    if opened is not None:
-        return (*found, *_open(standing, opened))
     live = standing.live
+    if opened is not None:
+        lost = [] if live is None or standing.held_by else _lost(standing, live)
+        return (*found, *_open(standing, opened), *lost, *_unreadable(standing))
     if live is None:
         return (*found, *_nothing_live(standing))
     return (*found, *_host(standing, live), *_pointer(standing, live))
@@ -139,7 +142,7 @@ def told(standing: Standing) -> str:
             serves += f" (changing to {host.desired_arn})"
     else:
         serves = f"the host {live.host_arn} is gone" if live else "no release was live before it"
-    names = "there is no pointer"
+    names = "the pointer cannot be read" if standing.pointer_problem else "there is no pointer"
     if pointer is not None:
         names = f"the pointer names {pointer.model_arn} (release {pointer.release})"
     return f"{serves}, {names}"
@@ -148,7 +151,7 @@ def told(standing: Standing) -> str:
 def _nothing_live(standing: Standing) -> list[Drift]:
     pointer = standing.pointer
     if pointer is None:
-        return []
+        return _unreadable(standing)
     return [
         Drift(
             "pointer-differs",
@@ -159,7 +162,16 @@ def _nothing_live(standing: Standing) -> list[Drift]:
     ]
 
 
-def _host(standing: Standing, live: Live) -> list[Drift]:
+def _unreadable(standing: Standing) -> list[Drift]:
+    """Something else than a pointer stands under the pointer's name: another tool, or a person, wrote it."""
+    if not standing.pointer_problem:
+        return []
+    said = f"callers read what is no pointer of this package: {standing.pointer_problem}."
+    return [Drift("pointer-unreadable", said, f"`{REPAIR}` writes the pointer anew")]
+
+
+def _lost(standing: Standing, live: Live) -> list[Drift]:
+    """The live host is gone or has failed."""
     host, number = standing.host, live.release
     if host is None:
         return [
@@ -169,13 +181,20 @@ def _host(standing: Standing, live: Live) -> list[Drift]:
                 f"`{REPAIR}` gives release {number} a new host; `{REPAIR} --nothing-live` lets the loop start afresh",
             )
         ]
-    found = []
-    if host.status == "Failed":
-        reason = f" ({host.reason})" if host.reason else ""
-        found.append(
-            Drift("host-failed", f"the host {host.arn} of release {number} has failed{reason}.", REPAIR)
-        )
-    elif host.model_arn != live.target.model_arn or host.desired_arn not in _settled(host, live):
+    if not host.failed:
+        return []
+    reason = f" ({host.reason})" if host.reason else ""
+    return [Drift("host-failed", f"the host {host.arn} of release {number} has failed{reason}.", REPAIR)]
+
+
+def _host(standing: Standing, live: Live) -> list[Drift]:
+    host, number = standing.host, live.release
+    found = _lost(standing, live)
+    if host is None:
+        return found
+    if not host.failed and (
+        host.model_arn != live.target.model_arn or host.desired_arn not in _settled(host, live)
+    ):
         found.append(
             Drift(
                 "host-other-model",
@@ -199,6 +218,8 @@ def _settled(host: Host, live: Live) -> tuple[str, ...]:
 
 def _pointer(standing: Standing, live: Live) -> list[Drift]:
     pointer, name = standing.pointer, pointer_name(standing.workload, standing.root)
+    if standing.pointer_problem:
+        return _unreadable(standing)
     if pointer is None:
         return [
             Drift(

@@ -78,6 +78,10 @@ def plan_release(
     obstacle = "nothing is live yet" if live is None else "the live host is gone"
     if present is not None:
         obstacle = can_swap(present, target)
+        if present.failed and present.name == target.host.name:
+            obstacle = (
+                ""  # the swap itself has failed it: the way back asks the service for the old model once more
+            )
     if live is not None and present is not None and not obstacle:
         return _in_place(workload, release, target, live, smoke, bake)
     return _on_new_host(workload, release, target, live, present, obstacle, smoke, bake, grace_hours)

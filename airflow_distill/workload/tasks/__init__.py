@@ -9,7 +9,7 @@ takes.
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of
+from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, place_of
 from airflow_distill.workload.tasks.dag import (
     PARAMETERS,
     START,
@@ -26,10 +26,11 @@ from airflow_distill.workload.tasks.evaluation import evaluation_tasks
 from airflow_distill.workload.tasks.jobs import job_spec, job_tasks
 from airflow_distill.workload.tasks.logs import logs_tasks
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
-from airflow_distill.workload.tasks.start_end import end_tasks, start_tasks
+from airflow_distill.workload.tasks.start_end import END_GROUP, end_tasks, start_tasks
 from airflow_distill.workload.tasks.times import window
 
 __all__ = [
+    "END_GROUP",
     "OPERATORS",
     "PARAMETERS",
     "START",
@@ -52,6 +53,7 @@ __all__ = [
     "logs_tasks",
     "loop",
     "notifications",
+    "place_of",
     "policy",
     "start_tasks",
     "window",

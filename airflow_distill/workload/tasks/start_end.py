@@ -61,7 +61,10 @@ def _check_release(workload: Workload) -> tuple[TaskSpec, ...]:
 
 
 def end_tasks(workload: Workload) -> GroupSpec:
-    """Write the report of whatever was judged, then give the turn back; teardowns, so they hide no failure of the loop."""
+    """Write the report of whatever was judged, give the turn back, and end a run as failed that a person has failed.
+
+    All are teardowns, so they hide no failure of the loop.
+    """
     report = TaskSpec(
         "report",
         f"{OPERATORS}.report.RenderReportOperator",
@@ -83,10 +86,12 @@ def end_tasks(workload: Workload) -> GroupSpec:
         "end_turn",
         f"{OPERATORS}.turn.EndTurnOperator",
         {**place_of(workload), "turn": Output("turn"), **prices_of(workload)},
+        makes="turn_end",
         after=(last, "host_deleted", "report"),
         removes="turn",
     )
-    return GroupSpec(END_GROUP, (*guard, report, end))
+    judge = TaskSpec("end_run", f"{OPERATORS}.run.EndRunOperator", after=("turn_end",))
+    return GroupSpec(END_GROUP, (*guard, report, end, judge))
 
 
 def _guard(workload: Workload) -> tuple[TaskSpec, ...]:
