@@ -19,8 +19,11 @@ _ANSWERED = ("roleArn", "customizationType", "trainingDataConfig", "customizatio
 """Members of the request that Get returns, and that decide what the model is: a job that differs in one is not ours."""
 
 
-def customization_wish(spec: CustomizationSpec, bedrock: BedrockGateway) -> Wish:
-    """Return the wish for a spec: its names, how to look one up, whom it belongs to and how to buy a generation."""
+def customization_wish(spec: CustomizationSpec, bedrock: BedrockGateway, *, adopt: bool = True) -> Wish:
+    """Return the wish for a spec: its names, how to look one up, whom it belongs to and how to buy a generation.
+
+    :param adopt: tag what an earlier version bought; False only looks, as a dry run does.
+    """
     work = WORK["customization-job"]
     return Wish(
         kind="customization-job",
@@ -28,12 +31,14 @@ def customization_wish(spec: CustomizationSpec, bedrock: BedrockGateway) -> Wish
         find=lambda name: work.find(bedrock, name),
         create=lambda generation: bedrock.create_customization_job(build_request(spec, generation)),
         older_name_of=spec.older_job_name if spec.root else None,
-        inspect=lambda found: inspect_job(spec, bedrock, found),
+        inspect=lambda found: inspect_job(spec, bedrock, found, adopt=adopt),
         spent=lambda found: _gone(bedrock, found),
     )
 
 
-def inspect_job(spec: CustomizationSpec, bedrock: BedrockGateway, found: JobSnapshot) -> None:
+def inspect_job(
+    spec: CustomizationSpec, bedrock: BedrockGateway, found: JobSnapshot, *, adopt: bool = True
+) -> None:
     """Make sure that a job under our name is ours, and that what it makes is what the spec wants.
 
     One that names no root and writes below ours was bought by an earlier version; it is tagged anew, and its model too. A
@@ -57,7 +62,7 @@ def inspect_job(spec: CustomizationSpec, bedrock: BedrockGateway, found: JobSnap
                 f"{what} has our name and was bought for something else: {'; '.join(unlike)}.",
                 hint="Set the setting back, or raise first_generation to buy anew on purpose.",
             )
-    if claim == "unmarked":
+    if claim == "unmarked" and adopt:
         bedrock.tag(found.arn, owner.tags)
         model = str(found.details.get("output_model_arn") or "")
         if model and not _gone(bedrock, found):

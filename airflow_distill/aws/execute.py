@@ -88,6 +88,10 @@ from airflow_distill.stages.deployment.times import iso, moment_of
 PROBE_METADATA = {"airflow-distill": "probe"}
 """Request metadata of every probe, so that a harvest can leave them out."""
 
+RENEWED_AFTER = 0.25
+"""After so much of a lease it is renewed. With 15 minutes that is early enough for workers whose clocks are ten minutes
+apart: one that is ahead sees the lease as over when a third of it has passed."""
+
 _PAUSES = (1.0, 4.0, 10.0)
 """Seconds before each repetition of a question that the service did not answer."""
 
@@ -290,21 +294,32 @@ class Execution:
         )
 
     def _still_ours(self) -> None:
-        """Stop when somebody has closed our release or taken it over; renew our hold when half of it has passed.
+        """Stop when somebody has closed our release or taken it over; renew our hold when a part of it has passed.
 
         :raises ReleaseConflictError: it is not ours any more. Nothing is done after that.
         """
-        closed = self.ledger.outcome(self.release)
-        if closed is not None:
-            raise ReleaseConflictError(
-                f"deployment: release {self.release} was closed as {closed.outcome} by another run.",
-                hint="This run stops here; a retry reads what is live now.",
-            )
         if self._hold is None:
             raise ReleaseConflictError(f"deployment: release {self.release} is not held by this run.")
-        self._nobody_took_over(self._hold)
-        until = moment_of(self._hold.until)
-        if until is None or until - self.clock() < timedelta(minutes=self.lease_minutes / 2):
+        ended, fence = self.ledger.fence(self.entry.release)
+        if ended:
+            closed = self.ledger.outcome(self.release)
+            raise ReleaseConflictError(
+                f"deployment: release {self.release} was closed as {closed.outcome if closed else 'ended'} by another run.",
+                hint="This run stops here; a retry reads what is live now.",
+            )
+        if fence != self._hold.fence:
+            self._nobody_took_over(self._hold)
+        self._renew()
+
+    def _renew(self) -> None:
+        """Renew our hold when a part of it has passed, by our own clock alone.
+
+        :raises ReleaseConflictError: somebody has taken the release over.
+        """
+        until = moment_of(self._hold.until) if self._hold else None
+        if until is None or until - self.clock() < timedelta(
+            minutes=self.lease_minutes * (1 - RENEWED_AFTER)
+        ):
             self._take()
 
     def _may_change(self) -> None:
@@ -369,6 +384,7 @@ class Execution:
                 self._still_ours()
                 result = self._perform(step)
             except DistillError as error:
+                self._refuse_traces_of_others(error)
                 error.hint = f"{error.hint} {self._account_of(steps, number)}".strip()
                 raise
             if isinstance(result, Waiting | Pausing | Against):
@@ -378,6 +394,17 @@ class Execution:
             if result is not None:
                 return self._after_the_end(result)
         raise DeploymentError(f"deployment: the plan of release {self.release} never writes its outcome.")
+
+    def _refuse_traces_of_others(self, error: DistillError) -> None:
+        """Say that the release was taken over, when that is why a step found something strange."""
+        if isinstance(error, ReleaseConflictError):
+            return
+        try:
+            self._still_ours()
+        except ReleaseConflictError as lost:
+            raise lost from error
+        except DistillError:
+            return
 
     def _account_of(self, steps: tuple[Step, ...], number: int) -> str:
         """Say what is done and what is left."""
@@ -615,6 +642,7 @@ class Execution:
             sleep=self.sleep,
             offset=offset,
             score=self.score,
+            between=self._renew,
         )
 
     # Pointer and ledger.
@@ -657,6 +685,11 @@ class Execution:
             noted = self._noted("against") or {}
             cause = cast("Cause", noted.get("cause") or "check")
             return self._close(self._outcome("rolled_back", tuple(noted.get("reasons", ())), None, cause))
+        for published in self.plan.steps:
+            if isinstance(published, PublishPointer):
+                self._publish_pointer(
+                    published
+                )  # somebody may have deleted or replaced it during the bake period
         target = self.plan.target
         host = self._host(target.host.kind, target.host.name)
         retired = {TAG_TEMPORARY: "false"} if host.tags.get(TAG_TEMPORARY) == "true" else {}
@@ -728,10 +761,12 @@ def probe_host(
     sleep: Callable[[float], None],
     offset: int = 0,
     score: Agreement = agreement,
+    between: Callable[[], None] = lambda: None,
 ) -> ProbeResult:
     """Ask a host some of the held-out prompts and judge the answers.
 
     :param offset: where to begin, so that rounds differ.
+    :param between: called before each question; answers may take minutes where the host is busy.
     """
     if not examples:
         raise ConfigurationError(
@@ -739,7 +774,10 @@ def probe_host(
             hint="Give the dataset's manifest, or turn the smoke test and the bake period off.",
         )
     chosen = pick(examples, settings.prompts, offset)
-    asked = [ask(gateways, host_arn, example, settings.max_tokens, sleep) for example in chosen]
+    asked = []
+    for example in chosen:
+        between()
+        asked.append(ask(gateways, host_arn, example, settings.max_tokens, sleep))
     return judge(asked, settings, shape_of(settings, examples), score)
 
 

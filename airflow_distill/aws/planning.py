@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.customization import customization_wish
-from airflow_distill.errors import DistillError
-from airflow_distill.remote.submit import may_buy_another
+from airflow_distill.errors import DistillError, OwnershipError
+from airflow_distill.remote.submit import find_generation, may_buy_another
 from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData
 from airflow_distill.stages.jobs.request import Problem, build_request, check_spec
 from airflow_distill.stages.money.estimate import RunPlan, estimate
@@ -29,7 +29,8 @@ class JobPlan:
     """A planned purchase.
 
     :param action: `buy`, `adopt`, `refuse`, or `unknown` when nobody was asked.
-    :param found: the generations that exist already, as (name, status).
+    :param found: the generations that exist already, as (name, status), under the names of earlier versions too.
+    :param why: why nothing would be bought or adopted, or why that could not be found out.
     :param price: lines of the estimate, `from` with the records as they are and `to` with the most the service may make.
     """
 
@@ -39,12 +40,14 @@ class JobPlan:
     problems: tuple[Problem, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
     price: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "v": 1,
             "kind": "job-plan",
             "action": self.action,
+            "why": self.why,
             "generation": self.generation,
             "found": [{"name": name, "status": status} for name, status in self.found],
             "problems": [p.to_json() for p in self.problems],
@@ -73,10 +76,10 @@ def plan_job(
     :param output_tokens: mean tokens of an answer.
     """
     problems = tuple(check_spec(spec))
-    action, generation = "unknown", first_generation
+    action, generation, why = "unknown", first_generation, ""
     found: tuple[tuple[str, str], ...] = ()
     if bedrock is not None:
-        action, generation, found = _look(spec, bedrock, first_generation, max_generations)
+        action, generation, found, why = _look(spec, bedrock, first_generation, max_generations)
     known = records if records is not None else getattr(spec.training, "records", None)
     return JobPlan(
         action="refuse" if problems else action,
@@ -85,26 +88,32 @@ def plan_job(
         problems=problems,
         found=found,
         price=_price(spec, known, input_tokens, output_tokens, region, table or PriceTable.load()),
+        why=why,
     )
 
 
 def _look(
     spec: CustomizationSpec, bedrock: BedrockGateway, first: int, allowed: int | None
-) -> tuple[str, int, tuple[tuple[str, str], ...]]:
-    wish = customization_wish(spec, bedrock)
+) -> tuple[str, int, tuple[tuple[str, str], ...], str]:
+    """Return what submitting would do, by the same rules: names of earlier versions too, whose a job is, what is spent."""
+    wish = customization_wish(spec, bedrock, adopt=False)
     found: list[tuple[str, str]] = []
     for generation in count(first):
         try:
-            snapshot = wish.find(wish.name_of(generation))
+            snapshot = find_generation(wish, generation, lambda seconds: None)
+            if snapshot is None:
+                return "buy", generation, tuple(found), ""
+            found.append((snapshot.name, snapshot.status))
+            wish.inspect(snapshot)
+            if snapshot.state not in ("failed", "stopped"):
+                why = wish.spent(snapshot) if snapshot.state == "succeeded" else ""
+                return ("refuse" if why else "adopt"), generation, tuple(found), why
+        except OwnershipError as error:
+            return "refuse", generation, tuple(found), error.message
         except DistillError as error:
-            return f"unknown ({error.message})", generation, tuple(found)
-        if snapshot is None:
-            return "buy", generation, tuple(found)
-        found.append((snapshot.name, snapshot.status))
-        if snapshot.state not in ("failed", "stopped"):
-            return "adopt", generation, tuple(found)
+            return f"unknown ({error.message})", generation, tuple(found), error.message
         if not may_buy_another(snapshot, len(found), allowed):
-            return "refuse", generation, tuple(found)
+            return "refuse", generation, tuple(found), f"{snapshot.name} ended as {snapshot.status}"
     raise AssertionError("the loop returns")
 
 

@@ -21,18 +21,16 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import free_name
 from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError, StateError
-from airflow_distill.remote.identity import host_name
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.decision.approval import ApprovalRule
 from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.drift import Drift, Standing, drift
-from airflow_distill.stages.deployment.hosts import Choice, Rates, choose_host, keep_host
+from airflow_distill.stages.deployment.hosts import Choice, Rates, choose_host, keep_host, live_host_name
 from airflow_distill.stages.deployment.ledger import Entry, History, Ledger, held, is_held, live_of
 from airflow_distill.stages.deployment.plan import can_swap, plan_release
 from airflow_distill.stages.deployment.probes import read_heldout
 from airflow_distill.stages.deployment.proof import read_proof
 from airflow_distill.stages.deployment.records import (
-    PROVISIONED,
     Action,
     BakeSettings,
     DeploymentPlan,
@@ -451,17 +449,6 @@ def _choose(
         )
 
     return _reviewed(choose_host(wish, capability, rates(base), now=now, name_of=name_of), now)
-
-
-def live_host_name(
-    workload: str, kind: HostKind, base_model: str, wish: HostWish, root: str = "", *, generation: int = 1
-) -> str:
-    """Return the name of a workload's permanent host under a root.
-
-    It changes with what cannot be changed in place: kind, base model, units and term.
-    """
-    size = f"{wish.units}:{wish.commitment}" if kind == PROVISIONED else ""
-    return host_name(workload, "live", f"{kind}:{base_model}:{size}", generation, root=root)
 
 
 def _reviewed(choice: Choice, now: datetime) -> Choice:

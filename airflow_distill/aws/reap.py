@@ -130,6 +130,7 @@ def read_knowledge(
             pointer=read_pointer(gateways.parameters, workload, root, history.hosts),
             history=history,
             recorded=frozenset(made),
+            root=root,
         )
     except (StateError, ServiceError) as error:
         return Knowledge(problem=f"its pointer or ledger cannot be relied on ({error.message.rstrip('.')})")

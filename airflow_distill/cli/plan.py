@@ -153,6 +153,7 @@ def lines(plan: JobPlan) -> list[str]:
     tags = {tag["key"]: tag["value"] for tag in request.get("jobTags", ())}
     out = [f"action       {plan.action} (generation {plan.generation})"]
     out += [f"exists       {name}: {status}" for name, status in plan.found]
+    out += [f"because      {plan.why}"] if plan.why else []
     out += [f"refused      {p.path}: {p.message} -> {p.fix}" for p in plan.problems]
     out += [f"job          {request['jobName']}", f"model        {request['customModelName']}"]
     out += [f"output       {request['outputDataConfig']['s3Uri']}"]

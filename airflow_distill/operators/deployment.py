@@ -171,8 +171,10 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
         return deadline is not None and deadline <= self.now()
 
     def _slice_seconds(self) -> float:
-        """Return how long a wait may last before the hold on the release is renewed: a third of the lease is left."""
-        return (number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES) * 40.0
+        """Return how long a wait may last before the hold on the release is renewed, in seconds."""
+        from airflow_distill.aws.execute import RENEWED_AFTER
+
+        return (number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES) * 60.0 * RENEWED_AFTER
 
     def _give_back(self, execution: Execution) -> None:
         try:

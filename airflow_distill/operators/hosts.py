@@ -443,7 +443,7 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
 
     def _name(self, kind: HostKind, model_arn: str, run: str, wish: HostWish, generation: int = 1) -> str:
         from airflow_distill.aws.account import base_of_arn
-        from airflow_distill.aws.promotion import live_host_name
+        from airflow_distill.stages.deployment.hosts import live_host_name
 
         if flag(self.temporary):
             return candidate_name(self.workload, model_arn, run, self.root, generation)

@@ -104,7 +104,7 @@ class Host:
 
     def told(self) -> str:
         """Return status and reason for a message."""
-        status = self.update_status if self.update_status == "UpdateFailed" else self.status
+        status = self.update_status if self.update_status in ("UpdateFailed", "Updating") else self.status
         return f"{status}: {self.reason}" if self.reason else status
 
 

@@ -152,7 +152,7 @@ def find_adopt_or_submit(
     replaced = 0
     while True:
         fault("before-find")
-        found = _found(wish, generation, sleep)
+        found = find_generation(wish, generation, sleep)
         fault("after-find")
         if found is None:
             if refused is not None:
@@ -177,7 +177,7 @@ def find_adopt_or_submit(
         generation += 1
 
 
-def _found(wish: Wish, generation: int, sleep: Callable[[float], None]) -> JobSnapshot | None:
+def find_generation(wish: Wish, generation: int, sleep: Callable[[float], None]) -> JobSnapshot | None:
     """Look a generation up by its name, then by the name that earlier versions gave it.
 
     Under the older name only what is ours counts: another root's job has the same one.
@@ -399,5 +399,6 @@ __all__ = [
     "Submission",
     "Wish",
     "find_adopt_or_submit",
+    "find_generation",
     "no_fault",
 ]

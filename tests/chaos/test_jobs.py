@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.planning import JobPlan, plan_job
+from airflow_distill.cli.plan import lines
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.remote.identity import TAG_ROOT, resource_tags, tag_list
 from airflow_distill.sandbox import Sandbox
@@ -137,3 +140,47 @@ def test_a_completed_job_whose_model_is_gone_is_bought_again_only_on_purpose(san
         "what was bought on purpose is adopted without asking again"
     )
     assert sandbox.calls("CreateModelCustomizationJob") == 2
+
+
+# What a dry run says: the same rules, and nothing sent.
+
+
+def plan(sandbox: Sandbox) -> JobPlan:
+    return plan_job(spec_of(), AwsGateways(sandbox.client).bedrock)
+
+
+def test_a_plan_finds_what_an_earlier_version_bought_under_its_name_of_then(sandbox: Sandbox) -> None:
+    """Before roots were part of names: such a job would be adopted, so a plan that says `buy` frightens for nothing."""
+    assert plan(sandbox).action == "buy"
+    older = spec_of().older_job_name(1)
+    tags = {key: value for key, value in OURS.items() if key != TAG_ROOT}
+    arn = buy(sandbox, older, tags)
+    told = plan(sandbox)
+    assert (told.action, [name for name, _ in told.found]) == ("adopt", [older])
+    assert sandbox.client("bedrock").list_tags_for_resource(resourceARN=arn)["tags"] == tag_list(tags), (
+        "only looked"
+    )
+    assert sandbox.calls("CreateModelCustomizationJob") == 1
+    assert distill()["job_arn"] == arn
+
+
+@pytest.mark.parametrize("name", ["job_name", "older_job_name"])
+def test_a_plan_refuses_a_job_of_somebody_else_under_our_name_and_says_whose_it_is(
+    sandbox: Sandbox, name: str
+) -> None:
+    buy(sandbox, getattr(spec_of(), name)(1), {"team": "other"})
+    told = plan(sandbox)
+    if name == "older_job_name":
+        assert told.action == "buy", "another root's job has had the same name"
+        return
+    assert told.action == "refuse"
+    assert "somebody who does not use this package" in told.why
+    assert "because" in "\n".join(lines(told))
+
+
+def test_a_plan_says_that_the_model_of_a_completed_job_was_deleted(sandbox: Sandbox) -> None:
+    model = distill()["custom_model_arn"]
+    sandbox.client("bedrock").delete_custom_model(modelIdentifier=model)
+    told = plan(sandbox)
+    assert (told.action, told.generation) == ("refuse", 1)
+    assert "was deleted" in told.why

@@ -235,10 +235,10 @@ def test_the_guard_leaves_the_release_of_an_equal_run_of_another_airflow_alone(
     guard = GuardReleaseOperator(task_id="guard", workload="tickets", root=PROD, deferrable=False)
     object.__setattr__(guard, "now", prod.now)
     as_airflow(HERE)
-    assert guard.execute(context())["release"] is None
+    assert guard.execute(context("run-1"))["release"] is None
     assert prod.ledger.sound().open is not None
     as_airflow(THERE)
-    assert guard.execute(context())["outcome"] == "rolled_back"
+    assert guard.execute(context("run-1"))["outcome"] == "rolled_back"
 
 
 def test_an_airflow_that_takes_a_root_over_goes_on_with_its_live_host(

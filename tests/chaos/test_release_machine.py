@@ -1,14 +1,20 @@
-"""A model of two roots in one account: promotions, rollbacks, kills, late approvals, deletions by hand, time that passes.
+"""A model of two roots and two Airflows in one account, in which everything that can happen to releases happens.
+
+Promotions, rollbacks and repairs of either Airflow, each killed at any call; turns that are taken, given up and woken
+without; deletions and changes by hand (host, pointer, ledger, notes, holds, tags, models, another tool's pointer); models
+and datasets that expire; late and repeated approvals; the reaper of either root; time, and clocks that are wrong.
 
 After every step the invariants are checked: what serves was proven against what it replaced, or the release is open and
-told; pointer, ledger and host agree, or drift names it; nothing of the other root was touched; every host has an owner. Run
-`python -m pytest tests/chaos -s` to see steps and cases.
+told; pointer, ledger and host agree, or drift names what differs and the command that mends it; nothing of the other root
+was touched; every host has an owner; what is live was not reaped. Run `python -m pytest tests/chaos -s` to see steps and
+cases.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,26 +30,37 @@ from hypothesis.stateful import (
 )
 
 from airflow_distill.aws.promotion import look_for_drift, unfinished
+from airflow_distill.aws.reap import remove_finds, survey_account
+from airflow_distill.aws.repair import mend
 from airflow_distill.errors import DistillError
-from airflow_distill.remote.identity import TAG_ROOT, TAG_WORKLOAD
+from airflow_distill.remote.identity import TAG_ROOT, TAG_WORKLOAD, runner_name
 from airflow_distill.sandbox import Sandbox
-from tests.release_world import Guesses, Killed, Knows, Life, Rambles, ReleaseWorld
+from airflow_distill.stages.deployment.reap import ReapRules
+from airflow_distill.workload.turn import Runner, Turns
+from tests.release_world import LITE, MICRO, Guesses, Killed, Knows, Life, Rambles, ReleaseWorld
 
 ROOTS = ("s3://distill-sandbox/prod", "s3://distill-sandbox/staging")
+AIRFLOWS = ("9f3ab0c2d4e5f607", "0011223344556677")
 GOOD = Knows
 COUNTS: Counter[str] = Counter()
+roots, airflows = st.sampled_from(ROOTS), st.sampled_from(AIRFLOWS)
+skews = st.sampled_from((0, 0, 0, 600, -600))
+"""Seconds by which a worker's clock is wrong."""
 
 
 class Releases(RuleBasedStateMachine):
-    """Two roots of one workload; what each step may change is one root."""
+    """Two roots of one workload, two Airflows that may work on either; what each step may change is one root."""
 
     sandbox: Sandbox
 
     def __init__(self) -> None:
         super().__init__()
         self.brains: dict[str, type] = {}
-        self.late: dict[str, dict[str, Any]] = {}
-        self.meddled: set[str] = set()
+        self.late: dict[str, list[dict[str, Any]]] = {}
+        self.done: dict[str, list[dict[str, Any]]] = {}
+        self.meddled: dict[str, str] = {}
+        self.asleep: list[tuple[str, Any]] = []
+        self.unhelpful: list[str] = []
         self.number = 0
         self.worlds: dict[str, ReleaseWorld] = {}
 
@@ -51,29 +68,43 @@ class Releases(RuleBasedStateMachine):
     def begin(self) -> None:
         self.sandbox.reset()
         self.worlds = {root: ReleaseWorld(self.sandbox, workload="tickets", root=root) for root in ROOTS}
+        self.late, self.done = {root: [] for root in ROOTS}, {root: [] for root in ROOTS}
         COUNTS["cases"] += 1
 
-    def candidate(self, root: str, brain: type) -> dict[str, Any]:
+    # What a step is.
+
+    def candidate(self, root: str, brain: type, base: str = MICRO) -> dict[str, Any]:
         self.number += 1
-        model = self.worlds[root].model(f"{root[-4:]}-{self.number}", brain())
+        model = self.worlds[root].model(f"{root[-4:]}-{self.number}", brain(), base)
         self.brains[model] = brain
         return self.worlds[root].decision(model)
 
-    def attempt(self, root: str, act: Any, dies_at: int = 0) -> None:
+    def all_of(self, root: str) -> tuple[Any, ...]:
+        world = self.worlds[root]
+        raw = world.gateways.parameters.get(world.pointer_name)
+        ledger = [(item.uri, item.size) for item in world.store.iter_objects(world.ledger.prefix)]
+        return raw, self.serving(world), ledger
+
+    def attempt(self, root: str, act: Any, dies_at: int = 0, skew: int = 0) -> None:
         """Act in a process of its own, which may die; the other root must stay as it was."""
         COUNTS["steps"] += 1
-        other = self.worlds[next(r for r in ROOTS if r != root)]
-        before = (other.pointer(), self.serving(other), len(other.ledger.survey().entries))
+        other = next(r for r in ROOTS if r != root)
+        before = self.all_of(other)
         world = self.worlds[root]
         world.gateways = world.new_gateways(Life(dies_at))
+        if skew:
+            world.__dict__["now"] = lambda: self.sandbox.clock.now() + timedelta(seconds=skew)
         try:
             act(world)
         except Killed:
             COUNTS["kills"] += 1
-        except DistillError:
+        except DistillError as error:
             COUNTS["refusals"] += 1
-        world.gateways = world.new_gateways()
-        assert (other.pointer(), self.serving(other), len(other.ledger.survey().entries)) == before
+            self.unhelpful += [] if error.hint else [error.message]
+        finally:
+            world.__dict__.pop("now", None)
+            world.gateways = world.new_gateways()
+        assert self.all_of(other) == before
 
     def serving(self, world: ReleaseWorld) -> dict[str, str]:
         found = {}
@@ -83,59 +114,211 @@ class Releases(RuleBasedStateMachine):
                 found[arn] = str(world.gateways.bedrock.get_deployment(arn)["modelArn"])
         return found
 
-    @rule(
-        root=st.sampled_from(ROOTS),
-        brain=st.sampled_from((Knows, Knows, Rambles, Guesses)),
-        dies=st.integers(0, 25),
-    )
-    def promote(self, root: str, brain: type, dies: int) -> None:
-        decision = self.candidate(root, brain)
-        self.attempt(root, lambda w: w.carry_out(w.intent(decision, run=f"loop/{self.number}")), dies)
+    def run_name(self, airflow: str) -> str:
+        return runner_name(f"loop/run-{self.number}", airflow)
 
-    @rule(root=st.sampled_from(ROOTS), brain=st.sampled_from((Knows, Rambles)))
+    # Runs.
+
+    @rule(
+        root=roots,
+        airflow=airflows,
+        brain=st.sampled_from((Knows, Knows, Knows, Rambles, Guesses)),
+        base=st.sampled_from((MICRO, MICRO, LITE)),
+        dies=st.integers(0, 60),
+        skew=skews,
+    )
+    def promote(self, root: str, airflow: str, brain: type, base: str, dies: int, skew: int) -> None:
+        decision = self.candidate(root, brain, base)
+        self.done[root].append(decision)
+        run = self.run_name(airflow)
+        self.attempt(root, lambda w: w.carry_out(w.intent(decision, run=run)), dies, skew)
+
+    @rule(root=roots, brain=st.sampled_from((Knows, Rambles)))
     def wait_for_an_approval(self, root: str, brain: type) -> None:
         if not self.worlds[root].ledger.survey().flaws:
-            self.late[root] = self.candidate(root, brain)
+            self.late[root].append(self.candidate(root, brain))
 
-    @precondition(lambda self: self.late)
-    @rule(data=st.data())
-    def promote_what_was_approved_late(self, data: st.DataObject) -> None:
-        root = data.draw(st.sampled_from(sorted(self.late)))
-        decision = self.late.pop(root)
-        self.attempt(root, lambda w: w.carry_out(w.intent(decision, run="loop/late")))
+    @precondition(lambda self: any(self.late.values()))
+    @rule(data=st.data(), airflow=airflows, dies=st.integers(0, 60))
+    def promote_what_was_approved_late(self, data: st.DataObject, airflow: str, dies: int) -> None:
+        root = data.draw(st.sampled_from([root for root in ROOTS if self.late[root]]))
+        decision = data.draw(st.sampled_from(self.late[root]))
+        self.done[root].append(decision)
+        COUNTS["late approvals"] += 1
+        self.attempt(root, lambda w: w.carry_out(w.intent(decision, run=self.run_name(airflow))), dies)
 
-    @rule(root=st.sampled_from(ROOTS), dies=st.integers(0, 12))
+    @precondition(lambda self: any(self.done.values()))
+    @rule(data=st.data(), airflow=airflows)
+    def promote_a_decision_again(self, data: st.DataObject, airflow: str) -> None:
+        """Its task is cleared, long after, perhaps in the other Airflow."""
+        root = data.draw(st.sampled_from([root for root in ROOTS if self.done[root]]))
+        decision = data.draw(st.sampled_from(self.done[root]))
+        self.attempt(root, lambda w: w.carry_out(w.intent(decision, run=self.run_name(airflow))))
+
+    @rule(root=roots, dies=st.integers(0, 40))
     def roll_back(self, root: str, dies: int) -> None:
         self.attempt(root, lambda w: w.carry_out(w.back(run=f"person/{self.number}")), dies)
 
-    @rule(root=st.sampled_from(ROOTS))
-    def resume(self, root: str) -> None:
+    @rule(root=roots, dies=st.integers(0, 30), back=st.booleans())
+    def resume(self, root: str, dies: int, back: bool) -> None:
         def finish(world: ReleaseWorld) -> None:
             opened = unfinished(world.gateways, world.store, world.root, world.workload)
             if opened is not None:
-                world.to_the_end(world.execution(opened, run="cli/ann", holder="ann", force=True))
+                execution = world.execution(opened, run="cli/ann", holder="ann", force=True)
+                if back:
+                    execution.turn_back(("ann asked",), "person")
+                world.to_the_end(execution)
 
-        self.attempt(root, finish)
+        self.attempt(root, finish, dies)
 
-    @rule(minutes=st.sampled_from((1, 20)))
+    @rule(root=roots, dies=st.integers(0, 40), person=st.sampled_from(("ann", "bob")))
+    def repair(self, root: str, dies: int, person: str) -> None:
+        def put_right(world: ReleaseWorld) -> None:
+            now = world.now()
+            _, found = look_for_drift(world.gateways, world.store, root, world.workload, now)
+            if not found:
+                return
+            again = mend(world.gateways, world.store, root, world.workload, found, person, now)
+            if again is not None:
+                world.to_the_end(world.execution(again[0], run=f"cli/{person}", holder=person))
+            COUNTS["repairs"] += 1
+
+        self.attempt(root, put_right, dies)
+
+    @rule(root=roots, airflow=airflows, base=st.sampled_from((MICRO, LITE)))
+    def fall_asleep(self, root: str, airflow: str, base: str) -> None:
+        """A run stops in the middle of its release, with everything it knows."""
+        if self.meddled.get(root):
+            return
+
+        def begin(world: ReleaseWorld) -> None:
+            decision = self.candidate(root, Knows, base)
+            run = self.run_name(airflow)
+            execution = world.execution(world.prepare(world.intent(decision, run=run)), run=run)
+            execution.advance()
+            self.asleep.append((root, execution))
+
+        self.attempt(root, begin)
+
+    @precondition(lambda self: self.asleep)
+    @rule(data=st.data())
+    def wake(self, data: st.DataObject) -> None:
+        """It goes on as if nothing had happened; if its release was ended or taken meanwhile, it changes nothing."""
+        number = data.draw(st.integers(0, len(self.asleep) - 1))
+        root, execution = self.asleep.pop(number)
+        COUNTS["woken"] += 1
+        entry = execution.entry.release
+        history = self.worlds[root].ledger.survey()
+        present = history.entry(entry.release)
+        lost = present is None or present.release.nonce != entry.nonce or present.outcome is not None
+        before = self.all_of(root)
+        self.attempt(root, lambda w: w.to_the_end(execution))
+        if lost:
+            assert self.all_of(root)[:2] == before[:2], "a run that had lost its release changed production"
+
+    @rule(root=roots, airflow=airflows, base=st.sampled_from(("3", "5")))
+    def take_turns(self, root: str, airflow: str, base: str) -> None:
+        """Two Airflows take turns; at no time do two runs have it."""
+        world = self.worlds[root]
+        turns, me = Turns(world.store, root, "tickets"), Runner("loop", f"run-{base}", "take_turn", airflow)
+        turn = turns.take(me, "20260101T000000Z", lambda other: other.airflow != airflow)
+        COUNTS["steps"] += 1
+        if turn.runner == me:
+            assert turns.lost_to(me) is None
+            turns.end(turn.number)
+        else:
+            assert turn.runner.airflow != airflow
+
+    # Time and hands.
+
+    @rule(minutes=st.sampled_from((1, 20, 60 * 24 * 3)))
     def let_time_pass(self, minutes: int) -> None:
         self.sandbox.clock.advance(minutes * 60)
 
-    @rule(root=st.sampled_from(ROOTS), what=st.sampled_from(("host", "pointer", "ledger")))
-    def delete_by_hand(self, root: str, what: str) -> None:
+    @rule(root=roots, days=st.sampled_from((0, 2, 400)))
+    def reap(self, root: str, days: int) -> None:
+        def remove(world: ReleaseWorld) -> None:
+            live = world.ledger.survey().live()
+            history = world.ledger.survey()
+            named = {live.host_arn} if live and not history.flaws else set()
+            before = {arn for arn in named if arn in world.hosts()}
+            finds = survey_account(
+                world.gateways,
+                world.store,
+                root,
+                now=world.now() + timedelta(days=days),
+                rules=ReapRules(),
+                price_of=lambda item, base: None,
+            )
+            remove_finds(world.gateways, world.store, root, finds)
+            COUNTS["reaped"] += sum(find.action == "remove" for find in finds)
+            assert before <= set(world.hosts()), "the reaper took what is live"
+
+        self.attempt(root, remove)
+
+    @rule(root=roots)
+    def expire_datasets(self, root: str) -> None:
+        """A lifecycle rule on `datasets/`, as the production page allows it."""
+        world = self.worlds[root]
+        COUNTS["expiries"] += 1
+        for item in list(world.store.iter_objects(f"{root}/tickets/datasets/")):
+            world.store.delete(item.uri)
+        world.dataset_id = world.write_dataset()
+
+    @rule(
+        root=roots,
+        what=st.sampled_from(
+            (
+                "host",
+                "pointer",
+                "entry",
+                "outcome",
+                "notes",
+                "holds",
+                "truncated",
+                "tags",
+                "model",
+                "tool",
+                "swap",
+            )
+        ),
+    )
+    def meddle(self, root: str, what: str) -> None:
+        """A person or another tool changes something by hand."""
         world = self.worlds[root]
         live = world.ledger.survey().live()
-        if live is None or self.meddled:
+        if live is None or self.meddled.get(root):
             return
-        self.meddled.add(root)
-        COUNTS["deletions"] += 1
+        COUNTS["meddling"] += 1
+        self.meddled[root] = what
+        uri = world.ledger.uri(live.release)
         if what == "host":
             world.gateways.bedrock.delete_deployment(live.host_arn)
         elif what == "pointer":
             world.gateways.parameters.delete(world.pointer_name)
-        else:
-            for item in list(world.store.iter_objects(f"{world.ledger.prefix}{live.release:06d}.")):
-                world.store.delete(item.uri)
+        elif what == "tool":
+            world.gateways.parameters.put(world.pointer_name, "arn:elsewhere")
+        elif what == "entry":
+            world.store.delete(uri)
+        elif what == "outcome":
+            world.store.delete(world.ledger.uri(live.release, "outcome"))
+        elif what == "truncated":
+            world.store.write(uri, world.store.read(uri)[:100])
+        elif what in ("notes", "holds"):
+            kind = ".hold-" if what == "holds" else ".probe-"
+            for item in list(world.store.iter_objects(world.ledger.prefix)):
+                if kind in item.uri:
+                    world.store.delete(item.uri)
+        elif what == "tags" and live.host_arn in world.hosts():
+            keys = [TAG_ROOT, TAG_WORKLOAD]
+            world.client("bedrock").untag_resource(resourceARN=live.host_arn, tagKeys=keys)
+        elif what == "swap" and live.host_arn in world.hosts():
+            model = world.model(f"by-hand-{self.number}", Rambles(), live.target.base_model)
+            world.client("bedrock").update_custom_model_deployment(
+                customModelDeploymentIdentifier=live.host_arn, modelArn=model
+            )
+
+    # What must hold.
 
     @invariant()
     def what_serves_was_proven_or_is_open_and_told(self) -> None:
@@ -143,9 +326,14 @@ class Releases(RuleBasedStateMachine):
             standing, found = look_for_drift(
                 world.gateways, world.store, root, world.workload, self.sandbox.clock.now()
             )
-            if root in self.meddled:
-                continue
+            assert all(each.mend and each.said for each in found)
             history = standing.history
+            if self.meddled.get(root):
+                if not found and not history.flaws:
+                    self.meddled.pop(root)
+                    COUNTS["mended"] += 1
+                else:
+                    continue
             assert history.flaws == ()
             opened = history.open is not None
             assert opened or not found, [str(each) for each in found]
@@ -160,10 +348,16 @@ class Releases(RuleBasedStateMachine):
                         assert entry.release.judged_against.release == (before.release if before else None)
 
     @invariant()
+    def whoever_is_refused_is_told_what_to_do(self) -> None:
+        assert self.unhelpful == []
+
+    @invariant()
     def every_host_has_an_owner(self) -> None:
         for world in list(self.worlds.values())[:1]:
             for arn in world.hosts():
                 tags = world.gateways.bedrock.tags(arn)
+                if "tags" in self.meddled.values() and TAG_ROOT not in tags:
+                    continue
                 assert tags.get(TAG_WORKLOAD) == "tickets"
                 assert any(tags.get(TAG_ROOT, "").endswith(root) for root in ROOTS)
 
@@ -196,5 +390,6 @@ def test_whatever_happens_production_is_proven_or_open_and_told(machine: type[Re
 
 @pytest.mark.slow
 def test_whatever_happens_for_long_production_is_proven_or_open_and_told(machine: type[Releases]) -> None:
-    run(machine, cases=40, steps=20)
+    run(machine, cases=50, steps=25)
     assert COUNTS["kills"] >= 10
+    assert COUNTS["meddling"] >= 5

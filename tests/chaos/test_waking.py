@@ -28,13 +28,16 @@ CHANGES = ("create", "update", "delete", "put", "tag")
 
 @dataclass
 class Sleeping(Life):
-    """Falls asleep at one point; while it sleeps, the others go on."""
+    """Falls asleep at one point after it has claimed its release; while it sleeps, the others go on."""
 
     sleeps_at: int = 0
+    claimed: bool = False
     meanwhile: Callable[[], None] = lambda: None
     slept_at: str = ""
 
     def step(self, name: str, when: str) -> None:
+        if not self.claimed:
+            return
         super().step(name, when)
         if len(self.points) == self.sleeps_at:
             self.slept_at = f"{when} {name}"
@@ -75,6 +78,11 @@ def void(said: Any) -> None:
 WISHES = ["custom-model-deployment", "provisioned-throughput"]
 
 
+def claimed(life: Sleeping, execution: Execution) -> Execution:
+    life.claimed = True
+    return execution
+
+
 def begin(
     sandbox: Sandbox, kind: str, releases: int, brain: Any
 ) -> tuple[ReleaseWorld, Callable[[], Execution]]:
@@ -113,8 +121,8 @@ def test_a_release_that_was_taken_over_is_left_alone_wherever_its_run_wakes(
     bedrock_sandbox: Sandbox, kind: str, releases: int, brain: Any, goes_on: bool
 ) -> None:
     world, make = begin(bedrock_sandbox, kind, releases, brain)
-    world.gateways = world.new_gateways(life := Life())
-    go(world, make())
+    world.gateways = world.new_gateways(life := Sleeping())
+    go(world, claimed(life, make()))
     points = list(life.points)
     assert len(points) > 6
     woken = 0
@@ -125,7 +133,7 @@ def test_a_release_that_was_taken_over_is_left_alone_wherever_its_run_wakes(
         then: dict[str, Any] = {}
         life = Sleeping(sleeps_at=at, meanwhile=lambda w=world, t=then: t.update(taken_over(w, goes_on)))  # type: ignore[misc]
         world.gateways = world.new_gateways(life)
-        go(world, make())
+        go(world, claimed(life, make()))
         assert then, point
         assert the_world(world) == then, f"woken {life.slept_at}"
         woken += 1
@@ -171,9 +179,9 @@ def test_a_call_that_was_under_way_when_the_release_was_lost_is_told_as_drift(
     from airflow_distill.aws.promotion import look_for_drift
 
     world, make = begin(bedrock_sandbox, "custom-model-deployment", 1, Knows())
-    life = Sleeping(sleeps_at=1, meanwhile=lambda: void(taken_over(world, False)))
+    life = Sleeping(sleeps_at=3, meanwhile=lambda: void(taken_over(world, False)))
     world.gateways = world.new_gateways(life)
-    execution = make()
+    execution = claimed(life, make())
     with pytest.raises(ReleaseConflictError):
         world.to_the_end(execution)
     assert life.slept_at == "before update_custom_model_deployment"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from airflow_distill.errors import BudgetError, ConfigurationError, DistillError
+from airflow_distill.remote.identity import host_name
 from airflow_distill.stages.deployment.records import (
     KINDS,
     ON_DEMAND,
@@ -116,6 +117,17 @@ def keep_host(
     choice = choose_host(merged, free, rates, now=now, name_of=lambda kind: host.name)
     spec = replace(choice.spec, commitment=paid.commitment)
     return Choice(spec, choice.daily_price, ("the live host keeps its address",))
+
+
+def live_host_name(
+    workload: str, kind: HostKind, base_model: str, wish: HostWish, root: str = "", *, generation: int = 1
+) -> str:
+    """Return the name of a workload's permanent host under a root.
+
+    It changes with what cannot be changed in place: kind, base model, units and term.
+    """
+    size = f"{wish.units}:{wish.commitment}" if kind == PROVISIONED else ""
+    return host_name(workload, "live", f"{kind}:{base_model}:{size}", generation, root=root)
 
 
 def refusals(

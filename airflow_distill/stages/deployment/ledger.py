@@ -326,19 +326,35 @@ class Ledger:
     def holder(self, release: Release) -> Hold | None:
         """Return who works on a release, or None before anybody has begun.
 
-        :raises StateError: the hold cannot be read.
+        A hold that cannot be read is somebody's until the lease of the claim is over; its fence is in its name.
         """
         start = self.uri(release.release, "hold-", release.nonce).removesuffix(".json")
         last = ""
         for item in self._store.iter_objects(start):
             last = item.uri
-        if not last:
+        match = _OBJECT.search(last)
+        if match is None:
             return None
         try:
-            hold = Hold.from_json(json_object(self._bytes(last)))
-        except UNFIT as error:
-            raise _unreadable(last, _why(error)) from error
-        return hold
+            return Hold.from_json(json_object(self._bytes(last)))
+        except UNFIT:
+            fence = int(match[3].removeprefix("hold-"))
+            return Hold(release.release, release.nonce, fence, UNREADABLE, UNREADABLE, release.lease_until)
+
+    def fence(self, release: Release) -> tuple[bool, int]:
+        """Say whether a release has ended, and the highest fence that anybody has taken for it; one listing.
+
+        The number decides: each is taken by one holder, because the write is refused when the object is there.
+        """
+        ended, highest, nonce = False, 0, release.nonce[:NONCE_IN_KEYS]
+        for item in self._store.iter_objects(f"{self.prefix}{release.release:06d}."):
+            match = _OBJECT.search(item.uri)
+            name = match[3] or "" if match else ""
+            if name == "outcome":
+                ended = True
+            elif match and name.startswith("hold-") and (match[2] or "") == nonce:
+                highest = max(highest, int(name.removeprefix("hold-")))
+        return ended, highest
 
     def take(
         self, release: Release, holder: str, run: str, until: str, *, now: datetime, force: bool = False

@@ -21,12 +21,15 @@ from airflow_distill.remote.identity import (
     TAG_WORKLOAD,
 )
 from airflow_distill.remote.ownership import mark_in
+from airflow_distill.stages.deployment.hosts import TERM_DAYS, live_host_name
 from airflow_distill.stages.deployment.ledger import History
 from airflow_distill.stages.deployment.records import (
     ON_DEMAND,
     PROVISIONED,
     TAG_HOURLY_PRICE,
     Host,
+    HostKind,
+    HostWish,
     Pointer,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
@@ -86,12 +89,14 @@ class Knowledge:
     """What is known about one workload's needs.
 
     :param problem: why pointer or ledger cannot be read; then nothing of the workload is removed.
+    :param root: the root's URI, which the names of its hosts hold.
     :param recorded: ARNs of unmarked resources (without a root tag) that this root's records name.
     """
 
     pointer: Pointer | None = None
     history: History = field(default_factory=History)
     problem: str = ""
+    root: str = ""
     recorded: frozenset[str] = frozenset()
 
 
@@ -284,9 +289,29 @@ def _judge_host(resource: Resource, known: Knowledge, rules: ReapRules, now: dat
         return _NEEDED
     if resource.tags.get(TAG_TEMPORARY) == "true" and end is not None:
         return _after(resource, end, "a temporary host", rules, now)
+    if known.root and not _stands_in_records(resource, known):
+        said = "kept: its tags name this root, its name and the ledger do not: somebody changed its tags or renamed it"
+        return "wait", f"{said}; delete it by hand if nobody needs it", None
     created = moment_of(resource.created_at)
     grace = None if created is None else created + timedelta(hours=rules.grace_hours)
     return _after(resource, grace, "a host that no pointer names", rules, now)
+
+
+def _stands_in_records(resource: Resource, known: Knowledge) -> bool:
+    """Say whether a host that is not temporary is this root's by more than its tags: its ledger names it, or its name does.
+
+    Tags can be changed by hand, and then another root's reaper would take production's host for its own.
+    """
+    if not known.history.hosts().isdisjoint({resource.arn, resource.name}):
+        return True
+    kind: HostKind = PROVISIONED if resource.kind == PROVISIONED else ON_DEMAND
+    wishes = [HostWish(kind=kind, units=resource.units, commitment=term) for term in TERM_DAYS]
+    return any(
+        live_host_name(resource.workload, kind, resource.base_model, wish, known.root, generation=number)
+        == resource.name
+        for wish in wishes
+        for number in range(1, 100)
+    )
 
 
 def _in_hand(resource: Resource, name: str, entry: Any, now: datetime) -> bool:
