@@ -10,7 +10,7 @@ export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-shared test-soak test-matrix test-stack test-mwaa test-infra coverage figures audit \
+.PHONY: help setup check format test test-fast test-all test-shared test-soak test-kills test-matrix test-stack test-mwaa test-infra coverage figures audit \
 	dist sbom release-check publish demo docs lock clean bench
 
 help: ## print this list
@@ -60,7 +60,10 @@ test-shared: setup ## checks on texts of real people, which are not part of the 
 	DISTILL_TEXTS="$(TEXTS)" $(PYTEST) -q tests/real_texts/check_real_texts.py
 
 test-soak: setup ## kill, restart and pause parts of a real Airflow
-	$(PYTEST) -q -m "soak and not stack" --reruns 1
+	$(PYTEST) -q -m "soak and not stack and not kills" --reruns 1
+
+test-kills: setup ## ten releases while parts of a real Airflow are killed thirty times; prints purchases and bill
+	$(PYTEST) -q -s -m kills
 
 test-all: test test-soak test-matrix ## `test`, the soak tests, then the lowest and newest dependency sets
 

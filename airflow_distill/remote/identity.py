@@ -191,22 +191,22 @@ def run_tag(dag_id: str, run_id: str) -> str:
 
 
 def runner_name(run: str, airflow: str) -> str:
-    """Return what names a Dag run among those of all Airflows that share a root: `dag_id/run_id@airflow`.
+    """Return what names a Dag run among those of all Airflows that share a root: `airflow@dag_id/run_id`.
 
     :param run: see `run_tag`.
     :param airflow: the id of the Airflow that runs it; empty where it is not known, such as the command line.
     """
-    return f"{run}@{airflow}" if airflow else run
+    return f"{airflow}@{run}" if airflow else run
 
 
 def run_and_airflow(runner: str) -> tuple[str, str]:
     """Return the Dag run and the id of its Airflow, which `runner_name` has put together.
 
-    >>> run_and_airflow("loop/manual__1@9f3ab0c2d4e5f607")
+    >>> run_and_airflow("9f3ab0c2d4e5f607@loop/manual__1")
     ('loop/manual__1', '9f3ab0c2d4e5f607')
     """
-    run, at, airflow = runner.rpartition("@")
-    return (run, airflow) if at else (runner, "")
+    airflow, at, run = runner.partition("@")
+    return (run, airflow) if at and "/" not in airflow else (runner, "")
 
 
 def is_same_runner(one: str, other: str) -> bool:

@@ -198,7 +198,7 @@ def test_hosts_and_pointer_carry_the_root_and_the_airflow_that_made_them(
         assert tags[TAG_AIRFLOW] == HERE
         assert tags[TAG_ROOT].endswith(PROD)
         assert tags[TAG_RUN] == "loop/run-1"
-    assert prod.ledger.sound().entries[0].release.run == f"loop/run-1@{HERE}"
+    assert prod.ledger.sound().entries[0].release.run == f"{HERE}@loop/run-1"
 
 
 def test_equal_runs_of_two_airflows_have_candidates_of_their_own(
@@ -230,7 +230,7 @@ def test_the_guard_leaves_the_release_of_an_equal_run_of_another_airflow_alone(
     prod: ReleaseWorld, as_airflow: Callable[[str], None]
 ) -> None:
     prod.promote(prod.model("first"))
-    theirs = prod.intent(prod.decision(prod.model("second")), run=f"loop/run-1@{THERE}")
+    theirs = prod.intent(prod.decision(prod.model("second")), run=f"{THERE}@loop/run-1")
     prod.execution(prod.prepare(theirs), run=theirs.run).advance()
     guard = GuardReleaseOperator(task_id="guard", workload="tickets", root=PROD, deferrable=False)
     object.__setattr__(guard, "now", prod.now)

@@ -49,10 +49,11 @@ def test_a_run_has_one_name_among_those_of_all_airflows() -> None:
     named = identity.runner_name("loop/run-1", "here")
     assert identity.run_and_airflow(named) == ("loop/run-1", "here")
     assert identity.run_and_airflow("loop/run-1") == ("loop/run-1", "")
+    assert identity.run_and_airflow("cli/ann@desk") == ("cli/ann@desk", "")
     assert identity.runner_name("cli/ann", "") == "cli/ann"
     assert identity.is_same_runner(named, "loop/run-1")
-    assert not identity.is_same_runner(named, "loop/run-1@there")
-    assert not identity.is_same_runner(named, "loop/run-2@here")
+    assert not identity.is_same_runner(named, "there@loop/run-1")
+    assert not identity.is_same_runner(named, "here@loop/run-2")
 
 
 def test_a_caller_without_a_root_owns_only_what_names_no_root() -> None:
