@@ -106,6 +106,7 @@ def go(world: ReleaseWorld, execution: Execution) -> None:
         return
 
 
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("goes_on", [False, True], ids=["rolled back", "and a third model is live"])
 @pytest.mark.parametrize(
     ("kind", "releases", "brain"),
@@ -118,7 +119,7 @@ def go(world: ReleaseWorld, execution: Execution) -> None:
     ids=["first", "in place", "on its way back", "back from the bake"],
 )
 def test_a_release_that_was_taken_over_is_left_alone_wherever_its_run_wakes(
-    bedrock_sandbox: Sandbox, kind: str, releases: int, brain: Any, goes_on: bool
+    bedrock_sandbox: Sandbox, kind: str, releases: int, brain: Any, goes_on: bool, every: int
 ) -> None:
     world, make = begin(bedrock_sandbox, kind, releases, brain)
     world.gateways = world.new_gateways(life := Sleeping())
@@ -126,9 +127,13 @@ def test_a_release_that_was_taken_over_is_left_alone_wherever_its_run_wakes(
     points = list(life.points)
     assert len(points) > 6
     woken = 0
-    for at, point in enumerate(points, 1):
-        if point.split()[1].startswith(CHANGES) and point.startswith("before"):
-            continue  # under way already: nobody can call it back
+    # a change that is under way already: nobody can call it back
+    may_sleep = [
+        (at, point)
+        for at, point in enumerate(points, 1)
+        if not (point.split()[1].startswith(CHANGES) and point.startswith("before"))
+    ]
+    for at, point in may_sleep[::every]:
         world, make = begin(bedrock_sandbox, kind, releases, brain)
         then: dict[str, Any] = {}
         life = Sleeping(sleeps_at=at, meanwhile=lambda w=world, t=then: t.update(taken_over(w, goes_on)))  # type: ignore[misc]
@@ -137,7 +142,7 @@ def test_a_release_that_was_taken_over_is_left_alone_wherever_its_run_wakes(
         assert then, point
         assert the_world(world) == then, f"woken {life.slept_at}"
         woken += 1
-    assert woken >= 4
+    assert woken >= 2
 
 
 @pytest.mark.parametrize("kind", WISHES)

@@ -198,7 +198,14 @@ AT = [
 
 
 @pytest.mark.parametrize(("text", "at"), AT)
-@pytest.mark.parametrize("meanwhile", ["running", "deferred", "up_for_retry", "scheduled"])
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "running",
+        "up_for_retry",
+        *(pytest.param(state, marks=pytest.mark.slow) for state in ("deferred", "scheduled")),
+    ],
+)
 def test_a_run_that_a_person_fails_ends_failed_and_is_told(
     start: Callable[[str], Run], bedrock_environment: Sandbox, text: str, at: str, meanwhile: str
 ) -> None:
