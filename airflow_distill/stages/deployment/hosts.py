@@ -6,7 +6,7 @@ with all reasons at once. Prices are passed in; an unknown price is never taken 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from airflow_distill.stages.deployment.records import (
     KINDS,
     ON_DEMAND,
     PROVISIONED,
+    Commitment,
     Host,
     HostKind,
     HostSpec,
@@ -23,7 +24,7 @@ from airflow_distill.stages.deployment.records import (
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
 
-TERM_DAYS = {"none": 0, "OneMonth": 30, "SixMonths": 180}
+TERM_DAYS: Mapping[Commitment, int] = {"none": 0, "OneMonth": 30, "SixMonths": 180}
 
 
 @dataclass(frozen=True, slots=True)
