@@ -18,7 +18,7 @@ from airflow_distill.aws.promotion import LEASE_MINUTES, Prepared, planned, prep
 from airflow_distill.errors import DeploymentError, StateError
 from airflow_distill.remote.identity import resource_tags, run_and_airflow
 from airflow_distill.stages.deployment.drift import Drift
-from airflow_distill.stages.deployment.ledger import Entry, History, Ledger
+from airflow_distill.stages.deployment.ledger import Entry, History, Ledger, held
 from airflow_distill.stages.deployment.records import TAG_CLAIM, Live, Outcome, Pointer, Release, pointer_name
 from airflow_distill.stages.deployment.times import iso, moment_of
 from airflow_distill.stages.digest import digest
@@ -55,6 +55,11 @@ def mend(
                 f"deployment: {codes[code].said}", hint=f"Mend it first: {codes[code].mend}."
             )
     if history.open is not None:
+        if not lost or "open-release" not in codes:
+            hold = ledger.holder(history.open.release)
+            raise held(
+                history.open.release, hold.run if hold else "unknown", hold.until if hold else iso(now)
+            )
         _give_up(ledger, history.open, person, codes[lost].said, now)
         history = ledger.sound()
     live = history.live()

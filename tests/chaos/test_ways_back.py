@@ -246,6 +246,19 @@ def test_a_pointer_that_another_tool_writes_into_a_release_does_not_keep_it_open
     assert world.pointer().get("host_arn", "") == (live.host_arn if live else "")
 
 
+def test_nothing_is_repaired_behind_the_back_of_a_run_that_works(world: ReleaseWorld) -> None:
+    world.promote(world.model("first"))
+    execution = world.execution(world.prepare(world.intent(world.decision(world.model("second")))))
+    execution.advance()
+    world.gateways.parameters.put(world.pointer_name, "theirs")
+    assert codes(world) == ["pointer-unreadable"]
+    with pytest.raises(DeploymentError, match="is being carried out by run loop/run-1"):
+        repair(world)
+    world.sleep(61)
+    assert world.to_the_end(execution).outcome == "released"
+    assert codes(world) == []
+
+
 # A reaper before a damaged ledger.
 
 
