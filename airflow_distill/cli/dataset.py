@@ -482,15 +482,10 @@ def _no_logs(store: ObjectStore, path: str) -> ConfigurationError:
 def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, path: str) -> list[str]:
     """Say how much of the logs was lost, which object to look at first, and what to do."""
     from airflow_distill.stages.logs.forms import foreign_form
-    from airflow_distill.stages.logs.reasons import DAMAGE, LOST_OBJECTS
+    from airflow_distill.stages.logs.reasons import lost_words
 
-    parts = [f"{n:,} log objects {what}" for what, n in outcome["objects"].items() if what in LOST_OBJECTS]
-    parts += [
-        f"{outcome['skipped'][code]:,} lines {code}"
-        for code in sorted(DAMAGE)
-        if outcome["skipped"].get(code)
-    ]
-    words = [f"more than {most:.2%} of the logs could not be read: {', '.join(parts)}."]
+    told = lost_words(outcome["skipped"], outcome["objects"])
+    words = [f"more than {most:.2%} of the logs could not be read: {told}."]
     if outcome["objects"].get("foreign"):
         for item in _log_objects(store, path):
             with store.open(item.uri) as stream:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.gateways import store_for
-from airflow_distill.errors import ConfigurationError, DatasetRejectedError, DatasetTooSmallError, StateError
+from airflow_distill.errors import (
+    ConfigurationError,
+    DatasetRejectedError,
+    DatasetTooSmallError,
+    LogFormatError,
+    StateError,
+)
 from airflow_distill.operators.base import DistillOperator
 from airflow_distill.operators.code_paths import refuse_detectors
 from airflow_distill.stages.digest import sha256_hex
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.dataset.feedback import Feedback
     from airflow_distill.stages.dataset.golden import GoldenSet
     from airflow_distill.stages.dataset.worth import WorthPolicy
+    from airflow_distill.stages.logs.harvest import HarvestCounts
     from airflow_distill.stages.logs.metadata import MetadataFilter
 
 
@@ -56,6 +63,8 @@ class CurateDatasetOperator(_DatasetOperator):
         the settings, teach none. Empty for none (templated).
     :param feedback: URI of a file or prefix of feedback on single answers, used as `feedback` and `liked_from` of the
         settings say; empty for none (templated).
+    :param lost: share of log lines or log objects that may be broken; more fails the task before anything is written. None
+        tells it only (templated).
     :param live_manifest: URI of the manifest of the dataset behind the live model; empty for none (templated).
     :param saving: what a student would save a month, in the price table's currency; None when unknown (templated).
     :param worth: when a new student pays, as a dict of `WorthPolicy` (templated).
@@ -76,6 +85,7 @@ class CurateDatasetOperator(_DatasetOperator):
         "settings",
         "golden",
         "feedback",
+        "lost",
         "live_manifest",
         "saving",
         "worth",
@@ -94,6 +104,7 @@ class CurateDatasetOperator(_DatasetOperator):
         detectors: Sequence[str] = (),
         golden: str = "",
         feedback: str = "",
+        lost: float | None = None,
         live_manifest: str = "",
         saving: Any = None,
         worth: Mapping[str, Any] | None = None,
@@ -111,6 +122,7 @@ class CurateDatasetOperator(_DatasetOperator):
         self.detectors = self.written_paths(detectors, "detectors")
         self.golden = golden
         self.feedback = feedback
+        self.lost = lost
         self.live_manifest = live_manifest
         self.saving = saving
         self.worth = worth
@@ -129,6 +141,7 @@ class CurateDatasetOperator(_DatasetOperator):
         settings = settings_of(self.settings, self.salt or self.workload, self.detectors)
         uris = [uri for receipt in receipts for uri in receipt["shards"]]
         harvest = read_harvest(store, uris)
+        self._refuse_loss(harvest.counts)
         built = build_dataset(
             store,
             join_uri(self.root, self.workload),
@@ -168,6 +181,21 @@ class CurateDatasetOperator(_DatasetOperator):
                 f"{dict(built.worth.figures)}"
             )
         return receipt
+
+    def _refuse_loss(self, counts: HarvestCounts) -> None:
+        from airflow_distill.stages.logs.reasons import lost_share, lost_words
+
+        share = lost_share(counts.lines, counts.skipped, counts.objects)
+        if not share:
+            return
+        words = lost_words(counts.skipped, counts.objects)
+        if self.lost is not None and share > self.lost:
+            raise LogFormatError(
+                f"dataset: {share:.2%} of the logs could not be read, {self.lost:.2%} is allowed: {words}.",
+                hint="Copy the objects again from the bucket (the harvest's log names them), or accept the loss: "
+                "logs.lost in the workload file, lost of the operator.",
+            )
+        self.log.warning("%.2f%% of the logs could not be read: %s", 100 * share, words)
 
     def _read_golden(self) -> GoldenSet | None:
         from airflow_distill.stages.dataset.golden import golden_set

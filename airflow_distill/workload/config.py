@@ -260,6 +260,10 @@ class Logs(Settings):
     shards: int = Field(
         default=DEFAULT_SHARDS, ge=1, le=1000, description="the most mapped tasks that read one window"
     )
+    lost: PartShare = Field(
+        default=0.001,
+        description="share of log lines or log objects that may be broken; more stops the run before a dataset is made",
+    )
     least_bytes: int = Field(
         default=LEAST_SHARD_BYTES,
         ge=1,
@@ -267,17 +271,34 @@ class Logs(Settings):
     )
 
 
-KeptRule = Literal[
-    "truncated",
-    "guardrail",
-    "refusal",
-    "tools_offered",
-    "multi_turn",
-    "unsendable",
-    "too_long",
-    "line_too_long",
+KEPT_RULES = [
     "exact_duplicate",
+    "guardrail",
+    "line_too_long",
+    "multi_turn",
     "near_duplicate",
+    "refusal",
+    "taught_before",
+    "too_long",
+    "tools_offered",
+    "truncated",
+    "unsendable",
+]
+"""Drop rules that `dataset.keep` switches off: `stages.dataset.drop.KEEPABLE`, which is not imported to read a file."""
+
+
+def _check_kept_rule(value: str) -> str:
+    from airflow_distill.stages.dataset.drop import kept_problems
+
+    for problem in kept_problems((value,)):
+        raise ValueError(problem)
+    return value
+
+
+KeptRule = Annotated[
+    str,
+    AfterValidator(_check_kept_rule),
+    WithJsonSchema({"type": "string", "enum": KEPT_RULES}),
 ]
 
 

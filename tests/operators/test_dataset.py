@@ -306,6 +306,23 @@ def test_a_golden_file_that_is_not_there_fails_at_once(bank: Sandbox) -> None:
         curate(harvest(), golden="s3://distill-sandbox/nowhere.jsonl").execute(context())
 
 
+@pytest.mark.parametrize(("lost", "fails"), [(None, False), (0.001, True), (0.5, False), ("0.001", True)])
+def test_more_loss_than_is_allowed_stops_the_run_before_a_dataset_is_made(
+    bank: Sandbox, lost: Any, fails: bool
+) -> None:
+    key = "logs/AWSLogs/123456789012/BedrockModelInvocationLogs/us-east-1/2026/11/18/10/20261118T105900000Z_00.json.gz"
+    bank.client("s3").put_object(Bucket="distill-sandbox", Key=key, Body=gzip.compress(b"{}\n" * 99)[:-9])
+    task = curate(harvest(), lost=lost)
+    if not fails:
+        assert task.execute(context())["accepted"]
+        return
+    with pytest.raises(
+        AirflowFailException, match=r"of the logs could not be read, 0\.10% is allowed: 1 log objects"
+    ):
+        task.execute(context())
+    assert not objects(bank, "distill/bank/datasets/")
+
+
 def test_feedback_selects_what_is_taught(bank: Sandbox) -> None:
     kept = harvest()
     store = curate(kept).store_for(ROOT)

@@ -32,6 +32,24 @@ def test_feedback_reaches_the_curation_with_what_it_is_for() -> None:
     assert (settings["feedback"], settings["liked_from"]) == (["liked", "weights"], 4.0)
 
 
+def test_the_share_of_lost_logs_is_a_key_with_a_strict_default() -> None:
+    for logs, lost in (({}, 0.001), ({"lost": 0.02}, 0.02)):
+        (curate,) = [
+            t for t in dataset_tasks(read_workload(TICKETS, {"logs": logs})).tasks if t.task_id == "curate"
+        ]
+        assert curate.arguments["lost"] == lost
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [("empty", "refuses a record without text"), ("contaminated", "would mean nothing"), ("balance", "balance_ratio"),
+     ("colour", "no drop rule")],
+)  # fmt: skip
+def test_a_rule_that_cannot_be_kept_says_why(rule: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        read_workload(TICKETS, {"dataset": {"keep": [rule]}})
+
+
 def test_the_printed_role_may_list_and_read_it() -> None:
     printed = json.dumps(documents(workload(use=["corrected"])))
     assert "acme-feedback/tickets" in printed

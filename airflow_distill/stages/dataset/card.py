@@ -65,9 +65,9 @@ def dataset_card(manifest: DatasetManifest, worth: Worth, *, accepted: bool) -> 
         "## What it looks like",
         _table(("", "train", "held-out"), [*_profile_rows(profile["train"], profile["heldout"])]),
     ]
-    if profile.get("golden_taught_before"):
+    if profile.get("taught_judges"):
         parts.append(
-            f"{profile['golden_taught_before']:,} golden examples are near to what an earlier student was taught. They "
+            f"{profile['taught_judges']:,} held-out prompts are near to what an earlier student was taught. They "
             "judge all the same: this student is not taught them. A live student may score too well on them."
         )
     if profile.get("feedback"):

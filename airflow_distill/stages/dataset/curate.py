@@ -35,10 +35,10 @@ from airflow_distill.stages.dataset.dedupe import (
     text_of,
 )
 from airflow_distill.stages.dataset.drop import (
-    KEEPABLE,
     DropReason,
     drop_reason,
     drop_rules,
+    kept_problems,
     sending_rules,
     without_thinking,
 )
@@ -119,10 +119,7 @@ class CurateSettings:
                 threshold is not None and not 0.3 <= threshold <= 1,
                 "near_duplicates is careful, none or lies in 0.3..1",
             ),
-            (
-                not set(self.keep) <= {reason.value for reason in KEEPABLE},
-                f"keep takes {', '.join(sorted(KEEPABLE))}",
-            ),
+            *((True, problem) for problem in kept_problems(self.keep)),
             (not set(self.feedback) <= set(USES), f"feedback takes {', '.join(USES)}"),
             (
                 {"liked", "not_disliked"} <= set(self.feedback),
@@ -196,7 +193,7 @@ class Curated:
     shared: frozenset[str] = frozenset()
     near_pairs: list[tuple[Row, Row]] = field(default_factory=list)
     thinking_removed: int = 0
-    golden_taught: int = 0
+    taught_judges: int = 0
     _sketches: dict[int, _Sketches] = field(default_factory=dict)
 
     @property
@@ -321,7 +318,7 @@ def curate(
     _set_sides(out, settings)
     if settings.balance_by:
         _balance(_alive(out.rows), settings)
-    _drop_contaminated(out, settings.contamination, ledger or Ledger())
+    _drop_contaminated(out, settings, ledger or Ledger())
     _drop_over_limit(_alive(out.rows), settings)
     _limit_golden(_alive(out.rows), settings.golden_share)
     return out
@@ -462,13 +459,14 @@ def _balance(rows: Sequence[Row], settings: CurateSettings) -> None:
         train[position].reason = DropReason.BALANCE
 
 
-def _drop_contaminated(out: Curated, threshold: float, ledger: Ledger) -> None:
+def _drop_contaminated(out: Curated, settings: CurateSettings, ledger: Ledger) -> None:
     rows = _alive(out.rows)
+    threshold = settings.contamination
     heldout = [row for row in rows if row.heldout]
     for row in _touched(out, heldout, threshold, ledger.train()):
         # The golden set is the same in every run. This student is not taught what is near to it; a live one may have been.
-        if row.example.golden:
-            out.golden_taught += 1
+        if row.example.golden or DropReason.TAUGHT_BEFORE in settings.kept_rules:
+            out.taught_judges += 1
         else:
             row.reason = DropReason.TAUGHT_BEFORE
     train = [row for row in rows if not row.heldout]

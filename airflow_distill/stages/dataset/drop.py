@@ -8,7 +8,7 @@ manifests and reports count by them. Standard library only.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 
 from airflow_distill.stages.dataset.families import StudentFamily
@@ -143,10 +143,40 @@ KEEPABLE = frozenset(
         DropReason.LINE_TOO_LONG,
         DropReason.EXACT_DUPLICATE,
         DropReason.NEAR_DUPLICATE,
+        DropReason.TAUGHT_BEFORE,
     }
 )
-"""Rules that `keep` switches off. Others have a setting of their own, or hold what the loop promises: that there is an
-answer to teach, and that nothing judges what it taught."""
+"""Rules that `keep` switches off. `WHY_NOT_KEPT` says of each other one why it stays, or what steers it."""
+
+WHY_NOT_KEPT: dict[DropReason, str] = {
+    DropReason.EMPTY: "the service refuses a record without text, and there is nothing to judge by",
+    DropReason.BAD_ROLES: "the service refuses a conversation whose turns do not alternate",
+    DropReason.CONTAMINATED: "a student would be judged by what it was taught, and its scores would mean nothing",
+    DropReason.THINKING: "use thinking: remove or keep",
+    DropReason.RESERVED_WORD: "use reserved_words: keep",
+    DropReason.BALANCE: "leave balance_by out, or raise balance_ratio",
+    DropReason.DISLIKED: "leave liked and not_disliked out of what feedback is used for",
+    DropReason.NOT_RATED: "use feedback for not_disliked instead of liked",
+    DropReason.OVER_LIMIT: "raise the limit (size), up to 15,000",
+    DropReason.GOLDEN_SHARE: "raise golden_share",
+}
+
+
+def kept_problems(names: Iterable[str]) -> list[str]:
+    """Return what is wrong with the names of rules to be switched off, one sentence each.
+
+    >>> kept_problems(["refusal", "bad_roles"])
+    ['bad_roles cannot be kept: the service refuses a conversation whose turns do not alternate']
+    """
+    problems = []
+    for name in names:
+        reason = next((each for each in DropReason if each.value == name), None)
+        if reason is None:
+            problems.append(f"there is no drop rule {name!r}; keep takes {', '.join(sorted(KEEPABLE))}")
+        elif reason not in KEEPABLE:
+            problems.append(f"{name} cannot be kept: {WHY_NOT_KEPT[reason]}")
+    return problems
+
 
 TRUNCATED_WORDS = frozenset(
     {"max_tokens", "length", "model_context_window_exceeded", "max_token_limit", "max_output_tokens"}

@@ -165,7 +165,7 @@ def package(
             "heldout": profile_examples(heldout),
             "redacted": dict(sorted(curated.redacted.items())),
             "thinking_removed": curated.thinking_removed,
-            **({"golden_taught_before": curated.golden_taught} if curated.golden_taught else {}),
+            **({"taught_judges": curated.taught_judges} if curated.taught_judges else {}),
             **({"feedback": feedback.to_json()} if feedback else {}),
             "dropped_digests": curated.dropped_digests,
             "near_pairs": [list(pair) for pair in curated.near_pair_digests],

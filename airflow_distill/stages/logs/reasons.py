@@ -124,6 +124,13 @@ def lost_share(lines: int, skipped: Mapping[str, int], objects: Mapping[str, int
     return max(broken / lines if lines else 0.0, lost / (sum(objects.values()) or 1))
 
 
+def lost_words(skipped: Mapping[str, int], objects: Mapping[str, int]) -> str:
+    """Say what of the logs was lost, by reason."""
+    parts = [f"{n:,} log objects {what}" for what, n in objects.items() if what in LOST_OBJECTS and n]
+    parts += [f"{skipped[code]:,} lines {code}" for code in sorted(DAMAGE) if skipped.get(code)]
+    return ", ".join(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A line that did not become an interaction. Never any text of the line."""

@@ -48,6 +48,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
             detectors=list(dataset.detectors),
             golden=dataset.golden,
             feedback=dataset.feedback.location if dataset.feedback else None,
+            lost=workload.logs.lost if workload.logs else None,
         ),
     }
     curate = TaskSpec("curate", f"{OPERATORS}.dataset.CurateDatasetOperator", arguments, makes="curated")

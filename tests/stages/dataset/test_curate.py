@@ -203,7 +203,21 @@ def test_what_an_earlier_student_was_taught_stays_in_the_golden_set_and_is_told(
     settings = CurateSettings(salt="other")
     out = curate(traffic(100, seed=8), settings, student=NOVA, golden=chosen, ledger=ledger)
     assert sum(e.golden for e in out.heldout) == 12
-    assert out.golden_taught == 12
+    assert out.taught_judges == 12
+
+
+def test_judges_near_to_earlier_training_stay_when_that_is_asked_for_and_are_told() -> None:
+    taught = run(traffic(300))
+    settings = {"salt": "other", "heldout": 0.3}
+    outs = []
+    for keep in ((), ("taught_before",)):
+        file = LedgerFile("d", "train", taught.template, taught.fingerprints(taught.train))
+        ledger = Ledger(train=lambda file=file: (file,))  # type: ignore[misc]
+        outs.append(curate(traffic(300), CurateSettings(**settings, keep=keep), student=NOVA, ledger=ledger))  # type: ignore[arg-type]
+    plain, kept = outs
+    assert plain.dropped["taught_before"] == kept.taught_judges > 50
+    assert "taught_before" not in kept.dropped
+    assert len(kept.heldout) == len(plain.heldout) + kept.taught_judges
 
 
 def test_golden_examples_have_their_share_of_training_and_no_more() -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from airflow_distill.stages.dataset.curate import example_of
+from airflow_distill.errors import ConfigurationError
+from airflow_distill.stages.dataset.curate import CurateSettings, example_of
 from airflow_distill.stages.dataset.drop import (
     EXPLAINED,
     KEEPABLE,
+    WHY_NOT_KEPT,
     DropReason,
     drop_reason,
     drop_rules,
+    kept_problems,
     sending_rules,
     without_thinking,
 )
@@ -22,6 +25,7 @@ from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.dataset.refusals import is_refusal
 from airflow_distill.stages.dataset.tokens import estimate_tokens
 from airflow_distill.stages.logs.records import Interaction
+from airflow_distill.workload.config import KEPT_RULES
 
 NOVA = family_of("amazon.nova-micro-v1:0:128k")
 LLAMA = family_of("meta.llama3-1-8b-instruct-v1:0:128k")
@@ -189,11 +193,25 @@ def test_an_interaction_is_dropped_under_its_reason(
 
 def test_every_rule_that_can_be_switched_off_is_off_when_it_is_kept() -> None:
     """What two copies ask is told apart elsewhere; all other rules that `keep` names have a case above."""
-    elsewhere = {DropReason.EXACT_DUPLICATE, DropReason.NEAR_DUPLICATE}
+    elsewhere = {DropReason.EXACT_DUPLICATE, DropReason.NEAR_DUPLICATE, DropReason.TAUGHT_BEFORE}
     dropped = [(source, family, reason) for source, family, reason in CASES.values() if reason in KEEPABLE]
     assert {reason for _, _, reason in dropped} | {DropReason.GUARDRAIL} == KEEPABLE - elsewhere
     for source, family, reason in dropped:
         assert reason_of(source, family, keep={reason, DropReason.LINE_TOO_LONG}) is None, reason
+
+
+@pytest.mark.parametrize("reason", [each for each in DropReason if each not in KEEPABLE])
+def test_a_rule_that_cannot_be_switched_off_says_why_or_what_steers_it(reason: DropReason) -> None:
+    (problem,) = kept_problems([reason.value])
+    assert problem == f"{reason.value} cannot be kept: {WHY_NOT_KEPT[reason]}"
+    with pytest.raises(ConfigurationError, match=f"{reason.value} cannot be kept"):
+        CurateSettings(salt="s", keep=(reason.value,))
+
+
+def test_every_rule_can_be_kept_or_says_why_not_and_the_workload_file_agrees() -> None:
+    assert set(DropReason) - KEEPABLE == set(WHY_NOT_KEPT)
+    assert sorted(KEEPABLE) == KEPT_RULES
+    assert kept_problems(["colour"])[0].startswith("there is no drop rule 'colour'")
 
 
 def test_refusals_stay_when_declining_is_the_task() -> None:
