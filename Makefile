@@ -10,8 +10,8 @@ export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-shared test-soak test-kills test-matrix test-stack test-mwaa test-infra coverage figures audit \
-	dist sbom release-check publish demo docs lock clean bench
+.PHONY: help setup check format test test-fast test-all test-shared test-pages pictures test-soak test-kills test-matrix test-stack test-mwaa test-infra coverage figures audit \
+	dist sbom release-check publish demo docs lock clean bench pages-tools
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,7 @@ test: setup ## checks and tests, the slow ones included, the soak tests not
 	$(MAKE) --no-print-directory check
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
 	$(PYTEST) -q -m "airflow and not slow" -n 2 --dist loadfile
-	$(PYTEST) -q -m "slow and not soak and not alone" -n 2 --dist loadfile --durations 5
+	$(PYTEST) -q -m "slow and not soak and not alone and not pages" -n 2 --dist loadfile --durations 5
 	$(PYTEST) -q -m "alone" --reruns 1 --durations 5
 
 test-fast: setup ## tests of the pure rooms and the sandbox only
@@ -64,6 +64,20 @@ test-soak: setup ## kill, restart and pause parts of a real Airflow
 
 test-kills: setup ## ten releases while parts of a real Airflow are killed thirty times; prints purchases and bill
 	$(PYTEST) -q -s -m kills
+
+test-pages: setup pages-tools ## the pages in Chromium, on a real Airflow after four workloads' runs
+	$(PYTEST) -q -m pages --durations 5
+
+pictures: setup pages-tools ## make the pictures of the pages in docs/assets/pages anew
+	DISTILL_PICTURES=docs/assets/pages $(PYTEST) -q -m pages -k pictures
+
+pages-tools: tests/airflow_pages/node_modules/.ready
+
+tests/airflow_pages/node_modules/.ready: tests/airflow_pages/package.json
+	@command -v node >/dev/null || { echo "Node.js 20 or newer is needed to look at the pages" >&2; exit 1; }
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || bash tests/airflow_pages/chromium.sh
+	cd tests/airflow_pages && npm install --no-audit --no-fund --no-package-lock --silent
+	@touch $@
 
 test-all: test test-soak test-matrix ## `test`, the soak tests, then the lowest and newest dependency sets
 

@@ -106,5 +106,6 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             *(f"airflow_distill.links.bedrock.{name}" for name in LINKS),
             "airflow_distill.links.report.DistillReportLink",
+            "airflow_distill.links.pages.DistillPageLink",
         ],
     }

@@ -437,6 +437,7 @@ GUIDES = (
     "evaluation",
     "decision",
     "deployment",
+    "pages",
 )
 """Guides in the order a reader meets them; others follow by name."""
 

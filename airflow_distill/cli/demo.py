@@ -29,7 +29,9 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="how far below the teacher the student may score and still be promoted (0.15)",
     )
     parser.add_argument(
-        "--keep", action="store_true", help="leave Airflow and the sandbox running until Ctrl-C"
+        "--keep",
+        action="store_true",
+        help="run a second workload too, and leave Airflow with its pages and the sandbox running until Ctrl-C",
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port of Airflow's UI (a free one)")
     parser.add_argument(

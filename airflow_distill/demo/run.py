@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ from airflow_distill.stages.shown import one_line
 
 DAG_ID = "distill_from_invocation_logs"
 WORKLOAD = "support_tickets"
+SECOND = "rider_feedback"
+SECOND_PAIRS = 700
+STRICT = 0.01
+"""With `--keep`: another workload, how many of the prompts it asks, and how far below the teacher it may score."""
 READY_FILE = "sandbox.json"
 TEACHER = "amazon.nova-pro-v1:0"
 STUDENT = "amazon.nova-micro-v1:0:128k"
@@ -196,6 +200,7 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
     _explain_failures(demo, airflow, run_id, state)
     ended_in_verdict = verdict is not None and state == "success"
     if demo.args.keep:
+        _second_workload(demo, airflow, endpoint_url, traffic)
         _keep(demo, airflow, endpoint_url)
     return 0 if ended_in_verdict else 1
 
@@ -210,6 +215,10 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
     airflow.begin_migration()
     endpoint_url = _start_sandbox(demo, traffic)
     account = application.open_account(endpoint_url)
+    airflow.variables |= {
+        "AIRFLOW__AIRFLOW_DISTILL__PAGES": "True",
+        "AIRFLOW__AIRFLOW_DISTILL__AWS_CONN_ID": "distill_aws",
+    }
     airflow.variables["AIRFLOW_CONN_DISTILL_AWS"] = application.airflow_connection(endpoint_url, account)
     demo.say("Airflow is starting (api-server, scheduler, Dag processor, triggerer)")
     airflow_ready = _while_starting(airflow)
@@ -359,9 +368,19 @@ def _explain_failures(demo: Demonstration, airflow: LocalAirflow, run_id: str, s
     demo.console.print(f"Task logs are in {folder}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _second_workload(demo: Demonstration, airflow: LocalAirflow, endpoint_url: str, traffic: Traffic) -> None:
+    """Begin a run of a second workload, held to a stricter margin, so that the pages have two to show."""
+    few = replace(traffic, pairs=traffic.pairs[:SECOND_PAIRS], others=())
+    application.play(endpoint_url, TEACHER, plan_calls(few, SECOND))
+    _steer(demo, "POST", "flush")
+    airflow.trigger(DAG_ID, {**_run_parameters(demo, traffic), "workload": SECOND, "margin": STRICT})
+    demo.say(f"a run of a second workload, {SECOND}, is on its way")
+
+
 def _keep(demo: Demonstration, airflow: LocalAirflow, endpoint_url: str) -> None:
     demo.console.print(
         f"\nAirflow's UI: {airflow.url} (no login: everybody is admin on this machine)\n"
+        f"Where the workloads stand: {airflow.url}/plugin/distill-workloads\n"
         f"Sandbox: {endpoint_url}\nCtrl-C ends both.",
         highlight=False,
         markup=False,

@@ -21,6 +21,7 @@ from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.aws.judging import SAME, current_state, decide_kept, ledger_beside
 from airflow_distill.errors import ConfigurationError, EvaluationError, StateError
 from airflow_distill.hooks.bedrock import gateways_of
+from airflow_distill.links.pages import DistillPageLink
 from airflow_distill.notifications.workload import TOLD
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
 from airflow_distill.operators.note import note_question, note_step, noted
@@ -87,6 +88,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
     :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
     """
 
+    operator_extra_links = (DistillPageLink(),)
     inherits_from_skipmixin = True
     template_fields: Sequence[str] = aws_template_fields(
         "evaluation",
@@ -210,6 +212,8 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
     :param region_name: AWS Region; the connection's when left out (templated).
     """
 
+    operator_extra_links = (DistillPageLink(),)
+    asks_a_person = True
     inherits_from_skipmixin = True
     template_fields: Collection[str] = (
         *ApprovalOperator.template_fields,

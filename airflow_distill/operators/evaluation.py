@@ -19,6 +19,7 @@ from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.judging import DEFAULT_ALPHA, DEFAULT_MIN_ITEMS, score_kept
 from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.links.pages import DistillPageLink
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.code_paths import refuse_foreign_functions
 from airflow_distill.stages.digest import canonical_json, sha256_hex
@@ -379,6 +380,7 @@ class ScoreAnswersOperator(DistillOperator):
     """
 
     import_paths = ("functions",)
+    operator_extra_links = (DistillPageLink(),)
     template_fields: Sequence[str] = aws_template_fields(
         "answers", "dataset", "metrics", "slices", "scores", "prices", "student_prices"
     )

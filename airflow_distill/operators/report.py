@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_distill.aws.evidence import load_answers, load_heldout, load_manifest, load_scorecard, require
 from airflow_distill.aws.gateways import store_for
+from airflow_distill.links.pages import DistillPageLink
 from airflow_distill.links.report import DistillReportLink, is_local, object_of, report_page
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.remote.identity import slug
@@ -43,7 +44,7 @@ class RenderReportOperator(DistillOperator):
     :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
-    operator_extra_links = (DistillReportLink(),)
+    operator_extra_links = (DistillPageLink(), DistillReportLink())
     template_fields: Sequence[str] = aws_template_fields(
         "evaluation",
         "decision",

@@ -25,8 +25,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from airflow_distill.errors import DistillError
+from airflow_distill.links.switch import SECTION
 from airflow_distill.plugin import layout, views
-from airflow_distill.plugin.plugin import SECTION
 from airflow_distill.plugin.reader import GoodsError, Reader
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Registers the package with Airflow's plugin system: nothing but names unless `[airflow_distill] pages` is on.
 
-This module is imported in every process of Airflow, so it imports nothing of ours or of FastAPI: the app is built when the
-api-server gets its first request. The script is one ES module; one URL serves all pages, so that it is fetched once.
+This module is imported in every process of Airflow, so it imports neither FastAPI nor the AWS SDK: the app is built when
+the api-server gets its first request. The script is one ES module; one URL serves all pages, so that it is fetched once.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import asyncio
 import logging
 from typing import Any
 
-from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
+
+from airflow_distill.links.switch import pages_are_on
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/distill"
-SECTION = "airflow_distill"
 VERSION = "1"
 """Part of the script's URL; raise it with the script, so that no browser runs an old one."""
 
@@ -61,11 +61,6 @@ def _build() -> Any:
     from airflow_distill.plugin.reader import reader_from_settings
 
     return create_app(reader_from_settings)
-
-
-def pages_are_on() -> bool:
-    """Say whether the pages are asked for in Airflow's configuration."""
-    return bool(conf.getboolean(SECTION, "pages", fallback=False))
 
 
 def react_apps() -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from airflow.configuration import conf
 
 from airflow_distill.errors import ConfigurationError
-from airflow_distill.plugin.plugin import SECTION
+from airflow_distill.links.switch import SECTION
 from airflow_distill.stages.digest import record_of, sha256_hex
 from airflow_distill.stages.status.records import (
     MOST_BYTES,

@@ -31,7 +31,7 @@ from airflow_distill.stages.status.records import (
     status_uri,
 )
 from airflow_distill.stages.storage import MemoryStore
-from tests.pages.goods import AT, DAG, RUN, decision, full_status, put_workload, scorecard
+from tests.airflow_pages.goods import AT, DAG, RUN, decision, full_status, put_workload, scorecard
 
 NOW = datetime(2026, 11, 30, 21, tzinfo=UTC)
 

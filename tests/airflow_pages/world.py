@@ -1,6 +1,6 @@
 """A sandbox and a real Airflow with the pages on, after runs of four workloads: live, held, waiting, failed.
 
-`python -m tests.pages.world` makes it, prints where it is, and keeps it until Ctrl-C.
+`python -m tests.airflow_pages.world` makes it, prints where it is, and keeps it until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class PagesAirflow(RealAirflow):
         return {
             **super().environment(),
             "PYTHONPATH": str(TESTS.parents[1]),
-            "AIRFLOW__CORE__AUTH_MANAGER": "tests.pages.auth.ByUser",
+            "AIRFLOW__CORE__AUTH_MANAGER": "tests.airflow_pages.auth.ByUser",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{u}:{r}" for u, r in USERS.items()),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
