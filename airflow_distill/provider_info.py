@@ -32,6 +32,42 @@ LINKS = (
     "BedrockBatchInferenceJobLink",
     "S3FolderLink",
 )
+CONNECTION_TYPE = "bedrock_distill"
+"""An AWS connection with form fields for where a Dag works."""
+
+
+def _text_field(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
+
+
+def _connection_type() -> dict[str, Any]:
+    """Return the form: what an AWS connection holds, and the three settings that `AccountSettings` looks for."""
+    return {
+        "connection-type": CONNECTION_TYPE,
+        "hook-class-name": "airflow_distill.hooks.bedrock.BedrockDistillHook",
+        "hook-name": "Amazon Bedrock Distillation",
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "schema", "port"],
+            "relabeling": {"login": "AWS Access Key ID", "password": "AWS Secret Access Key"},
+            "placeholders": {
+                "login": "empty: the role of the machine",
+                "password": "empty: the role of the machine",
+            },
+        },
+        "conn-fields": {
+            "distill_root": _text_field(
+                "Root", "Where datasets, evidence and releases lie: s3://bucket/prefix"
+            ),
+            "distill_logs": _text_field(
+                "Invocation logs", "Where Bedrock delivers invocation logs: s3://bucket/prefix"
+            ),
+            "distill_role_arn": _text_field(
+                "Service role", "ARN of the role that Bedrock's customization jobs use"
+            ),
+            "region_name": _text_field("Region", "Region of the jobs, such as us-east-1"),
+            "role_arn": _text_field("Role to assume", "ARN of the role that Airflow assumes; empty for none"),
+        },
+    }
 
 
 def _modules(room: str, names: tuple[str, ...]) -> list[str]:
@@ -103,6 +139,8 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{"integration-name": integration, "python-modules": _modules("triggers", TRIGGERS)}],
         "notifications": ["airflow_distill.notifications.workload.WorkloadNotifier"],
         "config": CONFIG,
+        "connection-types": [_connection_type()],
+        "asset-uris": [{"schemes": ["distill"], "handler": "airflow_distill.pipelines.asset_uris.checked"}],
         "extra-links": [
             *(f"airflow_distill.links.bedrock.{name}" for name in LINKS),
             "airflow_distill.links.report.DistillReportLink",

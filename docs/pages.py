@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import html
 import importlib
 import io
 import os
@@ -121,36 +122,85 @@ def cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    return f"`{cell(text)}`" if text else ""
+    """Return code for a table cell. In backticks a `|` ends the cell for some readers; others are shown its escape."""
+    plain = " ".join(text.split())
+    if "|" not in plain:
+        return f"`{plain}`" if plain else ""
+    return f"<code>{html.escape(plain, quote=False).replace('|', '&#124;')}</code>"
 
 
 # The pages.
 
 
-def operators_page() -> str:
-    out = ["# Operators, sensors and triggers\n", NOTE]
-    out.append(
-        "Arguments marked (templated) are template fields. All take `aws_conn_id`, `region_name`, `verify` and\n"
-        "`botocore_config`, and Airflow's own arguments; they are described once, with `DistillOperator`.\n"
-    )
-    for title, room in AIRFLOW_ROOMS:
-        found = [c for c in classes_in(room) if _is_airflow_class(c)]
-        if not found:
-            continue
-        out.append(f"## {title}\n")
-        for each in found:
-            out += _class_section(each)
-    return "\n".join(out)
-
+EXAMPLES = "docs/examples/operators.py"
+WITH_EXAMPLES = ("Operators", "Sensors", "Notifiers")
+BASES = (
+    "DistillOperator",
+    "WaitingOperator",
+    "HostWaitingOperator",
+    "HostWishOperator",
+    "ReleaseOperator",
+    "RemoteWorkSensor",
+)
+"""What several operators share; nobody puts one of these into a Dag."""
 
 AIRFLOW_ROOMS = (
     ("Operators", "operators"),
     ("Sensors", "sensors"),
-    ("Triggers", "triggers"),
     ("Notifiers", "notifications"),
+    ("Triggers", "triggers"),
     ("Links", "links"),
     ("Hooks", "hooks"),
 )
+
+
+def airflow_classes() -> Iterator[tuple[str, Described]]:
+    """Yield what a Dag author or Airflow names, with the title it stands under."""
+    for title, room in AIRFLOW_ROOMS:
+        for each in classes_in(room):
+            if _is_airflow_class(each):
+                yield title, each
+
+
+def has_example(title: str, each: Described) -> bool:
+    return title in WITH_EXAMPLES and each.name not in BASES and not each.name.endswith("Policy")
+
+
+def operators_page() -> str:
+    """The list of all; each class has a page of its own."""
+    out = ["# Operators, sensors and triggers\n", NOTE]
+    out.append(
+        "Each name leads to its page: what it does, an example, every argument. Arguments marked (templated) are template\n"
+        "fields. All operators and sensors also take `aws_conn_id`, `region_name`, `verify` and `botocore_config`, and\n"
+        "Airflow's own arguments.\n"
+    )
+    for title, room in AIRFLOW_ROOMS:
+        found = [c for c in classes_in(room) if _is_airflow_class(c)]
+        out.append(f"## {title}\n\n| | |\n|---|---|")
+        for each in found:
+            first = re.split(r"(?<=[.;:])\s", cell(split_doc(each.doc)[0]), maxsplit=1)[0].rstrip(";:")
+            out.append(f"| [{each.name}](operators/{each.name}.md) | {first} |")
+        out.append("")
+    return "\n".join(out)
+
+
+def operator_pages() -> dict[str, str]:
+    """Return a page for each class, by its path below `docs/`."""
+    known = {
+        each.name: each for room in PACKAGE.iterdir() if room.is_dir() for each in _with_private(room.name)
+    }
+    return {
+        f"reference/operators/{each.name}.md": "\n".join(_class_page(title, each, known))
+        for title, each in airflow_classes()
+    }
+
+
+def _with_private(room: str) -> Iterator[Described]:
+    for file in sorted((PACKAGE / room).rglob("*.py")):
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                yield _described(node, module)
 
 
 def _is_airflow_class(each: Described) -> bool:
@@ -158,20 +208,58 @@ def _is_airflow_class(each: Described) -> bool:
     return each.name.endswith(suffixes)
 
 
-def _class_section(each: Described) -> list[str]:
-    prose, texts = split_doc(each.doc)
-    out = [f"### {each.name}\n", f"`{each.module}`\n", prose + "\n"]
-    shown = [p for p in each.parameters if p.name not in ("kwargs", "args")]
-    names = [p.name for p in shown] + [n for n in texts if n not in {p.name for p in shown}]
-    if names:
-        by_name = {p.name: p for p in shown}
-        out.append("| Argument | Type | Default | |\n|---|---|---|---|")
-        for name in names:
-            p = by_name.get(name, Parameter(name, "", ""))
-            default = "required" if p.default is None else code(p.default)
-            out.append(f"| `{name}` | {code(p.annotation)} | {default} | {cell(texts.get(name, ''))} |")
-        out.append("")
+def _class_page(title: str, each: Described, known: dict[str, Described]) -> list[str]:
+    prose, _ = split_doc(each.doc)
+    out = [f"# {each.name}\n", NOTE, f"`{each.module}`\n", prose + "\n"]
+    if has_example(title, each) and f"# region {each.name}\n" in (ROOT / EXAMPLES).read_text():
+        out.append(f"```python\n{example(each)}```\n")
+    told: set[str] = set()
+    for cls in (each, *_ancestors(each, known)):
+        rows = list(_argument_rows(cls, told))
+        if rows:
+            head = "Arguments" if cls is each else f"From {cls.name.lstrip('_')}"
+            out.append(
+                f"## {head}\n\n| Argument | Type | Default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+            )
     return out
+
+
+def _ancestors(each: Described, known: dict[str, Described]) -> Iterator[Described]:
+    for base in each.bases:
+        found = known.get(base.split("[")[0])
+        if found is not None:
+            yield found
+            yield from _ancestors(found, known)
+
+
+def _argument_rows(each: Described, told: set[str]) -> Iterator[str]:
+    _, texts = split_doc(each.doc)
+    shown = {p.name: p for p in each.parameters if p.name not in ("kwargs", "args")}
+    for name in [*shown, *(n for n in texts if n not in shown)]:
+        if name in told:
+            continue
+        told.add(name)
+        p = shown.get(name, Parameter(name, "", ""))
+        default = "required" if p.default is None else code(p.default)
+        yield f"| `{name}` | {code(p.annotation)} | {default} | {cell(texts.get(name, ''))} |"
+
+
+def example(each: Described) -> str:
+    """Return a whole Dag with one use of a class, from its region in `docs/examples/operators.py`."""
+    use = region(EXAMPLES, each.name)
+    imports = ["from airflow.sdk import DAG", "", f"from {each.module} import {each.name}"]
+    if "timedelta(" in use.replace("macros.timedelta(", ""):
+        imports = ["from datetime import timedelta", "", *imports]
+    if each.name.endswith("Notifier"):
+        return (
+            "\n".join(imports)
+            + f'\n\n{use}\nwith DAG("example", schedule=None, on_failure_callback=[alert]):\n    ...\n'
+        )
+    shared = re.search(r"^SHARED = (\{.*?^\})", (ROOT / EXAMPLES).read_text(), re.MULTILINE | re.DOTALL)
+    assert shared is not None
+    arguments = "schedule=None, render_template_as_native_obj=True, default_args=SHARED"
+    body = "".join(f"    {line}\n" if line else "\n" for line in use.splitlines())
+    return "\n".join(imports) + f'\n\nSHARED = {shared[1]}\n\nwith DAG("example", {arguments}):\n{body}'
 
 
 def errors_page() -> str:
@@ -421,6 +509,8 @@ def fresh_files() -> Iterator[tuple[Path, str]]:
     """Yield every file this program writes with the text it should have."""
     for name, page in PAGES.items():
         yield DOCS / name, page().rstrip("\n") + "\n"
+    for name, text in operator_pages().items():
+        yield DOCS / name, text.rstrip("\n") + "\n"
     for path in pages_with_regions():
         yield path, with_regions(path.read_text())
 
@@ -460,7 +550,8 @@ def on_config(config: Any) -> Any:
     at += 1
     nav.insert(at, {"Guides": found("guides", GUIDES)})
     extra = [page for page in found("reference", ()) if page not in nav[at + 1]["Reference"]]
-    nav[at + 1] = {"Reference": [*nav[at + 1]["Reference"], *extra]}
+    classes = found("reference/operators", ())
+    nav[at + 1] = {"Reference": [*nav[at + 1]["Reference"], *extra, {"Each operator": classes}]}
     nav.append({"Decisions": found("decisions", ("index",))})
     config["nav"] = nav
     return config
@@ -472,7 +563,11 @@ def main(argv: list[str]) -> int:
         for path, _ in stale:
             print(f"stale: {path.relative_to(ROOT)} (python docs/pages.py writes it)")
         return 1 if stale else 0
+    wanted = {DOCS / name for name in operator_pages()}
+    for path in set((DOCS / "reference" / "operators").glob("*.md")) - wanted:
+        path.unlink()
     for path, text in stale:
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         print(f"wrote {path.relative_to(ROOT)}")
     return 0

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workload": {"errors", "remote", "stages"},
     "aws": {"errors", "remote", "stages", "workload"},
     "compat": set(),
-    "hooks": {"errors", "remote", "stages", "aws", "compat"},
+    "hooks": {"provider_info", "errors", "remote", "stages", "aws", "compat"},
     "links": {"errors", "remote", "compat"},
     "triggers": {"errors", "remote", "stages", "aws", "hooks", "compat", "workload"},
     "operators": {"errors", "remote", "stages", "aws", "hooks", "triggers", "links", "compat", "workload", "notifications"},

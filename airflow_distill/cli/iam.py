@@ -13,6 +13,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workload", metavar="FILE", required=True, help="the workload's file")
     parser.add_argument("--document", metavar="NAME", help="print this document alone, ready for `aws iam`")
     parser.add_argument(
+        "--digests",
+        action="store_true",
+        help="print the SHA-256 of each document instead, to compare with what is deployed",
+    )
+    parser.add_argument(
         "--data-key", metavar="ARN", help="KMS key of the bucket that holds the workload's folder"
     )
     parser.add_argument("--log-key", metavar="ARN", help="KMS key of the bucket that receives the logs")
@@ -22,6 +27,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print all documents as one object by name, or one document."""
     from airflow_distill.errors import ConfigurationError
+    from airflow_distill.stages.digest import canonical_json, sha256_hex
     from airflow_distill.workload.iam import Keys, documents
 
     keys = Keys(args.data_key, args.log_key)
@@ -31,12 +37,14 @@ def run(args: argparse.Namespace) -> int:
                 f"{option} is {key!r}, not the ARN of a key.", hint="Give the key's ARN."
             )
     found = documents(needed_file(args.workload), args.region, keys)
-    if args.document is None:
-        say_json(found, indent=2)
-        return 0
-    if args.document not in found:
+    if args.document is not None and args.document not in found:
         raise ConfigurationError(
             f"There is no document {args.document!r} for this workload.", hint=f"Known: {', '.join(found)}."
         )
-    say_json(found[args.document], indent=2)
+    if args.document is not None:
+        found = {args.document: found[args.document]}
+    if args.digests:
+        say_json({name: sha256_hex(canonical_json(document)) for name, document in found.items()}, indent=2)
+    else:
+        say_json(found if args.document is None else found[args.document], indent=2)
     return 0

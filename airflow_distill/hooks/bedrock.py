@@ -6,6 +6,7 @@ All service clients of one task share one session, so a role is assumed once.
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from airflow_distill.aws.endpoints import ASSUME_ROLE, SERVICES, endpoints_in_force, refuse_mixture, told
 from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.provider_info import CONNECTION_TYPE
 
 
 class Connected(Protocol):
@@ -49,9 +51,21 @@ class BedrockDistillHook(AwsBaseHook):
     :param config: botocore settings as a dict or `Config`.
     """
 
+    conn_type = CONNECTION_TYPE
+    hook_name = "Amazon Bedrock Distillation"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "bedrock"
         super().__init__(*args, **kwargs)
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """Return the connection; one of our own type is an AWS connection with more fields, and is handed on as one."""
+        connection = super().get_connection(conn_id)
+        if connection.conn_type == CONNECTION_TYPE:
+            connection = copy(connection)
+            connection.conn_type = "aws"
+        return connection
 
     @cached_property
     def gateways(self) -> AwsGateways:

@@ -274,7 +274,7 @@ def job_identifier(job: Any) -> str:
 class BedrockStopCustomizationJobOperator(DistillOperator):
     """Ask a customization job to stop; one that has ended already is left as it is.
 
-    Returns `{"kind": "job-stop", "job_arn", "status", "stopped"}`.
+    Returns `{"kind": "job-stop", "job_arn", "status", "asked"}`.
 
     :param job: a job receipt, an ARN or a name (templated).
     """

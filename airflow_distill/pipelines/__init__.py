@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_distill.pipelines.account import AccountSettings
-    from airflow_distill.pipelines.assets import fresh_logs_asset
+    from airflow_distill.pipelines.assets import dataset_asset, fresh_logs_asset, release_asset
     from airflow_distill.pipelines.dag_factory import build_dag, build_dags
     from airflow_distill.pipelines.task_groups import (
         dataset_group,
@@ -29,7 +29,9 @@ _HOME = {
     "AccountSettings": "account",
     "build_dag": "dag_factory",
     "build_dags": "dag_factory",
+    "dataset_asset": "assets",
     "fresh_logs_asset": "assets",
+    "release_asset": "assets",
     "dataset_group": "task_groups",
     "decision_group": "task_groups",
     "deployment_group": "task_groups",
@@ -44,6 +46,7 @@ __all__ = [
     "AccountSettings",
     "build_dag",
     "build_dags",
+    "dataset_asset",
     "dataset_group",
     "decision_group",
     "deployment_group",
@@ -53,6 +56,7 @@ __all__ = [
     "fresh_logs_asset",
     "jobs_group",
     "logs_group",
+    "release_asset",
 ]
 
 

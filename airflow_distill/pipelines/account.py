@@ -17,6 +17,8 @@ from airflow_distill.errors import ConfigurationError
 
 CONNECTION_PARAM = "aws_conn_id"
 VARIABLE_PREFIX = "distill_"
+FIELD_PREFIX = "distill_"
+"""What begins the names of the connection form's fields in the extra; `role_arn` alone is the role to assume."""
 
 
 class AccountSettings:
@@ -72,20 +74,26 @@ class AccountSettings:
 
     @staticmethod
     def _extra(context: Mapping[str, Any], conn_id: str) -> Mapping[str, Any]:
-        """Return `distill` of a connection's extra; a connection written as a URI holds it as JSON text."""
+        """Return `distill` of a connection's extra, as JSON text in one written as a URI, over the form's fields."""
         connection = context["conn"].get(conn_id, None) if conn_id and "conn" in context else None
-        settings = connection.extra_dejson.get("distill") if connection is not None else None
+        whole = connection.extra_dejson if connection is not None else {}
+        fields = {
+            name.removeprefix(FIELD_PREFIX): value
+            for name, value in whole.items()
+            if name.startswith(FIELD_PREFIX)
+        }
+        settings = whole.get("distill")
         if isinstance(settings, str) and settings.strip():
             with suppress(ValueError):
                 settings = json.loads(settings)
         if settings in (None, ""):
-            return {}
+            return fields
         if not isinstance(settings, Mapping):
             raise ConfigurationError(
                 f"account: `distill` in the extra of the connection {conn_id} is not an object.",
                 hint='Write it as {"distill": {"root": "s3://bucket/prefix"}}.',
             )
-        return settings
+        return {**fields, **settings}
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from airflow.sdk import TaskGroup
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.pipelines.assets import KeptHashAsset
 from airflow_distill.workload import tasks
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.reading import read_workload
@@ -151,6 +152,8 @@ def build_task(spec: TaskSpec, receipts: Mapping[str, Any]) -> Any:
     """Build one operator and draw its arrows."""
     made = operator_class(spec.operator)
     arguments = fill(spec.arguments, receipts)
+    if spec.updates:
+        arguments["outlets"] = [KeptHashAsset(name=spec.updates.name, uri=spec.updates.uri, group="distill")]
     if spec.mapped:
         operator = made.partial(task_id=spec.task_id, **arguments).expand(**fill(spec.mapped, receipts))
     else:

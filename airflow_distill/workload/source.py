@@ -13,6 +13,7 @@ from typing import Any
 from airflow_distill.workload import tasks
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks import GroupSpec, Output, TaskSpec
+from airflow_distill.workload.tasks.records import asset_of
 
 WIDTH = 108
 STEP = "    "
@@ -65,8 +66,10 @@ def _imports(workload: Workload, groups: Iterable[GroupSpec]) -> list[str]:
             ours.setdefault(module, set()).add(name)
     if workload.schedule.cron:
         sdk.append("CronTriggerTimetable")
+    if workload.schedule.fresh_prompts or any(task.updates for group in groups for task in group.tasks):
+        sdk.append("Asset")
     if workload.schedule.fresh_prompts:
-        sdk += ["Asset", "AssetWatcher"]
+        sdk.append("AssetWatcher")
         ours.setdefault("airflow_distill.triggers.assets", set()).add("FreshLogsTrigger")
     if workload.alerts:
         ours.setdefault("airflow_distill.notifications.workload", set()).add("WorkloadNotifier")
@@ -104,12 +107,8 @@ def _schedule(workload: Workload) -> Any:
     if schedule.fresh_prompts:
         trigger = _Name(call("FreshLogsTrigger", tasks.fresh_logs_arguments(workload), 5))
         watcher = _Name(call("AssetWatcher", {"name": f"fresh_logs_{workload.name}", "trigger": trigger}, 4))
-        asset = {
-            "name": f"distill_fresh_logs_{workload.name}",
-            "uri": f"distill://fresh-logs/{workload.name}",
-            "group": "distill",
-            "watchers": [watcher],
-        }
+        spec = asset_of("fresh-logs", workload.name)
+        asset = {"name": spec.name, "uri": spec.uri, "group": "distill", "watchers": [watcher]}
         return [_Name(call("Asset", asset, 2))]
     return None
 
@@ -131,6 +130,9 @@ def _group(group: GroupSpec, groups: Iterable[GroupSpec]) -> list[str]:
 def _task(task: TaskSpec, makers: Mapping[str, TaskSpec]) -> str:
     name = task.operator.rpartition(".")[2]
     arguments = {"task_id": task.task_id, **_named(task.arguments, makers)}
+    if task.updates:
+        asset = {"name": task.updates.name, "uri": task.updates.uri, "group": "distill"}
+        arguments["outlets"] = [_Name(call("Asset", asset, 4))]
     if not task.mapped:
         return f"{task.task_id} = {call(name, arguments, 2)}"
     partial = call(f"{name}.partial", arguments, 2)

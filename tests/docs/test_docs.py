@@ -68,16 +68,40 @@ def test_every_error_has_its_row(name: str) -> None:
 
 
 def airflow_classes(pages: ModuleType) -> Iterator[tuple[str, str]]:
-    for _, room in pages.AIRFLOW_ROOMS:
-        for each in pages.classes_in(room):
-            if pages._is_airflow_class(each):
-                yield each.name, each.doc
+    for _, each in pages.airflow_classes():
+        yield each.name, each.doc
 
 
-def test_every_operator_sensor_trigger_and_notifier_has_its_section(pages: ModuleType) -> None:
+def test_every_operator_sensor_trigger_and_notifier_has_its_page_and_its_row(pages: ModuleType) -> None:
     text = reference("operators")
-    missing = [name for name, _ in airflow_classes(pages) if f"\n### {name}\n" not in text]
-    assert missing == []
+    names = [name for name, _ in airflow_classes(pages)]
+    assert [name for name in names if f"[{name}](operators/{name}.md)" not in text] == []
+    written = {path.stem for path in (DOCS / "reference" / "operators").glob("*.md")}
+    assert written == set(names)
+
+
+def test_every_operator_sensor_and_notifier_has_an_example_on_its_page(pages: ModuleType) -> None:
+    wanted = [each.name for title, each in pages.airflow_classes() if pages.has_example(title, each)]
+    assert len(wanted) > 45
+    for name in wanted:
+        page = (DOCS / "reference" / "operators" / f"{name}.md").read_text()
+        assert f"import {name}\n" in page
+        assert f"{name}(" in page
+
+
+def test_a_page_tells_inherited_arguments_too() -> None:
+    page = (DOCS / "reference" / "operators" / "BedrockPromoteModelOperator.md").read_text()
+    for name in ("decision", "lease_minutes", "hourly_price", "host_wait_hours", "aws_conn_id"):
+        assert f"| `{name}` |" in page, name
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").rglob("*.md")), ids=lambda p: p.stem)
+def test_no_row_of_a_reference_table_is_cut_by_a_bar_in_a_type(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = [len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()]
+        assert set(rows) == {rows[0]}, table[:200]
+    assert not re.findall(r"`[^`\n]*\\\|[^`\n]*`", text), "an escape inside code is shown"
 
 
 def test_every_operator_says_what_it_does(pages: ModuleType) -> None:
@@ -150,6 +174,32 @@ def test_python_on_a_page_is_python_and_imports_what_exists(where: str, text: st
             ] == []
 
 
+WHOLE = re.compile(r"(?:<!-- region (\S+) \S+ -->\n)?^( *)```python\n(.*?)^\2```", re.MULTILINE | re.DOTALL)
+EXCERPTS = ("tests/", "dags/distill_from_invocation_logs.py")
+"""Files whose regions are shown as excerpts: they are run as a whole, by their own tests."""
+
+
+def whole_blocks() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, (source, indent, body) in enumerate(WHOLE.findall(page.read_text())):
+            if not source.startswith(EXCERPTS):
+                text = "\n".join(line.removeprefix(indent) for line in body.splitlines())
+                found.append((f"{page.relative_to(ROOT)}:{number}", text))
+    return found
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize(("where", "text"), whole_blocks(), ids=[w for w, _ in whole_blocks()])
+def test_python_on_a_page_is_complete_and_runs(
+    where: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its own imports, in an empty folder, as a file of a Dag folder beside the example workloads."""
+    monkeypatch.chdir(tmp_path)
+    here = str(ROOT / "dags" / "a_page.py")
+    exec(compile(text, here, "exec"), {"__file__": here, "__name__": "a_page"})
+
+
 @pytest.mark.parametrize(("where", "text"), blocks("yaml"), ids=[w for w, _ in blocks("yaml")])
 def test_yaml_on_a_page_is_yaml_of_known_settings(where: str, text: str, tmp_path: Path) -> None:
     """Whole workload files lint clean over the examples' defaults; a part of one has only known keys."""
@@ -191,6 +241,14 @@ def test_a_command_on_a_page_is_one_the_parser_takes(where: str, line: str) -> N
         w for before, w in zip(["", *words], words, strict=False) if w != "..." or before.startswith("--")
     ]
     assert build_parser(name).parse_args(told).command == name
+
+
+def test_the_numbers_of_the_cost_page_are_those_of_the_code() -> None:
+    from docs.examples.cost_month import month_table, run_table
+
+    page = (DOCS / "cost-model.md").read_text()
+    assert run_table() in page
+    assert month_table() in page
 
 
 def test_the_site_builds_without_warnings_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:

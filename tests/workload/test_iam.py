@@ -33,7 +33,6 @@ dataset: {source: logs-prompts, training_logs: s3://acme-logs/bedrock/2026/10}
 NOT_OF_ONE_WORKLOAD = {
     "PutModelInvocationLoggingConfiguration": "account set-up, done once by a person",
     "DeleteModelInvocationLoggingConfiguration": "account set-up, done once by a person",
-    "BatchDeleteEvaluationJob": "cleaning up is a person's choice",
     "CreateModelCopyJob": "copying to another Region is not part of the loop",
     "GetModelCopyJob": "copying to another Region is not part of the loop",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of
-from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
+from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec, asset_of
 
 
 def dataset_tasks(workload: Workload) -> GroupSpec:
@@ -53,6 +53,10 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
     }
     curate = TaskSpec("curate", f"{OPERATORS}.dataset.CurateDatasetOperator", arguments, makes="curated")
     check = TaskSpec(
-        "check", f"{OPERATORS}.dataset.CheckDatasetOperator", {"dataset": Output("curated")}, makes="dataset"
+        "check",
+        f"{OPERATORS}.dataset.CheckDatasetOperator",
+        {"dataset": Output("curated")},
+        makes="dataset",
+        updates=asset_of("dataset", workload.name),
     )
     return GroupSpec("dataset", (live, curate, check))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, prices_of, units_of
 from airflow_distill.workload.tasks.decision import approval_rule
-from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
+from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec, asset_of
 from airflow_distill.workload.tasks.times import macro
 
 BAKE_PROBES = 3
@@ -49,5 +49,6 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
             **prices_of(workload),
         },
         makes="deployment",
+        updates=asset_of("release", workload.name),
     )
     return GroupSpec("deployment", (promote,))

@@ -19,11 +19,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetSpec:
+    """An asset that a task updates when it succeeds."""
+
+    name: str
+    uri: str
+
+
+def asset_of(kind: str, workload: str) -> AssetSpec:
+    """Return the asset of one kind (`fresh-logs`, `dataset`, `release`) of a workload: `distill://KIND/WORKLOAD`."""
+    return AssetSpec(f"distill_{kind.replace('-', '_')}_{workload}", f"distill://{kind}/{workload}")
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task.
 
     `makes` names the receipt it returns, `after` receipts whose tasks it waits for without taking them, `mapped` the
-    arguments it is mapped over, `removes` the receipt whose creation it undoes as a teardown.
+    arguments it is mapped over, `removes` the receipt whose creation it undoes as a teardown, `updates` the asset that
+    tells other Dags of its success.
     """
 
     task_id: str
@@ -33,6 +47,7 @@ class TaskSpec:
     after: tuple[str, ...] = ()
     mapped: Mapping[str, Any] = field(default_factory=dict)
     removes: str = ""
+    updates: AssetSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
