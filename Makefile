@@ -35,11 +35,12 @@ $(VENV)/.tools: $(VENV)/.ready requirements/tools.txt
 
 setup: $(VENV)/.ready ## create .venv with the locked versions and install the pre-commit hook
 
-check: setup ## lint, types, spelling, stale generated pages
+check: setup ## lint, types, spelling, words, stale generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python docs/pages.py --check
+	$(BIN)/python docs/words.py
 	$(BIN)/codespell airflow_distill dags tests docs benchmarks README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
 
 format: setup ## format the code and mend what the linter can mend

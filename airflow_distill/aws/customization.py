@@ -60,7 +60,7 @@ def inspect_job(
         if unlike:
             raise OwnershipError(
                 f"{what} has our name and was bought for something else: {'; '.join(unlike)}.",
-                hint="Set the setting back, or raise first_generation to buy anew on purpose.",
+                hint="Set the setting back, or raise first_generation to buy again on purpose.",
             )
     if claim == "unmarked" and adopt:
         bedrock.tag(found.arn, owner.tags)

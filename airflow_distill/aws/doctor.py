@@ -570,7 +570,7 @@ class Examination:
         found = self._problems("kms-key")
         return found or (
             "warning",
-            "the key is well named; its policy is not looked at",
+            "the key is well named; its policy was not checked",
             "It must allow the role kms:Decrypt, kms:GenerateDataKey, kms:DescribeKey and kms:CreateGrant.",
         )
 

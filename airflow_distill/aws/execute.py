@@ -249,7 +249,7 @@ class Execution:
                 "model that was live before a new host."
             )
         return _later(
-            f"deployment: release {self.release} is open and being mended: {why}; {serves}, {names}.",
+            f"deployment: release {self.release} is open and being repaired: {why}; {serves}, {names}.",
             goes_on,
         )
 
@@ -508,7 +508,7 @@ class Execution:
         if host is None:
             raise _later(
                 f"deployment: {step.host_kind} {step.host} is not there.",
-                "It may not be shown yet, or somebody deleted it; a retry plans anew.",
+                "It may not be shown yet, or somebody deleted it; a retry plans again.",
             )
         state = host.state(step.model_arn)
         if state == "ready":
@@ -520,7 +520,7 @@ class Execution:
             return Against((f"{host.kind} {host.name} could not take the model: {host.told()}",), "failure")
         raise _later(
             f"deployment: {host.arn} serves {host.model_arn}, which this plan did not ask for.",
-            "Somebody changed the host by hand; a retry plans anew.",
+            "Somebody changed the host by hand; a retry plans again.",
         )
 
     def _bill(self, host: Host) -> str:
@@ -575,7 +575,7 @@ class Execution:
     def _host(self, kind: HostKind, identifier: str) -> Host:
         host = find_host(self.gateways.bedrock, kind, identifier)
         if host is None:
-            raise _later(f"deployment: {kind} {identifier} is gone.", "A retry plans anew.")
+            raise _later(f"deployment: {kind} {identifier} is gone.", "A retry plans again.")
         return host
 
     def _must_be_ours(self, host: Host) -> None:

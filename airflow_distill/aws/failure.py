@@ -100,7 +100,7 @@ _HINTS: dict[type[ServiceError], str] = {
     ServiceThrottledError: "Ask less often; the same call can succeed later.",
     ServiceUnavailableError: "Ask again later; the outcome of this call is unknown.",
     ServiceCredentialsError: "The credentials have expired; nothing was done. Get new ones (such as `aws sso login`), "
-    "or mend the connection (aws_conn_id) that brings them.",
+    "or fix the connection (aws_conn_id) that brings them.",
 }
 
 

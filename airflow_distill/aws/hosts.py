@@ -88,7 +88,7 @@ def _with_tags(bedrock: BedrockGateway, found: JobSnapshot) -> Host:
     except ServiceNotFoundError as error:
         raise StateError(
             f"deployment: {found.kind} {found.name} was there and is gone.",
-            hint="Somebody deleted it; a retry looks again and buys it anew.",
+            hint="Somebody deleted it; a retry looks again and buys it again.",
         ) from error
 
 

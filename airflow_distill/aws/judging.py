@@ -455,7 +455,7 @@ def kept_judge(store: ObjectStore, answers: Mapping[str, Any]) -> list[dict[str,
             )
     if len(found) > 1:
         raise EvaluationError(
-            f"evaluation: {len(found)} results of judges lie under {folder}.",
+            f"evaluation: {len(found)} judge results are under {folder}.",
             hint="Clear the tasks `judge` and `score` of the run instead: they know which judge is asked for.",
         )
     return found

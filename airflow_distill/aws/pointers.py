@@ -107,6 +107,6 @@ def _read(parameters: ParameterGateway, name: str) -> Pointer | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(
             f"deployment: the parameter {name} cannot be read ({type(error).__name__}).",
-            hint="Another tool wrote it. `airflow-distill release repair` writes the pointer anew; what stood there stays "
+            hint="Another tool wrote it. `airflow-distill release repair` rewrites the pointer; what stood there stays "
             "in the parameter's history.",
         ) from error

@@ -384,7 +384,7 @@ def hold_unless_current(intent: Intent, now: Standing) -> None:
         if found.code != "open-release":
             raise DeploymentError(
                 f"deployment: {intent.workload} is not promoted while production is not what the ledger says: {found.said}",
-                hint=f"Mend it first: {found.mend}.",
+                hint=f"Fix first: {found.mend}.",
             )
     live, judged = now.live, intent.judged_against
     present = Incumbent(live.release, live.target.model_arn, live.host_arn) if live else Incumbent()

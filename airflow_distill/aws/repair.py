@@ -51,9 +51,7 @@ def mend(
     lost = next((code for code in LOST if code in codes), "")
     for code in ("ledger-rewritten", "open-release"):
         if code in codes and not (code == "open-release" and lost and _is_in_place(gateways, history)):
-            raise DeploymentError(
-                f"deployment: {codes[code].said}", hint=f"Mend it first: {codes[code].mend}."
-            )
+            raise DeploymentError(f"deployment: {codes[code].said}", hint=f"Fix first: {codes[code].mend}.")
     if history.open is not None:
         if not lost or "open-release" not in codes:
             hold = ledger.holder(history.open.release)
@@ -110,7 +108,7 @@ def withdraw(
     if host is not None and host.usable and not answers_still:
         raise DeploymentError(
             f"deployment: the host {live.host_arn} still answers with {host.model_arn}; nothing was changed.",
-            hint="Move callers away and delete it first, or mend it with `airflow-distill release repair`.",
+            hint="Move callers away and delete it first, or repair it with `airflow-distill release repair`.",
         )
     last = history.entries[-1]
     reason = why or f"{person} says that nothing is live: the host {live.host_arn} is gone"

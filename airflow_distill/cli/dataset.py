@@ -358,7 +358,7 @@ def _show_check(result: _Report, args: argparse.Namespace) -> None:
             "next: hand the prefix to the job as invocation logs, or curate it with `airflow-distill dataset build`"
         )
     else:
-        say("next: mend the errors and check again; --json lists the first 100 findings line by line")
+        say("next: fix the errors and check again; --json lists the first 100 findings line by line")
 
 
 def _where(item: Mapping[str, Any]) -> str:
@@ -595,7 +595,7 @@ def _show_build(outcome: Mapping[str, Any], too_much: bool) -> None:
     most = max(lost, key=lambda row: row[2], default=None)
     if most is not None and most[2] * 2 > outcome["lines"]:
         say(f"{most[2]:,} of {outcome['lines']:,} lines are {most[1]}; the table says what that means")
-        say("next: mend that, or widen the window or the filter; findings.jsonl lists what was dropped")
+        say("next: fix that, or widen the window or the filter; findings.jsonl lists what was dropped")
         return
     say("next: widen the window or the filter, or look at findings.jsonl for what was dropped")
 

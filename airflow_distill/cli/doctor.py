@@ -54,7 +54,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--kms-key", help="key for the custom model")
     parser.add_argument(
-        "--models", metavar="URI", help="your table of models, a path or s3://; lies over the packaged one"
+        "--models", metavar="URI", help="your table of models, a path or s3://; overrides the packaged one"
     )
     add_connection_flags(parser)
 

@@ -21,7 +21,7 @@ from airflow_distill.stages.storage import ObjectMissingError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("airflow_distill.cli.demo", "run the whole loop on a local Airflow and a local Bedrock"),
     "sandbox": ("airflow_distill.cli.sandbox", "start and steer the local Bedrock"),
-    "workload": ("airflow_distill.cli.workload", "write, check, plan and unfold workload files"),
+    "workload": ("airflow_distill.cli.workload", "write, check, plan and eject workload files"),
     "scout": ("airflow_distill.cli.scout", "rank what could be distilled first, from invocation logs"),
     "status": (
         "airflow_distill.cli.status",

@@ -26,7 +26,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(word_run=_check)
     for word in (show, check):
         word.add_argument(
-            "--models", metavar="URI", help="your table, a path or s3://; lies over the packaged one"
+            "--models", metavar="URI", help="your table, a path or s3://; overrides the packaged one"
         )
 
 

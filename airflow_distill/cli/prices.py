@@ -24,7 +24,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
     show = words.add_parser("show", help="print the table in force")
     show.add_argument(
-        "--prices", metavar="URI", help="your table, a path or s3://; lies over the packaged one"
+        "--prices", metavar="URI", help="your table, a path or s3://; overrides the packaged one"
     )
     show.add_argument("--model", metavar="ID", help="only this model's prices")
     show.add_argument("--json", action="store_true", help="print a table that `budget.prices` takes")

@@ -36,7 +36,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--artefacts", action="store_true", help="also delete the job output of removed models"
     )
-    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
+    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             say_text(render_finds(finds))
         if removable and not args.json:
-            say("Nothing was removed; add --yes to remove what is marked so.")
+            say("Nothing was removed; add --yes to delete the items marked `remove`.")
         return 1 if removable else 0
     done = remove_finds(
         gateways,

@@ -67,7 +67,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     pace = _talking(words.add_parser("pace", help="change how fast new resources move"))
     pace.add_argument("pace", help="instant, reads:N or seconds:S")
     pace.add_argument("--kind", help="only one kind, such as customization-job")
-    faults = _talking(words.add_parser("faults", help="plan, list or clear misfortune"))
+    faults = _talking(words.add_parser("faults", help="add, list or clear injected faults"))
     acts = faults.add_subparsers(dest="act", metavar="ACT")
     acts.add_parser("list", help="list the rules in force")
     clear = acts.add_parser("clear", help="remove all rules, or one")

@@ -31,10 +31,10 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
     )
     add_connection_flags(parser)
-    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
+    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
-        "--write", action="store_true", help="also write the status that the pages in Airflow show, made anew"
+        "--write", action="store_true", help="also write the status that the pages in Airflow show, rebuilt"
     )
     parser.add_argument(
         "--dag-id",
@@ -239,7 +239,7 @@ def lines(told: dict[str, Any]) -> list[str]:
             f"run {told['open']['held_by']} works on it" if told["open"]["held_by"] else "nobody works on it"
         )
         out.append(f"open       release {told['open']['release']}, {held}: {told['open']['said']}")
-    out += [f"drift      {each['said']} Mend it: {each['mend']}" for each in told["drift"]]
+    out += [f"drift      {each['said']} Fix: {each['mend']}" for each in told["drift"]]
     if decision:
         reasons = f" ({', '.join(decision['reasons'])})" if decision["reasons"] else ""
         by = f", approved by {decision['approved_by']}" if decision["approved_by"] else ""

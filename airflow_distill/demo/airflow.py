@@ -127,7 +127,7 @@ class LocalAirflow:
         if errors:
             raise AirflowApiError(
                 f"{errors[0].get('filename')} cannot be imported:\n{errors[0].get('stack_trace')}",
-                hint="mend the Dag file",
+                hint="fix the Dag file",
             )
         return self._request("GET", f"/dags/{dag_id}").status_code == 200
 

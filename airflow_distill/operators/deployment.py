@@ -213,7 +213,7 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
             context["ti"].xcom_push(key="return_value", value=said)
             again = ""
             if outcome.cause in ("failure", "lease"):
-                again = " Nothing speaks against the model itself: mend the cause and clear this task to try again."
+                again = " Nothing speaks against the model itself: fix the cause and clear this task to try again."
             raise AirflowFailException(
                 f"deployment: release {outcome.release} of {self.workload} was {outcome.outcome}: "
                 f"{'; '.join(outcome.why).rstrip('.')}.{again}"
@@ -500,7 +500,7 @@ class CheckReleaseOperator(ReleaseOperator):
             raise DeploymentError(
                 f"deployment: production of {self.workload} is not what its ledger says: "
                 f"{' '.join(each.said for each in found)}",
-                hint=f"Mend it: {found[0].mend}.",
+                hint=f"Fix: {found[0].mend}.",
             )
         return said
 

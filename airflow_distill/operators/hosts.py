@@ -348,7 +348,7 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
             raise DeploymentError(
                 f"deployment: {host.kind} {host.name} serves {host.model_arn} and is {host.told()}; "
                 f"{self._put_away(host, wish)}.",
-                hint="Clear the task to try again; its name is taken anew.",
+                hint="Clear the task to try again; the next host takes the same name.",
             )
         return self._receipt(host, wish)
 

@@ -359,7 +359,8 @@ def _receipts(harvests: Any) -> Iterable[dict[str, Any]]:
     for receipt in given:
         if not isinstance(receipt, Mapping) or receipt.get("kind") != "harvest":
             raise ConfigurationError(
-                "logs: `harvests` holds what is no harvest receipt.", hint="Hand in the mapped task's output."
+                "logs: `harvests` contains something that is not a harvest receipt.",
+                hint="Hand in the mapped task's output.",
             )
         yield dict(receipt)
 

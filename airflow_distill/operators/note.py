@@ -126,7 +126,7 @@ def _write(
     except Exception as problem:
         operator.log.warning(
             "The status of %s was not written (%s); the page in Airflow shows an earlier one. "
-            "`airflow-distill status %s --root %s --write` makes it anew.",
+            "`airflow-distill status %s --root %s --write` rebuilds it.",
             workload,
             type(problem).__name__,
             workload,

@@ -72,7 +72,7 @@ class FindLiveModelOperator(DistillOperator):
             if each.code != "open-release":
                 raise DeploymentError(
                     f"deployment: production of {self.workload} is not what its ledger says: {each.said}",
-                    hint=f"Mend it: {each.mend}.",
+                    hint=f"Fix: {each.mend}.",
                 )
         live = history.live()
         entry = history.entry(live.release) if live else None
@@ -363,7 +363,7 @@ class CheckBudgetOperator(DistillOperator):
             raise ServiceQuotaError(
                 f"jobs: no host of {student} fits, so no job was bought: {blocked}",
                 operation="GetServiceQuota",
-                hint="Raise the quota on that page; the task retries slowly and goes on by itself.",
+                hint="Raise the quota on that page; the task retries slowly and continues when the quota is raised.",
             )
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:

@@ -93,7 +93,7 @@ def diagnose(snapshot: JobSnapshot) -> Diagnosis:
             return Diagnosis(who, hint, may_heal=who == "service")
     return Diagnosis(
         "service",
-        "The service's words do not say what to mend: read the job's page in the console and its output folder.",
+        "The service's words do not say what to fix: read the job's page in the console and its output folder.",
     )
 
 
@@ -125,4 +125,4 @@ def _next_step(snapshot: JobSnapshot, diagnosis: Diagnosis) -> str:
         return f"A retry buys another as far as {setting} allows."
     if diagnosis.who == "data":
         return "A changed dataset is a new job; clear the task that builds it, with what follows."
-    return f"When that is mended, allow one more with {setting} and clear the task."
+    return f"When that is fixed, allow one more with {setting} and clear the task."

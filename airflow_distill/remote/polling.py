@@ -311,7 +311,7 @@ def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
             f"{what}: could not be watched any longer: {trouble.message}",
             operation="wait",
             code=trouble.code,
-            hint="The work itself was not touched. Mend the access, then clear the task: it adopts what runs.",
+            hint="The work itself was not touched. Restore the access, then clear the task: it adopts what runs.",
         )
     return StateError(
         f"{what}: the trigger's event cannot be read.",
@@ -327,7 +327,7 @@ def _timeout_error(outcome: Outcome, what: str) -> JobTimeoutError:
     if trouble is not None:
         since = f" since {trouble.since}" if trouble.since else ""
         seen = f"{seen}; its state is unknown{since} ({trouble.message or trouble.code})"
-        hint = f"The service could not be asked: mend that first (credentials, network). {hint}"
+        hint = f"The service did not answer: fix that first (credentials, network). {hint}"
     end = "it was asked to stop" if outcome.stop_requested else "it may still be running and billing"
     return JobTimeoutError(
         f"{what}: its deadline passed {seen}; {end}.",

@@ -231,7 +231,7 @@ def _refuse_doubt(wish: Wish, memo: Memo | None, generation: int) -> None:
     if memo is not None and memo.arn and memo.name == wish.name_of(generation):
         raise StateError(
             f"submit: an earlier try bought {memo.name} ({memo.arn}), and the service now says there is none.",
-            hint="Check the connection's account and Region. To buy anew, delete the task's stored state first.",
+            hint="Check the connection's account and Region. To buy again, delete the task's stored state first.",
         )
 
 

@@ -199,7 +199,7 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
                 prefix = None if not isinstance(error, ServiceAccessError) else prefix
                 pause = min(pause * 2, max(LONGEST_PAUSE, float(trigger.check_every)))
                 trigger.log.warning(
-                    "Logs under %s cannot be looked at (%s: %s); next look in %.0f s.",
+                    "Logs under %s cannot be read (%s: %s); next check in %.0f s.",
                     trigger.location, type(error).__name__, error, pause,
                 )  # fmt: skip
             else:
@@ -259,7 +259,7 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
         try:
             return Watermark.from_json(await self.asset_state_store.aget(STATE_KEY))
         except Exception as error:
-            self.log.warning("The watermark of %s cannot be read (%s); counting anew.", self.workload, error)
+            self.log.warning("The watermark of %s cannot be read (%s); counting again.", self.workload, error)
             return Watermark()
 
     async def _save(self, mark: Watermark) -> None:

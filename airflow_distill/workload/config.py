@@ -331,7 +331,7 @@ class Dataset(Settings):
 
     source: Literal["curated", "curated-with-answers", "logs-prompts", "logs-pairs"] = Field(
         default="curated",
-        description="curated: our checked prompts, the teacher answers anew; curated-with-answers: with the "
+        description="curated: our checked prompts, the teacher answers again; curated-with-answers: with the "
         "logged answers as golden labels; logs-prompts, logs-pairs: Bedrock reads `training_logs` itself, "
         "the pairs with the logged answers as they are",
     )
@@ -446,10 +446,10 @@ class Job(Settings):
         default="leave", description="what happens to the job at its deadline"
     )
     submissions: Count = Field(
-        default=1, ge=1, le=5, description="how often a failed job may be bought anew in one run"
+        default=1, ge=1, le=5, description="how often a failed job may be bought again in one run"
     )
     buy_when_spent: bool = Field(
-        default=False, description="buy a completed job anew when its model was deleted since"
+        default=False, description="buy a completed job again when its model was deleted since"
     )
     ignore_checks: tuple[str, ...] = Field(
         default=(),
@@ -714,7 +714,7 @@ class Budget(Settings):
         "deployment-input, deployment-output",
     )
     prices: str | None = Field(
-        default=None, description="URI or path of a price table that lies over the packaged one"
+        default=None, description="URI or path of a price table that overrides the packaged one"
     )
     epochs: Count = Field(
         default=3,
@@ -771,7 +771,7 @@ class Workload(Settings):
         description="team or person; on every resource as a tag"
     )
     models: str | None = Field(
-        default=None, description="URI or path of a table of models that lies over the packaged one"
+        default=None, description="URI or path of a table of models that overrides the packaged one"
     )
     teacher: str = Field(
         description="model id or system inference profile", examples=["amazon.nova-pro-v1:0"]

@@ -108,7 +108,7 @@ class Index:
             return changed
         raise StateError(
             f"status: {uri} was changed by others {TRIES} times in a row.",
-            hint="`airflow-distill status WORKLOAD --root ROOT --write` makes it anew.",
+            hint="`airflow-distill status WORKLOAD --root ROOT --write` rebuilds it.",
         )
 
 

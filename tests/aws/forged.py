@@ -334,7 +334,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("a record that names no dataset", "promotion", "names no dataset_id", without("dataset_id")),
     Kind("a record of another workload in its own place", "promotion", "is a decision on workload",
          lambda b: fresh(b, workload="other")),
-    Kind("a decision that lies in another workload's folder", "promotion", "does not lie under", of_another_workload),
+    Kind("a decision that lies in another workload's folder", "promotion", "is not under", of_another_workload),
     Kind("a receipt that names another model", "promotion", "the receipt names model_arn",
          lambda b: {**fresh(b), "model_arn": "arn:aws:bedrock:us-east-1:123456789012:custom-model/x/y"}),
     Kind("a receipt that names another job", "promotion", "the receipt names job_arn",

@@ -501,7 +501,7 @@ def test_nothing_is_promoted_while_ledger_pointer_and_host_differ(
     before = (world.pointer(), len(world.ledger.survey().entries))
     with pytest.raises(DistillError, match=said) as caught:
         world.carry_out(world.intent(decision))
-    assert "Mend it first" in caught.value.hint
+    assert "Fix first" in caught.value.hint
     assert (world.pointer(), len(world.ledger.survey().entries)) == before
     assert set(world.hosts()) <= set(hosts)
     assert entries == 2

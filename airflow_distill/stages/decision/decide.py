@@ -396,7 +396,9 @@ def _crossed(check: Check) -> Reason:
             f"{_signed(check.limit)} is allowed.",
         )
     if check.estimate is None or check.limit is None:
-        return Reason(f"{check.code}-unknown", f"{check.code} is asked for and not known.")
+        return Reason(
+            f"{check.code}-unknown", f"{check.code} is limited by the policy, but no figure is available."
+        )
     return Reason(check.code, f"{check.code} is {check.estimate:,.2f}; the limit is {check.limit:,.2f}.")
 
 

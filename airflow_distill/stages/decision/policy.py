@@ -137,7 +137,7 @@ class PromotionPolicy:
         if data.get("v", SCHEMA) != SCHEMA or not set(settings) <= known:
             unknown = ", ".join(sorted(set(settings) - known)) or "its version"
             raise ConfigurationError(
-                f"decision: the policy holds what is not known here: {unknown}.",
+                f"decision: unknown policy settings: {unknown}.",
                 hint=f"Settings are {', '.join(sorted(known))}.",
             )
         if "metrics" not in settings:

@@ -36,7 +36,7 @@ class Drift:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.said} Mend it: {self.mend}."
+        return f"{self.code}: {self.said} Fix: {self.mend}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _unreadable(standing: Standing) -> list[Drift]:
     if not standing.pointer_problem:
         return []
     said = f"callers read what is no pointer of this package: {standing.pointer_problem}."
-    return [Drift("pointer-unreadable", said, f"`{REPAIR}` writes the pointer anew")]
+    return [Drift("pointer-unreadable", said, f"`{REPAIR}` rewrites the pointer")]
 
 
 def _lost(standing: Standing, live: Live) -> list[Drift]:
@@ -248,4 +248,4 @@ def render_drift(workload: str, found: Sequence[Drift]) -> str:
     """Return the findings as text for people."""
     if not found:
         return f"{workload}: ledger, pointer and host agree.\n"
-    return "\n".join(f"{workload}: {each.said}\n  mend it: {each.mend}" for each in found) + "\n"
+    return "\n".join(f"{workload}: {each.said}\n  fix: {each.mend}" for each in found) + "\n"

@@ -260,7 +260,7 @@ class Ledger:
                 raise ReleaseConflictError(
                     f"deployment: release {release.release} of {self.workload} was claimed by another run; "
                     "this one changed nothing.",
-                    hint="Retry: it plans anew on what the other run made live.",
+                    hint="Retry: it plans again on what the other run made live.",
                 ) from error
         return Entry(release, sha256_hex(raw))
 
@@ -278,7 +278,7 @@ class Ledger:
                 word = there.outcome if there else "unknown"
                 raise ReleaseConflictError(
                     f"deployment: release {outcome.release} of {self.workload} already ended as {word}.",
-                    hint="Another run closed this claim; retry to plan anew.",
+                    hint="Another run closed this claim; retry to plan again.",
                 ) from error
             return there
         return outcome

@@ -108,7 +108,7 @@ def _named(store: ObjectStore, receipt: Mapping[str, Any], name: str, place: str
 def _bytes(store: ObjectStore, uri: str, sha256: str, what: str, place: str) -> bytes:
     if not uri.startswith(place):
         raise DeploymentError(
-            f"deployment: the {what} {uri} does not lie under {place}.",
+            f"deployment: the {what} {uri} is not under {place}.",
             hint="Evidence of another workload or root proves nothing here; decide again for this workload.",
         )
     try:

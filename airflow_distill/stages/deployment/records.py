@@ -627,7 +627,7 @@ class Outcome:
         if data.get("kind") != "outcome" or data.get("v") not in (1, LEDGER_SCHEMA):
             raise ValueError("not an outcome of a version known here")
         if data["outcome"] not in get_args(OutcomeWord):
-            raise ValueError("an outcome that is not known here")
+            raise ValueError("an unknown outcome")
         return cls(
             release=int(data["release"]),
             outcome=data["outcome"],

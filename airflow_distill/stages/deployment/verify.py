@@ -424,5 +424,5 @@ def render_verification(result: Verification) -> str:
     live = f"release {result.live} is live" if result.live else "nothing is live"
     verdict = "all hold" if not result.broken else f"{len(result.broken)} do not hold"
     told = [*lines, f"{result.workload}: {live}; {result.checked} links checked, {verdict}."]
-    told += [f"not looked at: {what}" for what in result.unseen]
+    told += [f"skipped: {what}" for what in result.unseen]
     return "\n".join(told) + "\n"

@@ -231,7 +231,7 @@ def _refuse_raised(scores: Iterable[Score]) -> None:
     )
     raise EvaluationError(
         f"evaluation: {told}. Nothing was scored.",
-        hint="Mend the scorer and score again (clear the task `score`); the answers are kept. A scorer returns None for an "
+        hint="Fix the scorer and score again (clear the task `score`); the answers are kept. A scorer returns None for an "
         "answer that it cannot judge.",
     )
 

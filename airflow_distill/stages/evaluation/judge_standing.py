@@ -82,7 +82,7 @@ class JudgeRules:
             return cls(**data)
         except TypeError:
             raise ConfigurationError(
-                "judge: the rules hold a setting that is not known here.",
+                "judge: the rules contain an unknown setting.",
                 hint=f"Settings are {', '.join(cls.__slots__)}.",
             ) from None
 

@@ -101,7 +101,7 @@ def require_logs(store: ObjectStore, logs: str) -> None:
         return
     place = _log_elsewhere(store, logs)
     what = f"{others} objects and no log object" if others else "nothing"
-    seen = f" Log objects lie under {place}." if place else ""
+    seen = f" There are log objects under {place}." if place else ""
     raise ConfigurationError(
         f"logs: there is no log object under {logs}: {what} was found there, whatever the window.{seen}",
         hint="Compare it with s3Config in `aws bedrock get-model-invocation-logging-configuration`; logs lie below "

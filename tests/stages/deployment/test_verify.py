@@ -91,4 +91,4 @@ def test_no_ledger_is_told_and_is_not_all_hold() -> None:
 
 
 def test_what_was_not_looked_at_is_said() -> None:
-    assert "not looked at: the notes of smoke tests" in render_verification(checked(b"{}", b"{}"))
+    assert "skipped: the notes of smoke tests" in render_verification(checked(b"{}", b"{}"))

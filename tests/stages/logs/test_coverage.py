@@ -89,7 +89,7 @@ def test_a_wrong_prefix_is_named_with_what_lies_there() -> None:
             require_logs(store, wrong)
         assert f"under {wrong}" in refused.value.message
         assert told in refused.value.message
-        assert "Log objects lie under s3://b/logs." in refused.value.message
+        assert "There are log objects under s3://b/logs." in refused.value.message
         assert "get-model-invocation-logging-configuration" in refused.value.hint
 
 
