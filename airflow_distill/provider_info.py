@@ -19,6 +19,7 @@ OPERATORS = (
     "preflight",
     "reap",
     "report",
+    "retention",
     "turn",
     "workload",
 )

@@ -66,7 +66,10 @@ class S3Store(Gateway):
             page = self.call("list_objects_v2", **parameters)
             for item in page.get("Contents", ()):
                 yield StoredObject(
-                    f"s3://{bucket}/{item['Key']}", int(item["Size"]), str(item.get("ETag", ""))
+                    f"s3://{bucket}/{item['Key']}",
+                    int(item["Size"]),
+                    str(item.get("ETag", "")),
+                    written=item["LastModified"].timestamp() if "LastModified" in item else 0.0,
                 )
             if not page.get("IsTruncated"):
                 return

@@ -12,18 +12,22 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One listed object: its URI, size in bytes, and a tag that differs when its bytes do (empty where not listed)."""
+    """One listed object: its URI, size in bytes, and a tag that differs when its bytes do (empty where not listed).
+
+    :param written: when it was written, in seconds since 1970; 0 where nobody knows.
+    """
 
     uri: str
     size: int
     tag: str = ""
+    written: float = field(default=0.0, compare=False)
 
 
 class ObjectExistsError(Exception):
@@ -150,7 +154,8 @@ class LocalStore:
     def iter_objects(self, prefix: str) -> Iterator[StoredObject]:
         path = Path(prefix)
         if path.is_file():
-            yield StoredObject(str(path), path.stat().st_size)
+            told = path.stat()
+            yield StoredObject(str(path), told.st_size, written=told.st_mtime)
             return
         base = path if path.is_dir() else path.parent
         if not base.is_dir() or (prefix.endswith("/") and base is not path):
@@ -160,10 +165,10 @@ class LocalStore:
             if not str(file).startswith(prefix) or file.name.startswith(self._DRAFT):
                 continue
             try:
-                size = file.stat().st_size
+                told = file.stat()
             except FileNotFoundError:  # removed since the folder was read
                 continue
-            yield StoredObject(str(file), size)
+            yield StoredObject(str(file), told.st_size, written=told.st_mtime)
 
     def open(self, uri: str) -> BinaryIO:
         try:

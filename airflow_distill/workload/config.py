@@ -723,6 +723,20 @@ class Budget(Settings):
     )
 
 
+class Retention(Settings):
+    """How long what holds prompts or answers is kept after it was written; what is left out is kept for ever."""
+
+    windows: Duration | None = Field(default=None, description="what the harvest kept")
+    datasets: Duration | None = Field(
+        default=None,
+        description="training and held-out files; manifests and what the live release rests on stay",
+    )
+    answers: Duration | None = Field(
+        default=None, description="answers of models, kept answers and scores; scorecards and decisions stay"
+    )
+    reports: Duration | None = Field(default=None, description="report pages")
+
+
 class Notifier(Settings):
     """An Airflow notifier by its class, and the arguments it takes."""
 
@@ -803,6 +817,7 @@ class Workload(Settings):
     deployment: Deployment = Deployment()
     schedule: Schedule = Schedule()
     budget: Budget
+    retention: Retention = Retention()
     alerts: tuple[Notifier, ...] = Field(default=(), description="who is told about what")
 
     @field_validator("student")

@@ -80,18 +80,32 @@ def end_tasks(workload: Workload) -> GroupSpec:
         makes="report",
         removes="turn",
     )
-    guard = _guard(workload)
+    guard, retention = _guard(workload), _retention(workload)
     last = "guard" if guard else "decision"
     end = TaskSpec(
         "end_turn",
         f"{OPERATORS}.turn.EndTurnOperator",
         {**place_of(workload), "turn": Output("turn"), **prices_of(workload)},
         makes="turn_end",
-        after=(last, "host_deleted", "report"),
+        after=(last, "host_deleted", "report", *(task.makes for task in retention)),
         removes="turn",
     )
     judge = TaskSpec("end_run", f"{OPERATORS}.run.EndRunOperator", after=("turn_end",))
-    return GroupSpec(END_GROUP, (*guard, report, end, judge))
+    return GroupSpec(END_GROUP, (*guard, report, *retention, end, judge))
+
+
+def _retention(workload: Workload) -> tuple[TaskSpec, ...]:
+    """Delete what was kept long enough, after the report that may still read it."""
+    keep = {kind: span for kind, span in workload.retention if span is not None}
+    if not keep:
+        return ()
+    operator = f"{OPERATORS}.retention.ApplyRetentionOperator"
+    arguments = {**place_of(workload), "keep": keep}
+    return (
+        TaskSpec(
+            "apply_retention", operator, arguments, makes="retention", after=("report",), removes="turn"
+        ),
+    )
 
 
 def _guard(workload: Workload) -> tuple[TaskSpec, ...]:
