@@ -12,7 +12,8 @@
     |   +-- ServiceConflictError          the resource is busy or the name is taken
     |   +-- ServiceNotFoundError          the named resource does not exist
     |   +-- ServiceThrottledError         asked too often; retryable
-    |   +-- ServiceUnavailableError       5xx, lost connection, expired credentials; retryable
+    |   +-- ServiceUnavailableError       5xx, lost connection; retryable
+    |       +-- ServiceCredentialsError     no or expired AWS credentials; retryable
     +-- JobError                        a remote job ended otherwise than in success: carries its snapshot
     |   +-- JobFailedError
     |   +-- JobStoppedError

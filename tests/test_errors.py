@@ -58,6 +58,7 @@ def test_only_errors_that_can_heal_are_retryable() -> None:
     assert retryable == {
         "ServiceThrottledError",
         "ServiceUnavailableError",
+        "ServiceCredentialsError",
         "JobFailedError",
         "StateError",
         "DiskFullError",

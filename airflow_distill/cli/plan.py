@@ -117,34 +117,39 @@ def receipt_of(
     :param uri: `manifest.json`, or the folder that holds it; a path or `s3://`.
     :raises ConfigurationError: there is none, or it is not a manifest.
     """
-    from airflow_distill.stages.dataset.records import DatasetManifest
-
     local = not uri.startswith("s3://")
     if not uri.endswith(".json"):
         uri = join_uri(uri, "manifest.json")
     store = LocalStore() if local or gateways is None else gateways.objects
     hint = "`airflow-distill dataset build --out DIR` writes one; name DIR or DIR/manifest.json."
     try:
-        manifest = record_of(store.read(uri), DatasetManifest.from_json)
+        manifest = record_of(store.read(uri), _of_manifest)
     except (ObjectMissingError, OSError) as error:
         raise ConfigurationError(
             f"plan: there is no manifest at {uri} ({type(error).__name__}).", hint=hint
         ) from None
     except ValueError as error:
         raise ConfigurationError(f"plan: {uri} is {error}; a manifest is needed.", hint=hint) from None
-    train, upload = manifest.train.uri, ""
+    train, upload = manifest["train_uri"], ""
     if "/" not in train:  # beside its manifest, as `dataset build` names it
         train = join_uri(uri.rpartition("/")[0] or ".", train)
     if not train.startswith("s3://"):
-        place = join_uri(root, workload, "datasets", manifest.dataset_id, "train.jsonl")
+        place = join_uri(root, workload, "datasets", manifest["dataset_id"], "train.jsonl")
         upload = f"The dataset is local; upload it before you submit: aws s3 cp {train} {place}"
         train = place
+    return {**manifest, "train_uri": train}, upload
+
+
+def _of_manifest(data: dict[str, Any]) -> dict[str, Any]:
+    train = data["train"]
+    if not isinstance(data["dataset_id"], str) or not isinstance(train["uri"], str):
+        raise ValueError("no manifest")
     return {
-        "dataset_id": manifest.dataset_id,
-        "train_uri": train,
-        "train_records": manifest.train.records,
-        "with_answers": manifest.with_answers,
-    }, upload
+        "dataset_id": data["dataset_id"],
+        "train_uri": train["uri"],
+        "train_records": int(train["records"]),
+        "with_answers": data.get("with_answers") is True,
+    }
 
 
 def lines(plan: JobPlan) -> list[str]:

@@ -12,6 +12,7 @@ from airflow_distill.errors import (
     DistillError,
     ServiceAccessError,
     ServiceConflictError,
+    ServiceCredentialsError,
     ServiceError,
     ServiceNotFoundError,
     ServiceQuotaError,
@@ -42,7 +43,7 @@ def client_error(code: str, status: int, message: str = "said the service") -> s
         ("ThrottlingException", 429, ServiceThrottledError),
         ("ModelNotReadyException", 429, ServiceThrottledError),
         ("InternalServerException", 500, ServiceUnavailableError),
-        ("ExpiredTokenException", 403, ServiceUnavailableError),
+        ("ExpiredTokenException", 403, ServiceCredentialsError),
         ("SomethingNew", 503, ServiceUnavailableError),
         ("SomethingNew", 429, ServiceThrottledError),
         ("SomethingNew", 418, ServiceError),
@@ -78,7 +79,7 @@ def test_every_error_of_the_service_model_is_known_or_plainly_the_callers_fault(
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (sdk.NoCredentialsError(), ServiceUnavailableError),
+        (sdk.NoCredentialsError(), ServiceCredentialsError),
         (sdk.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), ServiceUnavailableError),
         (sdk.ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), ServiceUnavailableError),
         (sdk.ConnectionClosedError(endpoint_url="http://127.0.0.1:1"), ServiceUnavailableError),

@@ -33,7 +33,10 @@ def listed(age_days: float) -> list[StoredObject]:
     return [StoredObject(f"{PLACE}/{name}", 1, written=NOW - age_days * DAY) for name in FILES]
 
 
-def gone(age_days: float, needed: Needed = Needed(), kinds: tuple[str, ...] = tuple(KINDS)) -> set[str]:
+NOTHING = Needed()
+
+
+def gone(age_days: float, needed: Needed = NOTHING, kinds: tuple[str, ...] = tuple(KINDS)) -> set[str]:
     found = expired(listed(age_days), PLACE, dict.fromkeys(kinds, 30 * DAY), needed, NOW)
     return {uri.removeprefix(f"{PLACE}/") for uris in found.values() for uri in uris}
 
