@@ -18,7 +18,7 @@ BUSY = 50
 """Calls below which a day is neither a base nor judged."""
 
 FAILED = ("failed_call",)
-ANOTHERS = ("other_traffic", "other_model", "unresolved_profile", "other_operation", "other_metadata", "other_caller",
+FOREIGN = ("other_traffic", "other_model", "unresolved_profile", "other_operation", "other_metadata", "other_caller",
             "other_system", "outside_window", "own_call", "blank", "not_json", "not_utf8", "not_a_record")  # fmt: skip
 """Skip reasons of lines that are not calls of the student by its callers."""
 LABEL_LENGTH = 64
@@ -86,7 +86,7 @@ def count_day(
     keys = tuple(slices)
     slow = sorted(item.latency_ms for item in seen if item.latency_ms is not None)
     return Counts(
-        calls=lines - sum(skipped.get(reason, 0) for reason in ANOTHERS),
+        calls=lines - sum(skipped.get(reason, 0) for reason in FOREIGN),
         failed=sum(skipped.get(reason, 0) for reason in FAILED),
         seen=len(seen),
         p50_ms=_quantile(slow, 0.5),
