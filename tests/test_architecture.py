@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 WITHOUT_AIRFLOW = {"errors", "remote", "stages", "workload", "aws", "cli", "demo", "sandbox", "provider_info"}
 WITHOUT_AWS_SDK = {"errors", "remote", "stages", "workload", "provider_info", "plugin", "links", "pipelines"}
-STAGES = ("logs", "dataset", "jobs", "money", "evaluation", "decision", "deployment", "status")
+STAGES = ("logs", "dataset", "jobs", "money", "evaluation", "decision", "deployment", "watch", "status")
 CLOCKS = {"time.time", "datetime.now", "datetime.utcnow", "date.today", "pendulum.now"}
 
 
