@@ -117,8 +117,8 @@ release-check: ## say whether TAG may be released: tag, version and changelog ag
 publish: $(UV) ## upload dist/ to PyPI; the release workflow does this, by trusted publishing
 	$(UV) publish --trusted-publishing always dist/*.whl dist/*.tar.gz
 
-demo: setup ## the whole loop on a local Airflow and a local Bedrock
-	@$(BIN)/airflow-distill demo
+demo: setup ## the whole loop on a local Airflow and a local Bedrock; ARGS="--strict" makes the account hard
+	@$(BIN)/airflow-distill demo $(ARGS)
 
 docs: setup ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from airflow_distill.aws.failure import NO_CREDENTIALS
 from airflow_distill.aws.gateways import AwsGateways
-from airflow_distill.aws.quotas import no_room, rooms
+from airflow_distill.aws.quotas import no_code, no_room, rooms
 from airflow_distill.aws.s3 import split_uri
 from airflow_distill.errors import DistillError, ServiceNotFoundError
 from airflow_distill.stages.jobs import models
@@ -409,6 +409,8 @@ class Examination:
                 f"no host of the student fits: {blocked}",
                 "Raise the quota there, then run again.",
             )
+        if unlisted := no_code(found):
+            return "failed", unlisted, "`airflow-distill models list` prints the table in force."
         unknown = [f"{room.kind}: {room.unknown}" for room in found if room.unknown]
         if unknown and all(room.blocked or room.unknown for room in found):
             return (
@@ -416,7 +418,7 @@ class Examination:
                 f"whether a host fits is not known: {'; '.join(unknown)}",
                 "Look in Service Quotas.",
             )
-        free = ", ".join(room.kind for room in found if not room.blocked and not room.unknown)
+        free = ", ".join(r.kind for r in found if not (r.blocked or r.unknown or r.unlisted))
         taken = "; ".join(f"{room.kind} would not fit: {room.blocked}" for room in found if room.blocked)
         return "ok", f"there is room for: {free}{f' ({taken})' if taken else ''}", ""
 

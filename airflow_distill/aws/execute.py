@@ -45,7 +45,7 @@ from airflow_distill.remote.identity import (
     run_and_airflow,
 )
 from airflow_distill.remote.ownership import Owner
-from airflow_distill.remote.submit import no_fault
+from airflow_distill.remote.submit import APPEARS, no_fault
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
 from airflow_distill.stages.deployment.plan import describe
@@ -465,6 +465,7 @@ class Execution:
             recorded=self._recorded,
             keep=self._needed,
             max_generations=2,
+            before_buying=lambda name: self._note("purchase", {"host": name, "at": iso(self.clock())}),
         )
         have_host(self.gateways, order, now=self.clock, sleep=self.sleep, fault=self.fault)
         return None
@@ -541,7 +542,7 @@ class Execution:
         return min(max(moments, default=self.clock()), self.clock())
 
     def _delete_host(self, step: DeleteHost) -> Pause | None:
-        host = find_host(self.gateways.bedrock, step.host_kind, step.host)
+        host = self._host_to_delete(step)
         if host is None:
             return None
         self._must_be_ours(host)
@@ -562,6 +563,18 @@ class Execution:
             self.progress(
                 f"not deleted: {host.kind} {host.name}: {why}; {self._bill(host)}; the reaper removes it"
             )
+        return None
+
+    def _host_to_delete(self, step: DeleteHost) -> Host | None:
+        """Return the host of a release that goes back; one that was bought may not be shown for a minute yet."""
+        for pause in APPEARS:
+            if pause:
+                if self._noted("purchase") is None:
+                    return None
+                self.sleep(pause)
+            host = find_host(self.gateways.bedrock, step.host_kind, step.host)
+            if host is not None:
+                return host
         return None
 
     def _retire(self, step: Retire) -> None:

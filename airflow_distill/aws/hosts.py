@@ -48,6 +48,7 @@ class HostOrder:
     :param token_of: what tells one purchase under a name from the next, such as release and claim.
     :param keep: says why a failed host must not be deleted, such as a pointer that names it; empty when it may be.
     :param max_generations: how many hosts may be tried.
+    :param before_buying: told the name before each create, so that somebody who undoes this knows what to look for.
     """
 
     spec: HostSpec
@@ -59,6 +60,7 @@ class HostOrder:
     recorded: Recorded = nothing
     keep: Callable[[Host], str] = lambda host: ""
     max_generations: int = 1
+    before_buying: Callable[[str], None] = lambda name: None
 
 
 def have_host(
@@ -109,6 +111,7 @@ def host_wish(gateways: AwsGateways, order: HostOrder) -> Wish:
             delete_host(gateways, host)
 
     def create(generation: int, after: str = "") -> str:
+        order.before_buying(order.name_of(generation))
         return _create(gateways, order, order.name_of(generation), after)
 
     return Wish(

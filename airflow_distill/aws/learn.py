@@ -130,7 +130,7 @@ QUESTIONS: tuple[Question, ...] = (
         "students-of-fine-tuning",
         "Which base models take fine-tuning in this Region?",
         "aws bedrock list-foundation-models --by-customization-type FINE_TUNING --query 'modelSummaries[].modelId'",
-        "Nova students only, whose training files have the form that we write.",
+        "The table of models follows AWS's pages; its `families` name the form of a line for each provider.",
         ask=_offered("FINE_TUNING"),
     ),
     Question(

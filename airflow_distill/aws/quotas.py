@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_distill.aws.calls import Gateway
-from airflow_distill.errors import ServiceAccessError, ServiceError, ServiceNotFoundError
+from airflow_distill.errors import DistillError, ServiceAccessError, ServiceError, ServiceNotFoundError
 from airflow_distill.stages.jobs import models
 from airflow_distill.stages.model_table import HostKind, Quota, in_force
 
@@ -40,11 +40,15 @@ class QuotaGateway(Gateway):
             raise
         return float(found["Quota"]["Value"])
 
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield every quota of Bedrock as the service tells it."""
+        for page in self.pages("list_service_quotas", "NextToken", ServiceCode=SERVICE):
+            yield from page.get("Quotas", ())
+
     def named(self) -> Iterator[tuple[str, float]]:
         """Yield every quota of Bedrock as (name, value)."""
-        for page in self.pages("list_service_quotas", "NextToken", ServiceCode=SERVICE):
-            for row in page.get("Quotas", ()):
-                yield str(row.get("QuotaName", "")), float(row.get("Value", 0))
+        for row in self.rows():
+            yield str(row.get("QuotaName", "")), float(row.get("Value", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,13 @@ class Room:
 
     :param blocked: why it does not, with quota code, name and console link; empty when it does.
     :param unknown: what could not be found out.
+    :param unlisted: the table of models does not say which quota to ask for; how to find its code.
     """
 
     kind: HostKind
     blocked: str = ""
     unknown: str = ""
+    unlisted: str = ""
 
 
 def rooms(gateways: AwsGateways, student: str, kinds: Iterable[HostKind], units: int = 1) -> tuple[Room, ...]:
@@ -90,9 +96,44 @@ def _room(gateways: AwsGateways, base: str, kind: HostKind, units: int) -> Room:
     )
     if room.blocked or room.unknown or (of_model and of_model.code):
         return room
-    return Room(
-        kind, unknown=f"the code of the second quota, model units no-commitment of {base}, is not known"
+    return Room(kind, unlisted=_code_not_known(gateways, base))
+
+
+def _code_not_known(gateways: AwsGateways, base: str) -> str:
+    """Say how the code of a base model's own quota is found; a code that is guessed proves nothing.
+
+    The account's quotas that speak of units without commitment are named, where they can be listed.
+    """
+    region = gateways.bedrock.region
+    try:
+        listed = [
+            f"{row['QuotaCode']} ({row['QuotaName']}, {float(row.get('Value', 0)):g})"
+            for row in gateways.quotas.rows()
+            if row.get("QuotaCode") and _speaks_of_units(str(row.get("QuotaName", "")))
+        ]
+    except DistillError:
+        listed = []
+    there = f" Service Quotas lists: {'; '.join(listed[:MOST_NAMED])}." if listed else ""
+    return (
+        f"the code of its second quota, units without commitment of {base}, is not known, so nobody can say whether a "
+        f"host fits.{there} Find it with `{LIST_QUOTAS} --region {region}` and write it as units_quota of {base} into a "
+        "table of your own (models:)"
     )
+
+
+LIST_QUOTAS = (
+    "aws service-quotas list-service-quotas --service-code bedrock "
+    "--query \"Quotas[?contains(QuotaName, 'no-commitment')].[QuotaCode,QuotaName,Value]\" --output text"
+)
+"""Lists the quotas of units without commitment with their codes."""
+
+MOST_NAMED = 5
+"""Quotas that a message names."""
+
+
+def _speaks_of_units(name: str) -> bool:
+    words = name.casefold().replace("-", " ")
+    return "model units" in words and "no commitment" in words and "across" not in words
 
 
 def _held(gateways: AwsGateways, kind: HostKind, asked: list[tuple[Quota | None, float, int]]) -> Room:
@@ -137,6 +178,17 @@ def _is_custom(row: dict[str, Any]) -> bool:
 def console(quota: Quota, region: str) -> str:
     """Return the page on which a quota can be raised."""
     return f"https://{region}.console.aws.amazon.com/servicequotas/home/services/bedrock/quotas/{quota.code}"
+
+
+def no_code(found: tuple[Room, ...]) -> str:
+    """Return what has to be found out before anybody can say that a host fits; empty when one may fit without it.
+
+    A quota that cannot be named is not taken for room: 0 is what an account begins with.
+    """
+    told = [f"{room.kind}: {room.unlisted}" for room in found if room.unlisted]
+    if not told or any(not room.blocked and not room.unlisted for room in found):
+        return ""
+    return "; ".join([*told, *(f"{room.kind}: {room.blocked}" for room in found if room.blocked)])
 
 
 def no_room(found: tuple[Room, ...]) -> str:

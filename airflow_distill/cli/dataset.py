@@ -68,10 +68,20 @@ def _register_check(commands: Any) -> None:
     check.add_argument(
         "--student", metavar="MODEL", default="", help="check by the rules of this student's family"
     )
+    _add_form(check)
     check.add_argument("--model", metavar="ID", default="", help="logs only: the teacher whose records count")
     _add_metadata(check)
     _add_mapping(check)
     _add_common(check)
+
+
+def _add_form(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--form",
+        choices=("conversation", "prompt-completion"),
+        default="conversation",
+        help="form of a line of training data; Llama students are fine-tuned on prompt-completion (conversation)",
+    )
 
 
 def _register_build(commands: Any) -> None:
@@ -103,6 +113,7 @@ def _register_build(commands: Any) -> None:
         "--student", metavar="MODEL", default="", help="curate by the rules of this student's family"
     )
     build.add_argument("--with-answers", action="store_true", help="write the answers too, as golden labels")
+    _add_form(build)
     build.add_argument(
         "--golden",
         metavar="FILE",
@@ -306,7 +317,7 @@ def _make_check(args: argparse.Namespace) -> Any:
             f"dataset: the family of the student {args.student!r} is not known.",
             hint="Name it as Bedrock does, such as amazon.nova-micro-v1:0:128k.",
         )
-    return PromptCheck(family_of(args.student))
+    return PromptCheck(family_of(args.student), form=args.form)
 
 
 def _prompt_objects(store: ObjectStore, path: str) -> list[StoredObject]:
@@ -414,6 +425,7 @@ def _build(args: argparse.Namespace) -> int:
         feedback_name=args.score_name,
         thinking=args.thinking,
         reserved_words="drop" if args.drop_reserved_words else "keep",
+        form=args.form,
     )
     harvest = _harvest(args, logs_store, window)
     built = build_dataset(

@@ -28,6 +28,30 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="how far below the teacher the student may score and still be promoted (0.15)",
     )
+    account = parser.add_argument_group("how hard the account is")
+    account.add_argument(
+        "--read-lag",
+        type=float,
+        metavar="SECONDS",
+        help="for so long after a create, Get and List do not show what was made: 0 to 60 (0)",
+    )
+    account.add_argument(
+        "--quota-units",
+        type=int,
+        metavar="N",
+        help="both quotas of model units without commitment: 0 to 100 (1)",
+    )
+    account.add_argument(
+        "--managed-policies",
+        action="store_true",
+        help="attach the role's permissions as managed policies, one of AWS's own among them",
+    )
+    account.add_argument(
+        "--strict",
+        action="store_true",
+        help="the hardest account: --read-lag 30 --quota-units 1 --managed-policies; fails unless one job and one host "
+        "were bought",
+    )
     parser.add_argument(
         "--keep",
         action="store_true",

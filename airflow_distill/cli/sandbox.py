@@ -55,6 +55,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--quota", action="append", default=[], metavar="NAME=N", help="change a quota; repeatable"
     )
     start.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="change an option")
+    start.add_argument("--models", type=Path, help="your table of models; lies over the packaged one")
     start.add_argument("--quiet", action="store_true", help="print nothing")
     _talking(words.add_parser("status", help="what runs and how it is set"))
     _talking(words.add_parser("reset", help="empty everything, S3 and IAM too"))
@@ -138,6 +139,7 @@ def _start(args: argparse.Namespace) -> int:
             args.state,
             args.traffic,
             log_delay=args.log_delay,
+            models=args.models,
             warm_up=True,
             quotas={name: float(value) for name, value in map(_setting, args.quota)},
             options={name: _option(value) for name, value in map(_setting, args.option)},

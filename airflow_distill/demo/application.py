@@ -57,8 +57,15 @@ def client(service: str, endpoint_url: str) -> Any:
     )
 
 
-def open_account(endpoint_url: str) -> Account:
-    """Make the bucket and the service role, and turn invocation logging on."""
+AWS_POLICY = "arn:aws:iam::aws:policy/CloudWatchReadOnlyAccess"
+"""One of AWS's own policies, as many accounts attach to every role."""
+
+
+def open_account(endpoint_url: str, *, managed_policies: bool = False) -> Account:
+    """Make the bucket and the service role, and turn invocation logging on.
+
+    :param managed_policies: give the role its permissions as an attached policy, beside one of AWS's own, and not inline.
+    """
     client("s3", endpoint_url).create_bucket(Bucket=BUCKET)
     trust = {
         "Version": "2012-10-17",
@@ -85,7 +92,12 @@ def open_account(endpoint_url: str) -> Account:
     }
     iam = client("iam", endpoint_url)
     role = iam.create_role(RoleName=ROLE_NAME, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
-    iam.put_role_policy(RoleName=ROLE_NAME, PolicyName="distillation", PolicyDocument=json.dumps(policy))
+    if managed_policies:
+        own = iam.create_policy(PolicyName="distillation", PolicyDocument=json.dumps(policy))["Policy"]
+        for arn in (own["Arn"], AWS_POLICY):
+            iam.attach_role_policy(RoleName=ROLE_NAME, PolicyArn=arn)
+    else:
+        iam.put_role_policy(RoleName=ROLE_NAME, PolicyName="distillation", PolicyDocument=json.dumps(policy))
     client("bedrock", endpoint_url).put_model_invocation_logging_configuration(
         loggingConfig={
             "s3Config": {"bucketName": BUCKET, "keyPrefix": LOG_PREFIX},

@@ -111,6 +111,32 @@ def _deployment_facts(receipts: Receipts) -> Facts:
     return facts
 
 
+BOUGHT_ONCE = {
+    "CreateModelCustomizationJob": "distillation job",
+    "CreateCustomModelDeployment": "on-demand deployment",
+    "CreateProvisionedModelThroughput": "provisioned throughput",
+}
+"""What one run buys at most once of each kind: the job, the candidate host and the live host."""
+
+
+def _bought(meter: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many of each kind the sandbox made; an answer to a repeated request token made nothing."""
+    calls = meter.get("calls", {})
+    return {what: int(calls.get(operation, {}).get("ok", 0)) for operation, what in BOUGHT_ONCE.items()}
+
+
+def bought_twice(meter: Mapping[str, Any]) -> str:
+    """Say what was bought more than once, or bills more than once now; empty when nothing was.
+
+    Models that are stored bill too and are not hosts.
+    """
+    found = [f"{count} x {what}" for what, count in _bought(meter).items() if count > 1]
+    hosts = [arn for arn in map(str, meter.get("billing_now", ())) if ":custom-model/" not in arn]
+    if len(hosts) > 1:
+        found.append(f"{len(hosts)} hosts bill now")
+    return ", ".join(found)
+
+
 def _bill_facts(meter: Mapping[str, Any]) -> Facts:
     """What the run would have cost, by what was paid for; the live host bills on until its end date."""
     sums: Counter[str] = Counter()
@@ -121,6 +147,9 @@ def _bill_facts(meter: Mapping[str, Any]) -> Facts:
     facts = [
         ("sandbox's bill", f"{meter.get('total', 0.0):.2f} USD" + (f": {', '.join(parts)}" if parts else ""))
     ]
+    once = ", ".join(f"{count} {what}" for what, count in _bought(meter).items() if count)
+    if once:
+        facts.append(("  bought", once))
     return facts + [("  still billing" if number == 0 else "", arn) for number, arn in enumerate(still)]
 
 

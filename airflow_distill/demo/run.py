@@ -27,7 +27,7 @@ from rich.text import Text
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.demo import application
 from airflow_distill.demo.airflow import AirflowApiError, LocalAirflow
-from airflow_distill.demo.closing import closing_facts, load_scorecard, write_report
+from airflow_distill.demo.closing import bought_twice, closing_facts, load_scorecard, write_report
 from airflow_distill.demo.processes import Processes, free_port, port_is_free, wait_until
 from airflow_distill.demo.show import DONE, Progress, TaskRow, fact_of, summary_table
 from airflow_distill.demo.traffic import Call, Traffic, plan_calls, read_traffic, shipped_traffic
@@ -44,6 +44,8 @@ READY_FILE = "sandbox.json"
 TEACHER = "amazon.nova-pro-v1:0"
 STUDENT = "amazon.nova-micro-v1:0:128k"
 TASKS_IN_ORDER_LIMIT = 1200.0
+STRICT_LAG = 30.0
+"""Seconds in which a strict account does not show what was just made."""
 MARKER = "made-by-airflow-distill-demo"
 
 
@@ -125,7 +127,9 @@ def _interrupt(number: int, frame: Any) -> None:
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is started.
 
-    :raises ConfigurationError: a port is taken, or too few prompts are asked for.
+    What was not given gets its value here: `--strict` stands for the hardest account.
+
+    :raises ConfigurationError: a port is taken, too few prompts are asked for, or a number is out of bounds.
     """
     for name, port in (("--port", args.port), ("--sandbox-port", args.sandbox_port)):
         if port and not port_is_free(port):
@@ -136,10 +140,36 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"--margin {args.margin} is not between 0 and 1.", hint="0.05 is strict, 0.15 lenient"
         )
+    if args.read_lag is None:
+        args.read_lag = STRICT_LAG if args.strict else 0.0
+    if args.quota_units is None:
+        args.quota_units = 1
+    args.managed_policies = args.managed_policies or args.strict
+    if not 0 <= args.read_lag <= 60:
+        raise ConfigurationError(
+            f"--read-lag {args.read_lag:g} is not between 0 and 60 seconds.",
+            hint="60 s is the most that was reported",
+        )
+    if not 0 <= args.quota_units <= 100:
+        raise ConfigurationError(
+            f"--quota-units {args.quota_units} is not between 0 and 100.", hint="1 is enough for one host"
+        )
     if args.prompts < 150:
         raise ConfigurationError(
             f"--prompts {args.prompts} is too few.", hint="give at least 150: Bedrock wants 100 to train on"
         )
+
+
+def conditions_text(args: argparse.Namespace) -> str:
+    """Say in one line how the account is harder than usual; empty when it is not."""
+    parts = []
+    if args.read_lag:
+        parts.append(f"new resources are shown after {args.read_lag:g} s")
+    if args.strict or args.quota_units != 1:
+        parts.append(f"the quota of model units is {args.quota_units}")
+    if args.managed_policies:
+        parts.append("the role has managed policies")
+    return f"the account is strict: {', '.join(parts)}" if parts else ""
 
 
 def fresh_home(home: Path) -> Path:
@@ -199,6 +229,9 @@ def _perform(demo: Demonstration, traffic: Traffic) -> int:
         console.print(f"Report: {report}", highlight=False, markup=False, soft_wrap=True)
     _explain_failures(demo, airflow, run_id, state)
     ended_in_verdict = verdict is not None and state == "success"
+    if demo.args.strict and (twice := bought_twice(meter)):
+        demo.console.print(f"Bought more than once: {twice}", style="red", highlight=False, markup=False)
+        ended_in_verdict = False
     if demo.args.keep:
         _second_workload(demo, airflow, endpoint_url, traffic)
         _keep(demo, airflow, endpoint_url)
@@ -214,7 +247,9 @@ def _start(demo: Demonstration, traffic: Traffic) -> tuple[LocalAirflow, str]:
     )
     airflow.begin_migration()
     endpoint_url = _start_sandbox(demo, traffic)
-    account = application.open_account(endpoint_url)
+    account = application.open_account(endpoint_url, managed_policies=demo.args.managed_policies)
+    if conditions := conditions_text(demo.args):
+        demo.say(conditions)
     airflow.variables |= {
         "AIRFLOW__AIRFLOW_DISTILL__PAGES": "True",
         "AIRFLOW__AIRFLOW_DISTILL__AWS_CONN_ID": "distill_aws",
@@ -262,7 +297,8 @@ def _start_sandbox(demo: Demonstration, traffic: Traffic) -> str:
     command += ["--port", str(demo.args.sandbox_port), "--ready-file", str(ready_file)]
     command += ["--traffic", str(answers), "--pace", "seconds:3"]
     for quota in ("model-units-no-commitment", "model-units-no-commitment-per-model"):
-        command += ["--quota", f"{quota}=1"]
+        command += ["--quota", f"{quota}={demo.args.quota_units}"]
+    command += ["--option", f"read_lag_seconds={demo.args.read_lag:g}"]
     demo.processes.start("sandbox", command, {**os.environ, "PYTHONUNBUFFERED": "1"})
     wait_until("The sandbox", ready_file.is_file, demo.processes, timeout=60, pause=0.1)
     endpoint_url = str(json.loads(ready_file.read_text())["endpoint_url"])

@@ -275,7 +275,8 @@ class CheckDatasetOperator(_DatasetOperator):
         manifest = _unchanged(store, receipt["manifest_uri"], receipt["manifest_sha256"])
         train = json.loads(manifest)["train"]
         data = _unchanged(store, train["uri"], train["sha256"])
-        check = PromptCheck(family_of(receipt["student"]))
+        form = json.loads(manifest)["settings"].get("form", "conversation")
+        check = PromptCheck(family_of(receipt["student"]), form=form)
         check.read(io.BytesIO(data))
         report = check.finish()
         self.log.info(

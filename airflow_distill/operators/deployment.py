@@ -118,7 +118,7 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
             plan=prepared.plan,
             examples=heldout_reader(store, entry.release.evidence),
             clock=self.now,
-            sleep=time.sleep,
+            sleep=self.pause,
             progress=self.log.info,
             patience=self.patience,
             run=run,

@@ -351,13 +351,18 @@ class CheckBudgetOperator(DistillOperator):
 
     def _require_room(self, student: str) -> None:
         """See that a host of the student fits into the account's quotas, before its training is paid for."""
-        from airflow_distill.aws.quotas import no_room, rooms
+        from airflow_distill.aws.quotas import no_code, no_room, rooms
         from airflow_distill.stages.jobs.models import hosts_of
 
         found = rooms(self.gateways, student, hosts_of(student) or (self.host_kind,))
         for room in found:
             if room.unknown:
                 self.log.warning("Whether %s fits is not known: %s", room.kind, room.unknown)
+        if unlisted := no_code(found):
+            raise ConfigurationError(
+                f"jobs: whether a host of {student} fits cannot be asked, so no job was bought: {unlisted}.",
+                hint="Then clear the task. An account begins with a quota of 0, and then nothing could serve the student.",
+            )
         blocked = no_room(found)
         if blocked:
             raise ServiceQuotaError(

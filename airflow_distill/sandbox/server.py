@@ -20,6 +20,7 @@ from typing import Any
 
 from airflow_distill.sandbox import moto_door
 from airflow_distill.sandbox.admin import Admin
+from airflow_distill.sandbox.catalogue import read_catalogue
 from airflow_distill.sandbox.clock import Clock
 from airflow_distill.sandbox.dispatch import Dispatcher
 from airflow_distill.sandbox.faults import Faults
@@ -44,7 +45,8 @@ class Sandbox:
     """A running local Bedrock.
 
     `pace` is `instant`, `reads:N` or `seconds:S`; `traffic` a file or pairs the teacher shall know; `state` a folder
-    that keeps everything over a restart, its user's own and nobody else's. `admin_token` is what steering over HTTP needs.
+    that keeps everything over a restart, its user's own and nobody else's; `models` a table of models that
+    lies over the packaged one. `admin_token` is what steering over HTTP needs.
     `warm_up` imports in the background what first requests would wait for; only for a process of the sandbox's own, because
     two threads that import at the same time can meet half-made modules.
     """
@@ -59,10 +61,11 @@ class Sandbox:
         log_delay: float = 1.0,
         quotas: Mapping[str, float] | None = None,
         options: Mapping[str, Any] | None = None,
+        models: str | Path | None = None,
         warm_up: bool = False,
     ) -> None:
         load_all()
-        self.world = World(pace)
+        self.world = World(pace, read_catalogue(models))
         self.world.advancers = ADVANCERS
         self.world.logbook.settings.delay_seconds = log_delay
         if traffic is not None:

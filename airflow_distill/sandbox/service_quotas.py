@@ -1,12 +1,13 @@
 """Service Quotas as far as a client of Bedrock asks: GetServiceQuota and ListServiceQuotas, over the sandbox's own limits.
 
-The limits are those that the sandbox keeps to (`world.quotas`), so what is told here is what holds. Codes and names follow
-Amazon Bedrock endpoints and quotas; the code of the units of one model is documented for Llama 3.1 8B only.
+The limits are those that the sandbox keeps to (`world.quotas`), so what is told here is what holds. Names follow
+Amazon Bedrock endpoints and quotas; codes come from the table of models.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_distill.sandbox.failures import ServiceError
@@ -14,22 +15,24 @@ from airflow_distill.sandbox.protocol import WireReply, WireRequest
 from airflow_distill.sandbox.store import ACCOUNT
 from airflow_distill.sandbox.world import World
 
-QUOTAS: tuple[tuple[str, str, str, bool], ...] = (
-    (
-        "L-BE77399C",
+_LIMITS = {
+    "units": (
         "Model units no-commitment Provisioned Throughputs across custom models",
         "model-units-no-commitment",
         True,
     ),
-    (
-        "L-3632DE15",
-        "Model units no-commitment Provisioned Throughputs for Meta Llama 3.1 8B Instruct",
-        "model-units-no-commitment-per-model",
-        True,
-    ),
-    ("L-0406044C", "Custom model deployments", "custom-model-deployments", False),
-)
-"""Code, name, the sandbox's name of the limit, whether it can be raised."""
+    "deployments": ("Custom model deployments", "custom-model-deployments", False),
+}
+"""Name in the table of models -> name in Service Quotas, the sandbox's name of the limit, whether it can be raised."""
+
+
+def _quotas(world: World) -> Iterator[tuple[str, str, str, bool]]:
+    """Code, name, the sandbox's name of the limit, whether it can be raised."""
+    for name, (shown, limit, adjustable) in _LIMITS.items():
+        yield world.catalogue.quotas[name]["code"], shown, limit, adjustable
+    for code, model in world.catalogue.units_quotas().items():
+        shown = f"Model units no-commitment Provisioned Throughputs for {model}"
+        yield code, shown, "model-units-no-commitment-per-model", True
 
 
 def answer(world: World, request: WireRequest, operation: str, region: str) -> WireReply:
@@ -40,7 +43,7 @@ def answer(world: World, request: WireRequest, operation: str, region: str) -> W
         raise ServiceError("SerializationException", "The request is not JSON.", 400) from None
     if asked.get("ServiceCode") != "bedrock":
         raise ServiceError("NoSuchResourceException", "The sandbox keeps quotas of bedrock only.", 400)
-    rows = [_row(world, region, *quota) for quota in QUOTAS]
+    rows = [_row(world, region, *quota) for quota in _quotas(world)]
     if operation == "ListServiceQuotas":
         return _reply({"Quotas": rows})
     if operation != "GetServiceQuota":

@@ -109,8 +109,11 @@ def _is_text_block(block: Any, *, empty: bool = False) -> bool:
     )
 
 
-def read_completion_file(name: str, body: bytes) -> Iterator[Lesson | Refused]:
-    """Fine-tuning data: lines of `{"prompt", "completion"}` or conversations that end with an answer."""
+def read_completion_file(name: str, body: bytes, form: str = "") -> Iterator[Lesson | Refused]:
+    """Fine-tuning data: lines of `{"prompt", "completion"}` or conversations that end with an answer.
+
+    :param form: which of the two the model takes, `prompt-completion` or `conversation`; either when empty.
+    """
     for number, line in enumerate(body.split(b"\n"), 1):
         if not line.strip():
             continue
@@ -120,7 +123,11 @@ def read_completion_file(name: str, body: bytes) -> Iterator[Lesson | Refused]:
         except (ValueError, RecursionError):
             yield Refused(where, "not valid JSON")
             continue
-        if isinstance(record, dict) and isinstance(record.get("prompt"), str):
+        plain = isinstance(record, dict) and isinstance(record.get("prompt"), str)
+        if form and plain != (form == "prompt-completion"):
+            yield Refused(where, f"this model is fine-tuned on lines of the form {form}")
+            continue
+        if plain:
             if isinstance(record.get("completion"), str):
                 yield Lesson(record["prompt"], "", record["completion"], where)
             else:

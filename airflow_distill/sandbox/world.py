@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_distill.sandbox.brains import Brain, Teacher, Untaught
+from airflow_distill.sandbox.catalogue import Catalogue, packaged_catalogue
 from airflow_distill.sandbox.clock import Clock
 from airflow_distill.sandbox.failures import SandboxUsageError
 from airflow_distill.sandbox.faults import LIFE_FAULTS, Faults
@@ -151,7 +152,8 @@ Advance = Callable[["World", RegionState, Resource, datetime, int], None]
 class World:
     """One account of one sandbox."""
 
-    def __init__(self, pace: Pace | str = "instant") -> None:
+    def __init__(self, pace: Pace | str = "instant", catalogue: Catalogue | None = None) -> None:
+        self.catalogue = catalogue or packaged_catalogue()
         self.clock = Clock()
         self.store = Store()
         self.meter = Meter()

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
@@ -51,19 +51,61 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A base model that can be customised.
+    """A base model: one that can be customised, teaches, or judges.
 
-    :param hosts: how its custom models can be served.
+    :param name: as the console shows it.
+    :param provider: as ListFoundationModels names it.
+    :param regions: where it may be called.
+    :param profile_only: it answers only through a system inference profile.
+    :param profiles: prefixes of its system profiles; their Regions stand once in the table.
+    :param input: what it takes beside text: `text`, `image`, `video`; text only when empty.
+    :param hosts: how its custom models can be served; empty when it cannot be customised, or nobody knows.
     :param context: tokens of a record in fine-tuning; None when no document says.
     :param units_quota: code of the quota for units without commitment of this model; empty when unknown.
+    :param requests_per_minute: quota of one on-demand deployment of its custom models; None when no document says.
+    :param copies_to: Regions that its custom models may be copied to.
+    :param legacy: the day from which it takes no new customers, ISO 8601, where it is announced.
     :param ends: the day its life ends, ISO 8601, where it is announced; the account's own word wins.
+    :param refuses: members of `inferenceConfig` that it answers with an error.
+    :param judges: evaluation jobs take it as a judge.
+    :param reasons: it thinks aloud before it answers, which uses up `maxTokens`.
     """
 
     id: str
+    name: str = ""
+    provider: str = ""
+    regions: tuple[str, ...] = ()
+    profile_only: bool = False
+    profiles: tuple[str, ...] = ()
+    input: tuple[str, ...] = ()
     hosts: tuple[HostKind, ...] = ()
     context: int | None = None
     units_quota: str = ""
+    requests_per_minute: int | None = None
+    copies_to: tuple[str, ...] = ()
+    legacy: str = ""
     ends: str = ""
+    refuses: tuple[str, ...] = ()
+    reasons: bool = False
+    judges: bool = True
+
+
+Form = Literal["conversation", "prompt-completion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What one provider's students take, whichever model it is.
+
+    :param multi_turn: they are taught conversations of several turns.
+    :param fine_tuning: the form of a line of fine-tuning data: `conversation` (`bedrock-conversation-2024`), or
+        `prompt-completion` (`{"prompt", "completion"}`, one turn); empty when no document says.
+    :param most_records: of a fine-tuning job; None when no document says.
+    """
+
+    multi_turn: bool = False
+    fine_tuning: Form | Literal[""] = ""
+    most_records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +120,9 @@ class Quota:
 class ModelTable:
     """All that is known about models without asking the service.
 
-    :param fine_tuning: student with its context suffix -> Region of its fine-tuning jobs, for students whose training files
-        have the form that we write (`bedrock-conversation-2024`).
+    :param profiles: prefix of system profiles -> the Regions they are called in.
+    :param fine_tuning: student with its context suffix -> Region of its fine-tuning jobs.
+    :param families: provider's prefix -> what its students take.
     """
 
     date: str
@@ -91,6 +134,8 @@ class ModelTable:
     pairs: tuple[Pair, ...]
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     fine_tuning: Mapping[str, str] = field(default_factory=dict)
+    profiles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    families: Mapping[str, Family] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Any) -> ModelTable:
@@ -104,7 +149,7 @@ class ModelTable:
                 hint="`airflow-distill models list --json` prints one of the right form.",
             )
         unknown = set(data) - {"v", "date", "sources", "prefixes", "providers", "deployment_regions"}
-        unknown -= {"models", "pairs", "quotas", "fine_tuning"}
+        unknown -= {"models", "pairs", "quotas", "fine_tuning", "profiles", "families"}
         if unknown:
             raise _wrong(", ".join(sorted(map(str, unknown))), "is no member of the table")
         table = cls(
@@ -123,6 +168,14 @@ class ModelTable:
             fine_tuning={
                 str(student): str(region)
                 for student, region in _mapping(data.get("fine_tuning"), "fine_tuning").items()
+            },
+            profiles={
+                str(prefix): _texts(regions, f"profiles.{prefix}")
+                for prefix, regions in _mapping(data.get("profiles"), "profiles").items()
+            },
+            families={
+                str(provider): _family(row, f"families.{provider}")
+                for provider, row in _mapping(data.get("families"), "families").items()
             },
         )
         for prefix in table.prefixes:
@@ -144,6 +197,8 @@ class ModelTable:
             pairs=tuple(pairs.values()),
             quotas={**below.quotas, **self.quotas},
             fine_tuning={**below.fine_tuning, **self.fine_tuning},
+            profiles={**below.profiles, **self.profiles},
+            families={**below.families, **self.families},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -158,6 +213,8 @@ class ModelTable:
             "pairs": [_written(pair) for pair in self.pairs],
             "quotas": {name: {"code": q.code, "name": q.name} for name, q in self.quotas.items()},
             "fine_tuning": dict(self.fine_tuning),
+            "profiles": {prefix: list(regions) for prefix, regions in self.profiles.items()},
+            "families": {provider: _written(family) for provider, family in self.families.items()},
         }
 
     def model(self, base_id: str) -> Model | None:
@@ -255,16 +312,48 @@ def _model(row: Mapping[str, Any], number: int) -> Model:
     hosts = _texts(row.get("hosts"), f"{where}.hosts")
     if wrong := [host for host in hosts if host not in get_args(HostKind)]:
         raise _wrong(f"{where}.hosts: {wrong[0]!r}", f"is none of {', '.join(get_args(HostKind))}")
-    context = row.get("context")
-    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
-        raise _wrong(f"{where}.context", "is no number of tokens")
     return Model(
-        row["id"],
-        tuple(hosts),  # type: ignore[arg-type]
-        context,
-        str(row.get("units_quota") or ""),
-        _day(row.get("ends"), f"{where}.ends"),
+        id=row["id"],
+        name=str(row.get("name") or ""),
+        provider=str(row.get("provider") or ""),
+        regions=_texts(row.get("regions"), f"{where}.regions"),
+        profile_only=_flag(row, "profile_only", where),
+        profiles=_texts(row.get("profiles"), f"{where}.profiles"),
+        input=_texts(row.get("input"), f"{where}.input"),
+        hosts=tuple(hosts),  # type: ignore[arg-type]
+        context=_count(row, "context", where, "tokens"),
+        units_quota=str(row.get("units_quota") or ""),
+        requests_per_minute=_count(row, "requests_per_minute", where, "requests"),
+        copies_to=_texts(row.get("copies_to"), f"{where}.copies_to"),
+        legacy=_day(row.get("legacy"), f"{where}.legacy"),
+        ends=_day(row.get("ends"), f"{where}.ends"),
+        refuses=_texts(row.get("refuses"), f"{where}.refuses"),
+        reasons=_flag(row, "reasons", where),
+        judges=_flag(row, "judges", where, default=True),
     )
+
+
+def _family(row: Any, where: str) -> Family:
+    if not isinstance(row, Mapping) or set(row) - set(Family.__slots__):
+        raise _wrong(where, f"takes {', '.join(Family.__slots__)}")
+    form: Any = row.get("fine_tuning") or ""
+    if form and form not in get_args(Form):
+        raise _wrong(f"{where}.fine_tuning", f"is none of {', '.join(get_args(Form))}")
+    return Family(_flag(row, "multi_turn", where), form, _count(row, "most_records", where, "records"))
+
+
+def _count(row: Mapping[str, Any], name: str, where: str, of: str) -> int | None:
+    value = row.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise _wrong(f"{where}.{name}", f"is no number of {of}")
+    return value
+
+
+def _flag(row: Mapping[str, Any], name: str, where: str, *, default: bool = False) -> bool:
+    value = row.get(name, default)
+    if not isinstance(value, bool):
+        raise _wrong(f"{where}.{name}", "is neither true nor false")
+    return value
 
 
 def _pair(row: Mapping[str, Any], number: int) -> Pair:
@@ -281,7 +370,9 @@ def _pair(row: Mapping[str, Any], number: int) -> Pair:
     return Pair(**row)
 
 
-def _written(row: Model | Pair) -> dict[str, Any]:
-    plain = {name: getattr(row, name) for name in row.__slots__}
-    told = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-    return {name: value for name, value in told.items() if value not in (None, "", [], False, "documented")}
+def _written(row: Model | Pair | Family) -> dict[str, Any]:
+    """Return a row as it is written in the file: what has its default is left out."""
+    told = {
+        part.name: getattr(row, part.name) for part in fields(row) if getattr(row, part.name) != part.default
+    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}

@@ -17,6 +17,7 @@ from airflow_distill.workload import tasks
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.import_check import Asked, unfit_paths
 from airflow_distill.workload.reading import Mark, Problem, Read
+from airflow_distill.workload.tasks.dataset import form_of
 
 
 def imagined_receipt(workload: Workload) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def imagined_receipt(workload: Workload) -> dict[str, Any]:
         "train_uri": f"{workload.root}/{workload.name}/datasets/example/train.jsonl",
         "train_records": round(dataset.size * (1 - dataset.heldout)),
         "with_answers": dataset.source == "curated-with-answers",
+        "form": form_of(workload) or "conversation",
     }
 
 

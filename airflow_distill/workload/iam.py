@@ -177,8 +177,17 @@ class _Place:
 
 
 def home_region(workload: Workload) -> str:
-    """Return the Region in which the service distils the pair."""
-    return models.job_region(workload.teacher, workload.student, workload.job.method) or "us-east-1"
+    """Return the Region in which the service distils the pair, or fine-tunes the student.
+
+    :raises ConfigurationError: the table of models does not list it; a Region that is guessed makes roles that fit nothing.
+    """
+    found = models.job_region(workload.teacher, workload.student, workload.job.method)
+    if found is None:
+        raise ConfigurationError(
+            f"workload: the Region of jobs of {workload.student} is not known.",
+            hint="Write region_name into the workload file, or list the pair in a table of your own (models:).",
+        )
+    return found
 
 
 def _bucket(uri: str) -> str:

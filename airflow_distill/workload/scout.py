@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from airflow_distill.stages.dataset.families import family_of
 from airflow_distill.stages.jobs.models import students_of
 from airflow_distill.stages.logs.models import resolve_model
 from airflow_distill.stages.money.prices import PriceTable
@@ -222,6 +223,12 @@ class Survey:
         )
 
 
+def _takes_turns(teacher: str) -> bool:
+    """Whether a student that this model may teach is taught conversations of several turns."""
+    students = students_of(teacher)
+    return not students or any(family_of(student).multi_turn for student in students)
+
+
 def _notes(key: GroupKey, tally: Tally) -> Iterable[str]:
     model, metadata, system = key
     if not students_of(model):
@@ -234,7 +241,7 @@ def _notes(key: GroupKey, tally: Tally) -> Iterable[str]:
         yield "prompts repeat a lot: a cache may serve better"
     if tally.answers.count and tally.answers.count <= max(20, tally.usable // 50) and tally.usable > 100:
         yield "few distinct answers: a classification, which students learn well"
-    if tally.multi_turn > tally.usable / 10 and model.startswith("meta."):
+    if tally.multi_turn > tally.usable / 10 and not _takes_turns(model):
         yield "conversations of many turns: this family takes single turns only"
     if tally.stored > tally.usable / 10:
         yield "long bodies are stored beside the logs: Bedrock may not read them itself"

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import yaml
 
+from airflow_distill.stages.jobs.models import job_region
+
 TEMPLATE = """\
 owner: {owner}
 teacher: {teacher}
@@ -47,7 +49,7 @@ def workload_text(
     role_arn: str = "arn:aws:iam::111122223333:role/distill-customization",
 ) -> str:
     """Return the text of a new workload file, comments aligned."""
-    region = "us-west-2" if "meta." in teacher else "us-east-1"
+    region = job_region(teacher, student) or "us-east-1"
     values = {
         "name": name,
         "owner": owner,

@@ -6,10 +6,10 @@ from typing import Any
 
 from airflow_distill.aws.doctor import doctor
 from airflow_distill.aws.gateways import AwsGateways, gateways_from_session
-from airflow_distill.aws.quotas import no_room, rooms
+from airflow_distill.aws.quotas import no_code, no_room, rooms
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.jobs.preflight import CheckResult, Preflight
-from airflow_distill.stages.model_table import Quota
+from airflow_distill.stages.model_table import ModelTable, Quota, using
 
 LLAMA, NOVA = "meta.llama3-1-8b-instruct-v1:0:128k", "amazon.nova-micro-v1:0:128k"
 ROLE = "arn:aws:iam::123456789012:role/distill-sandbox"
@@ -132,3 +132,82 @@ def test_a_student_without_a_known_host_needs_one_that_its_user_names(bedrock_en
     named = examine(bedrock_environment, **unlisted, host_kind="provisioned-throughput")["hosting"]
     assert named.status == "warning"
     assert "you named provisioned-throughput" in named.message
+
+
+LLAMA_70B = "meta.llama3-1-70b-instruct-v1:0:128k"
+"""A student whose quota of units the table of models cannot name."""
+
+
+def test_a_quota_whose_code_is_not_known_is_an_error_that_says_how_to_know(
+    bedrock_environment: Sandbox, bedrock_role: str
+) -> None:
+    """The quota over all models has room; that of the model may be 0, and nobody can ask for it by a guessed code."""
+    grant(bedrock_environment, 5, 5)
+    (room,) = rooms(account(bedrock_environment, "us-west-2"), LLAMA_70B, ("provisioned-throughput",))
+    assert not room.blocked
+    told = no_code((room,))
+    assert "aws service-quotas list-service-quotas --service-code bedrock" in told
+    assert "--region us-west-2" in told
+    assert "units_quota of meta.llama3-1-70b-instruct-v1:0" in told
+    assert (
+        "L-3632DE15 (Model units no-commitment Provisioned Throughputs for Llama 3.1 8B Instruct, 5)" in told
+    )
+    failed = examine(bedrock_environment, student=LLAMA_70B, teacher="meta.llama3-1-405b-instruct-v1:0")[
+        "host-quota"
+    ]
+    assert failed.status == "failed"
+    assert "list-service-quotas" in failed.message
+
+
+def test_the_way_to_find_a_code_is_told_where_quotas_cannot_be_listed_either(
+    bedrock_environment: Sandbox, bedrock_role: str
+) -> None:
+    grant(bedrock_environment, 5, 5)
+    bedrock_environment.faults.add("access-denied", operation="servicequotas:ListServiceQuotas")
+    told = no_code(rooms(account(bedrock_environment, "us-west-2"), LLAMA_70B, ("provisioned-throughput",)))
+    assert "list-service-quotas" in told
+    assert "Service Quotas lists" not in told
+
+
+def test_a_user_s_table_that_names_the_code_settles_it(
+    bedrock_environment: Sandbox, bedrock_role: str
+) -> None:
+    own = {
+        "v": 1,
+        "date": "2026-12-01",
+        "models": [
+            {
+                "id": "meta.llama3-1-70b-instruct-v1:0",
+                "hosts": ["provisioned-throughput"],
+                "units_quota": "L-3632DE15",
+            }
+        ],
+    }
+    gateways = account(bedrock_environment, "us-west-2")
+    with using(ModelTable.from_json(own)):
+        grant(bedrock_environment, 5, 5)
+        assert no_code(rooms(gateways, LLAMA_70B, ("provisioned-throughput",))) == ""
+        grant(bedrock_environment, 5, 0)
+        assert "L-3632DE15" in no_room(rooms(gateways, LLAMA_70B, ("provisioned-throughput",)))
+
+
+def test_a_student_that_may_be_served_on_demand_needs_no_code(
+    bedrock_environment: Sandbox, bedrock_role: str
+) -> None:
+    grant(bedrock_environment, 5, 5)
+    kinds = ("provisioned-throughput", "custom-model-deployment")
+    found = rooms(account(bedrock_environment), NOVA, kinds)
+    assert no_code(found) == ""
+    assert found[0].unlisted, "nobody has published the code of Nova Micro"
+
+
+def test_both_ways_closed_for_different_reasons_are_both_told(
+    bedrock_environment: Sandbox, bedrock_role: str
+) -> None:
+    grant(bedrock_environment, 5, 5)
+    bedrock_environment.world.set_quota("custom-model-deployments", 0)
+    told = no_code(
+        rooms(account(bedrock_environment), NOVA, ("provisioned-throughput", "custom-model-deployment"))
+    )
+    assert "custom-model-deployment: quota L-0406044C" in told
+    assert "provisioned-throughput: the code of its second quota" in told

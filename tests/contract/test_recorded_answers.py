@@ -265,7 +265,18 @@ def told(story_ground: Ground) -> dict[str, list[Exchange]]:
     if not MAY_SPEND:
         pytest.skip("creates what AWS bills; set AIRFLOW_DISTILL_CONTRACT_SPEND=yes")
     bedrock, s3 = ground.client("bedrock"), ground.client("s3")
-    rows = [json.dumps({"prompt": f"question {n}", "completion": f"answer {n}"}) for n in range(40)]
+    rows = [
+        json.dumps(
+            {
+                "schemaVersion": "bedrock-conversation-2024",
+                "messages": [
+                    {"role": "user", "content": [{"text": f"question {n}"}]},
+                    {"role": "assistant", "content": [{"text": f"answer {n}"}]},
+                ],
+            }
+        )
+        for n in range(40)
+    ]
     s3.put_object(Bucket=ground.bucket, Key="recorded/train.jsonl", Body="\n".join(rows).encode())
     request = {
         "jobName": ground.name("tune"),

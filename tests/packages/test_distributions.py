@@ -59,7 +59,7 @@ def wheel(dist: Path, name: str) -> Path:
 def test_the_wheel_holds_the_package_and_the_example_dags_and_no_test(dist: Path) -> None:
     names = zipfile.ZipFile(wheel(dist, "airflow_distill")).namelist()
     assert "airflow_distill/example_dags/distill_from_invocation_logs.py" in names
-    assert "airflow_distill/sandbox/data/models.json" in names
+    assert "airflow_distill/stages/models.json" in names
     assert not [name for name in names if name.startswith(("tests/", "docs/")) or name.endswith(".pyc")]
 
 

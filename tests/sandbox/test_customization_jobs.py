@@ -298,18 +298,53 @@ def test_a_quota_limits_jobs_in_progress(
 def test_fine_tuning_runs_beside_distillation(
     bedrock_sandbox: Sandbox, put: Put, job: Job, bedrock_role: str, tickets: list[Pair]
 ) -> None:
-    lines = "\n".join(json.dumps({"prompt": p.prompt, "completion": p.completion}) for p in tickets)
     bedrock_sandbox.client("bedrock").create_model_customization_job(
         jobName="tuned",
         customModelName="tuned",
         roleArn=bedrock_role,
         baseModelIdentifier=STUDENT,
         hyperParameters={"epochCount": "2"},
-        trainingDataConfig={"s3Uri": put("f.jsonl", lines)},
+        trainingDataConfig={"s3Uri": put("f.jsonl", prompt_lines(tickets, labelled=True))},
         outputDataConfig={"s3Uri": "s3://distill-sandbox/out"},
     )
     assert job("tuned")["status"] == "Completed"
     assert job("tuned")["customizationType"] == "FINE_TUNING"
+
+
+LLAMA = "meta.llama3-1-8b-instruct-v1:0:128k"
+
+
+@pytest.mark.parametrize(
+    ("student", "region", "form", "status"),
+    [
+        (STUDENT, "us-east-1", "conversation", "Completed"),
+        (STUDENT, "us-east-1", "prompt-completion", "Failed"),
+        (LLAMA, "us-west-2", "prompt-completion", "Completed"),
+        (LLAMA, "us-west-2", "conversation", "Failed"),
+    ],
+)
+def test_each_family_is_fine_tuned_on_lines_of_its_own_form(
+    bedrock_sandbox: Sandbox, tickets: list[Pair], student: str, region: str, form: str, status: str
+) -> None:
+    role = bedrock_sandbox.prepare("tuning-data", region=region)
+    lines = prompt_lines(tickets, labelled=True)
+    if form == "prompt-completion":
+        lines = "\n".join(json.dumps({"prompt": p.prompt, "completion": p.completion}) for p in tickets)
+    bedrock_sandbox.client("s3", region).put_object(Bucket="tuning-data", Key="f.jsonl", Body=lines.encode())
+    bedrock = bedrock_sandbox.client("bedrock", region)
+    bedrock.create_model_customization_job(
+        jobName="tuned",
+        customModelName="tuned",
+        roleArn=role,
+        baseModelIdentifier=student,
+        customizationType="FINE_TUNING",
+        trainingDataConfig={"s3Uri": "s3://tuning-data/f.jsonl"},
+        outputDataConfig={"s3Uri": "s3://tuning-data/out"},
+    )
+    found = bedrock.get_model_customization_job(jobIdentifier="tuned")
+    assert found["status"] == status
+    if status == "Failed":
+        assert "tuned on lines of the form" in found["failureMessage"] or "records" in found["failureMessage"]
 
 
 def test_the_longest_teacher_answer_is_the_jobs_limit(

@@ -74,8 +74,8 @@ def test_a_pair_longer_than_the_students_context_in_training_fails_the_job(
 ) -> None:
     """The context that counts is that of training, 32,000 tokens, not the 300,000 of the id."""
     words = "word " * 33_000
-    rows = [json.dumps({"prompt": f"{n} {words if n == 7 else ''}", "completion": "x"}) for n in range(20)]
-    uri = put("p.jsonl", "\n".join(rows))
+    rows = [Pair(f"{n} {words if n == 7 else ''}", "x") for n in range(20)]
+    uri = put("p.jsonl", prompt_lines(rows, labelled=True))
     fine_tune(distil, "long", uri)
     found = job("long")
     assert found["status"] == "Failed"

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_distill.sandbox.bodies import converse_body, family_of, invoke_input, invoke_output
 from airflow_distill.sandbox.brains import Brain
-from airflow_distill.sandbox.catalogue import BaseModel, catalogue
+from airflow_distill.sandbox.catalogue import BaseModel
 from airflow_distill.sandbox.failures import ServiceError, conflict, validation
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import advances, operation
@@ -87,7 +87,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         record={
             "jobArn": made,
             "jobName": call["jobName"],
-            "modelId": _shown_model(call, host),
+            "modelId": _shown_model(world, call, host),
             "clientRequestToken": call.get("clientRequestToken"),
             "roleArn": call["roleArn"],
             "status": "Submitted",
@@ -117,9 +117,9 @@ def _host(world: World, state: RegionState, call: Call) -> Host:
     return host_of(world, state, call.region, identifier)
 
 
-def _shown_model(call: Call, host: Host) -> str:
+def _shown_model(world: World, call: Call, host: Host) -> str:
     """What the job names as its model: a base model by its ARN, also when it was asked by id."""
-    profile = catalogue().profile(call["modelId"], call.region)
+    profile = world.catalogue.profile(call["modelId"], call.region)
     return str(call["modelId"]) if profile else host.base.arn(call.region)
 
 
@@ -128,7 +128,7 @@ def _shown_model(call: Call, host: Host) -> str:
 
 def start(world: World, state: RegionState, job: Resource) -> None:
     """Begin the background work."""
-    record, region, base = dict(job.record), job.region, catalogue().models[job.hidden["base"]]
+    record, region, base = dict(job.record), job.region, world.catalogue.models[job.hidden["base"]]
     brain = host_of(world, state, region, record["modelId"]).brain
     world.start_work(job.arn, lambda: _work(world, region, record, base, brain), Outcome)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_distill.sandbox.catalogue import BaseModel, catalogue
+from airflow_distill.sandbox.catalogue import BaseModel
 from airflow_distill.sandbox.failures import conflict, unsupported, validation
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import advances, operation
@@ -144,7 +144,7 @@ def create_job(world: World, state: RegionState, call: Call) -> dict[str, Any]:
 
 def _student(world: World, call: Call, kind: str) -> BaseModel:
     identifier = call["baseModelIdentifier"]
-    student = catalogue().model(identifier, call.region)
+    student = world.catalogue.model(identifier, call.region)
     now = world.clock.now()
     if student is None or student.status(now) == "ENDED":
         raise validation(f"The provided base model identifier is invalid or not available in {call.region}.")
@@ -180,13 +180,13 @@ def _check_distillation(world: World, call: Call, student: BaseModel) -> None:
 
 def check_pair(world: World, call: Call, teacher: str, student: BaseModel) -> None:
     """Teacher and student must be a pair of this Region, called in a way that is open to that teacher."""
-    profile = catalogue().profile(teacher, call.region)
-    model = catalogue().model(profile.model if profile else teacher, call.region)
+    profile = world.catalogue.profile(teacher, call.region)
+    model = world.catalogue.model(profile.model if profile else teacher, call.region)
     if model is None or model.status(world.clock.now()) == "ENDED":
         raise validation(
             f"The provided teacher model identifier is invalid or not available in {call.region}."
         )
-    pair = next((p for p in catalogue().pairs if p.teacher == model.id), None)
+    pair = next((p for p in world.catalogue.pairs if p.teacher == model.id), None)
     if pair is None or student.id not in pair.students:
         raise validation(
             f"The teacher model {model.id} and the student model {student.id} can not be paired."
@@ -434,7 +434,7 @@ def learn(world: World, region: str, record: Mapping[str, Any], base: str) -> Ou
     if problem is not None:
         outcome.failed_in, outcome.failure = "dataProcessingDetails", problem
         return outcome
-    problem = _too_long_for(base, outcome.pairs)
+    problem = _too_long_for(world, base, outcome.pairs)
     if problem is not None:
         outcome.failed_in, outcome.failure = "dataProcessingDetails", problem
         return outcome
@@ -443,9 +443,9 @@ def learn(world: World, region: str, record: Mapping[str, Any], base: str) -> Ou
     return outcome
 
 
-def _too_long_for(base: str, pairs: list[tuple[str, str]]) -> str | None:
+def _too_long_for(world: World, base: str, pairs: list[tuple[str, str]]) -> str | None:
     """Why the student cannot be trained on these pairs: its context in training is shorter than the one it serves."""
-    limit = catalogue().training_tokens.get(base)
+    limit = world.catalogue.training_tokens(base)
     longest = max((count_tokens(p) + count_tokens(a) for p, a in pairs), default=0)
     if limit is None or longest <= limit:
         return None
@@ -501,9 +501,10 @@ def _read_files(
         body = world.neighbours.read(source.bucket, key) or b""
         if record["customizationType"] == "DISTILLATION":
             longest = int(world.quotas["distillation-line-bytes"])
-            yield from read_prompt_file(key, body, multi_turn=base.startswith("amazon.nova"), longest=longest)
+            multi_turn = world.catalogue.multi_turn(base)
+            yield from read_prompt_file(key, body, multi_turn=multi_turn, longest=longest)
         else:
-            yield from read_completion_file(key, body)
+            yield from read_completion_file(key, body, world.catalogue.tuned_on(base))
 
 
 def _read_logs(
@@ -558,8 +559,8 @@ def _answer(
         outcome.pairs = [(lesson.prompt, lesson.answer or "") for lesson in lessons]
         return None
     identifier = teacher_identifier(record)
-    profile = catalogue().profile(identifier, region)
-    model = catalogue().model(profile.model if profile else identifier, region)
+    profile = world.catalogue.profile(identifier, region)
+    model = world.catalogue.model(profile.model if profile else identifier, region)
     if model is None:
         return "The teacher model is not available."
     outcome.teacher_model = model.id

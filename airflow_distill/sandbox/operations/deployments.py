@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow_distill.sandbox.catalogue import catalogue
 from airflow_distill.sandbox.failures import conflict, not_found, validation
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
@@ -23,8 +22,6 @@ from airflow_distill.sandbox.operations.custom_models import settle_jobs
 from airflow_distill.sandbox.store import DEPLOYMENT, MODEL, RegionState, Resource
 from airflow_distill.sandbox.world import Call, World
 
-_REGIONS = ("us-east-1", "us-west-2")
-
 
 @operation("CreateCustomModelDeployment")
 def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
@@ -32,7 +29,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     if again is not None:
         return {"customModelDeploymentArn": again}
     settle_jobs(world, state)
-    model = _deployable(state, call, call["modelArn"])
+    model = _deployable(world, state, call, call["modelArn"])
     name = call["modelDeploymentName"]
     taken(state, DEPLOYMENT, name, "The provided model deployment name is currently in use.")
     tags = tags_of(world, call, "tags")
@@ -71,14 +68,15 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     return {"customModelDeploymentArn": made}
 
 
-def _deployable(state: RegionState, call: Call, model_arn: str) -> Resource:
+def _deployable(world: World, state: RegionState, call: Call, model_arn: str) -> Resource:
     model = state.find(MODEL, model_arn)
     if model is None:
         raise not_found("Could not find the custom model for the provided model ARN.")
     if model.record["modelStatus"] != "Active":
         raise validation("The custom model is not Active.")
     base = model.hidden["base"]
-    if call.region not in _REGIONS or "cmd" not in catalogue().serving.get(base, ()):
+    known = world.catalogue
+    if call.region not in known.deployment_regions or not known.serves(base, "custom-model-deployment"):
         raise validation(
             f"On-demand deployment is not supported for models customized from {base} in {call.region}."
         )
@@ -149,7 +147,7 @@ def update_deployment(world: World, state: RegionState, call: Call) -> dict[str,
     update = record.get("updateDetails")
     if record["status"] != "Active" or (update is not None and update["updateStatus"] == "Updating"):
         raise validation("The custom model deployment can not be updated in its present state.")
-    model = _deployable(state, call, call["modelArn"])
+    model = _deployable(world, state, call, call["modelArn"])
     if model.hidden["base"] != deployment.hidden["base"]:
         raise validation("The new model must be customized from the same base model.")
     record["updateDetails"] = {"modelArn": model.arn, "updateStatus": "Updating"}

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from airflow_distill.sandbox.bodies import Said
-from airflow_distill.sandbox.catalogue import BaseModel, catalogue
+from airflow_distill.sandbox.catalogue import BaseModel
 from airflow_distill.sandbox.failures import ServiceError, conflict, unsupported, validation
 from airflow_distill.sandbox.neighbours import Location
 from airflow_distill.sandbox.operations import advances, operation
@@ -137,7 +138,7 @@ def _judge(world: World, state: RegionState, call: Call, automated: Mapping[str,
     if config is None:
         return None
     host = host_of(world, state, call.region, config["bedrockEvaluatorModels"][0]["modelIdentifier"])
-    if host.base.brain == "student" and not host.base.id.startswith("amazon.nova"):
+    if not host.base.judges:
         raise validation(f"The model {host.base.id} is not supported as an evaluator model.")
     return host
 
@@ -367,7 +368,7 @@ def advance(world: World, state: RegionState, job: Resource, now: datetime, read
     for name, body in outcome.files:
         world.neighbours.write(root.child(name), body)
     for purpose, model_id, tokens_in, tokens_out in outcome.usage:
-        price(world, catalogue().models[model_id], f"evaluation, {purpose}", tokens_in, tokens_out)
+        price(world, world.catalogue.models[model_id], f"evaluation, {purpose}", tokens_in, tokens_out)
 
 
 # --- get, list, stop, delete --------------------------------------------------------------------------------------
@@ -391,15 +392,15 @@ def list_jobs(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         and call.get("statusEquals", job.record["status"]) == job.record["status"]
         and call.get("applicationTypeEquals", job.record["applicationType"]) == job.record["applicationType"]
     ]
-    answer = page(world, call, found, _summary, "jobSummaries", largest=_PAGE)
+    answer = page(world, call, found, partial(_summary, world), "jobSummaries", largest=_PAGE)
     return answer if answer["jobSummaries"] else {}
 
 
-def _summary(job: Resource) -> dict[str, Any]:
+def _summary(world: World, job: Resource) -> dict[str, Any]:
     configs = job.record["evaluationConfig"]["automated"]["datasetMetricConfigs"]
     source, judge = job.hidden["source"], job.hidden["judge"]
     asked = "bedrockModel" in job.record["inferenceConfig"]["models"][0]
-    base = catalogue().model(source, job.region) if asked else None
+    base = world.catalogue.model(source, job.region) if asked else None
     shown = base.arn(job.region) if base else source
     kind = "bedrockModelIdentifiers" if asked else "precomputedInferenceSourceIdentifiers"
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_distill.sandbox.catalogue import BaseModel, Profile, catalogue
+from airflow_distill.sandbox.catalogue import BaseModel, Profile
 from airflow_distill.sandbox.failures import not_found, validation
 from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.store import RegionState
@@ -20,7 +20,7 @@ _RELEASED = datetime(2024, 12, 3, tzinfo=UTC)
 def list_foundation_models(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     now = world.clock.now()
     shown = []
-    for model in catalogue().models.values():
+    for model in world.catalogue.models.values():
         if call.region not in model.regions or model.status(now) == "ENDED":
             continue
         if call.get("byProvider") and model.provider.casefold() != call["byProvider"].casefold():
@@ -37,7 +37,7 @@ def list_foundation_models(world: World, state: RegionState, call: Call) -> dict
 
 @operation("GetFoundationModel")
 def get_foundation_model(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    model = catalogue().model(call["modelIdentifier"], call.region)
+    model = world.catalogue.model(call["modelIdentifier"], call.region)
     now = world.clock.now()
     if model is None or model.status(now) == "ENDED":
         raise not_found("Could not find the model for the provided model identifier.")
@@ -46,9 +46,9 @@ def get_foundation_model(world: World, state: RegionState, call: Call) -> dict[s
 
 @operation("GetFoundationModelAvailability")
 def get_availability(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    model = catalogue().model(call["modelId"], call.region)
+    model = world.catalogue.model(call["modelId"], call.region)
     if model is None:
-        if call["modelId"] not in catalogue().models:
+        if call["modelId"] not in world.catalogue.models:
             raise not_found("Could not find the model for the provided model identifier.")
         available = "NOT_AVAILABLE"
     else:
@@ -66,7 +66,7 @@ def get_availability(world: World, state: RegionState, call: Call) -> dict[str, 
 def list_inference_profiles(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     if call.get("typeEquals") == "APPLICATION":
         return {"inferenceProfileSummaries": []}
-    found = [_profile(p, call.region) for p in catalogue().profiles.values() if call.region in p.regions]
+    found = [_profile(p, call.region) for p in world.catalogue.profiles.values() if call.region in p.regions]
     start = 0
     if call.get("nextToken"):
         ids = [p["inferenceProfileId"] for p in found]
@@ -82,7 +82,7 @@ def list_inference_profiles(world: World, state: RegionState, call: Call) -> dic
 
 @operation("GetInferenceProfile")
 def get_inference_profile(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    profile = catalogue().profile(call["inferenceProfileIdentifier"], call.region)
+    profile = world.catalogue.profile(call["inferenceProfileIdentifier"], call.region)
     if profile is None:
         raise not_found("Could not find the inference profile for the provided identifier.")
     return _profile(profile, call.region)

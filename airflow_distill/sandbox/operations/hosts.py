@@ -12,7 +12,7 @@ from datetime import datetime
 
 from airflow_distill.sandbox.bodies import Said
 from airflow_distill.sandbox.brains import Brain
-from airflow_distill.sandbox.catalogue import BaseModel, catalogue
+from airflow_distill.sandbox.catalogue import BaseModel
 from airflow_distill.sandbox.failures import ServiceError, not_found, validation
 from airflow_distill.sandbox.operations.deployments import advance as advance_deployment
 from airflow_distill.sandbox.operations.provisioned_throughput import advance as advance_throughput
@@ -45,11 +45,13 @@ def _host_of(world: World, state: RegionState, region: str, identifier: str) -> 
             return _hosted(world, state, identifier, kind)
     if ":custom-model/" in identifier:
         raise validation("The provided model identifier is invalid.")
-    profile = catalogue().profile(identifier, region)
+    profile = world.catalogue.profile(identifier, region)
     if profile is None and ":inference-profile/" in identifier:
         raise validation("The provided model identifier is invalid.")
     model_id = profile.model if profile else identifier
-    model = catalogue().models.get(model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id)
+    model = world.catalogue.models.get(
+        model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
+    )
     if model is None or (profile is None and region not in model.regions):
         raise validation("The provided model identifier is invalid.")
     if model.status(world.clock.now()) == "ENDED":
@@ -77,7 +79,7 @@ def brain_of_arn(world: World, arn: str) -> Brain:
     student = world.students.get(arn)
     if student is not None:
         return student
-    return base_brain(world, catalogue().models[arn.split(":foundation-model/", 1)[1]])
+    return base_brain(world, world.catalogue.models[arn.split(":foundation-model/", 1)[1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _hosted(world: World, state: RegionState, identifier: str, kind: _Kind) -> H
         )
     if found.record["status"] == "Failed":
         raise validation(f"The {kind.name} has failed and can not be used.")
-    base = catalogue().models[found.hidden["base"]]
+    base = world.catalogue.models[found.hidden["base"]]
     return Host(found.arn, base, brain_of_arn(world, found.record["modelArn"]), kind.billing, found.arn)
 
 

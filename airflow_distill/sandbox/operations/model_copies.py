@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow_distill.sandbox.catalogue import catalogue
 from airflow_distill.sandbox.failures import not_found, validation
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
@@ -35,7 +34,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     if source is None:
         raise not_found("Could not find the source model for the provided model ARN.")
     base = source.hidden["base"]
-    if call.region == source_region or call.region not in catalogue().copy_targets.get(base, ()):
+    if call.region == source_region or call.region not in world.catalogue.copies_to(base):
         raise validation(
             f"A model customized from {base} can not be copied from {source_region} to {call.region}."
         )

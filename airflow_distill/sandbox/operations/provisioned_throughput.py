@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_distill.sandbox.catalogue import catalogue
 from airflow_distill.sandbox.failures import conflict, not_found, quota_exceeded, validation
 from airflow_distill.sandbox.operations import advances, operation
 from airflow_distill.sandbox.operations.checks import (
@@ -48,7 +47,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         "provisionedModelName": call["provisionedModelName"],
         "modelArn": model_arn,
         "desiredModelArn": model_arn,
-        "foundationModelArn": catalogue().models[base].arn(call.region),
+        "foundationModelArn": world.catalogue.models[base].arn(call.region),
         "modelUnits": call["modelUnits"],
         "desiredModelUnits": call["modelUnits"],
         "status": "Creating",
@@ -77,12 +76,12 @@ def _model(world: World, state: RegionState, call: Call, identifier: str) -> tup
     custom = state.find(MODEL, identifier)
     if custom is not None:
         base = str(custom.hidden["base"])
-        if "pt" not in catalogue().serving.get(base, ()):
+        if not world.catalogue.serves(base, "provisioned-throughput"):
             raise validation(f"Provisioned Throughput is not supported for models customized from {base}.")
         return custom.arn, base
     if ":custom-model/" in identifier:
         raise not_found("Could not find the model for the provided model identifier.")
-    model = catalogue().model(identifier, call.region)
+    model = world.catalogue.model(identifier, call.region)
     if model is None:
         raise validation(f"The provided model identifier is invalid or not available in {call.region}.")
     if "PROVISIONED" not in model.inference:
@@ -112,7 +111,7 @@ def _check_units(world: World, state: RegionState, call: Call, base: str) -> Non
     if not over_all or not of_model:
         raise quota_exceeded(
             "Your account does not currently have any no commitment model units reserved for "
-            f"{catalogue().models[base].name}. Request an increase of the no commitment model unit quota."
+            f"{world.catalogue.models[base].name}. Request an increase of the no commitment model unit quota."
         )
     within_quota(_units(same_term) + asked, over_all, "no commitment model units across custom models")
     within_quota(_units(per_model) + asked, of_model, f"no commitment model units of {base}")
@@ -186,7 +185,7 @@ def update(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         )
     if new_name is not None and new_name != throughput.name:
         taken(state, THROUGHPUT, new_name, "The provided provisioned model name is currently in use.")
-    model_arn = None if new_model is None else _allowed_model(state, throughput, new_model, call)
+    model_arn = None if new_model is None else _allowed_model(world, state, throughput, new_model, call)
     if new_name is not None:
         throughput.name = record["provisionedModelName"] = new_name
         state.taken_names.setdefault(THROUGHPUT, set()).add(new_name)
@@ -197,7 +196,9 @@ def update(world: World, state: RegionState, call: Call) -> dict[str, Any]:
     return {}
 
 
-def _allowed_model(state: RegionState, throughput: Resource, identifier: str, call: Call) -> str:
+def _allowed_model(
+    world: World, state: RegionState, throughput: Resource, identifier: str, call: Call
+) -> str:
     base = throughput.hidden["base"]
     if ":custom-model/" not in throughput.record["modelArn"] and not throughput.hidden.get("was_custom"):
         raise validation("The model of a Provisioned Throughput on a base model can not be changed.")
@@ -207,7 +208,7 @@ def _allowed_model(state: RegionState, throughput: Resource, identifier: str, ca
             raise validation("The desired model must be customized from the same base model.")
         throughput.hidden["was_custom"] = True
         return custom.arn
-    model = catalogue().model(identifier, call.region)
+    model = world.catalogue.model(identifier, call.region)
     if model is None or model.id != base:
         raise validation(
             "The desired model must be the base model of the Provisioned Throughput or a model customized from it."

@@ -20,7 +20,7 @@ from airflow_distill.sandbox.bodies import (
     invoke_input,
     invoke_output,
 )
-from airflow_distill.sandbox.catalogue import BaseModel, catalogue
+from airflow_distill.sandbox.catalogue import BaseModel
 from airflow_distill.sandbox.failures import validation
 from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.operations.call_records import log_call, metadata_of
@@ -192,7 +192,7 @@ def _check_rate(world: World, host: Host, said: Said) -> None:
         host.resource or host.base.id,
         said.tokens_in + said.tokens_out,
         deployment_limit=(
-            catalogue().deployment_requests.get(host.base.id, 0) if host.billing == "deployment" else None
+            world.catalogue.requests_per_minute(host.base.id) if host.billing == "deployment" else None
         ),
     )
 

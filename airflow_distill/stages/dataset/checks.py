@@ -26,6 +26,7 @@ from airflow_distill.stages.dataset.jsonl import MOST_LINE, SCHEMA_VERSION
 from airflow_distill.stages.dataset.reading import Block, Trouble, iter_blocks
 from airflow_distill.stages.dataset.records import Finding
 from airflow_distill.stages.dataset.tokens import estimate_tokens
+from airflow_distill.stages.model_table import Form
 
 LEAST_RECORDS = 100
 MOST_RECORDS = 15_000
@@ -170,6 +171,10 @@ CODES: Mapping[str, Code] = {
     ),
     "control_token": Code(
         "A text holds a control token of a chat template.", "Strip it; the service adds its own.", "warning"
+    ),
+    "completion_shape": Code(
+        "The record is not a prompt and a completion, both text.",
+        'Write {"prompt": "...", "completion": "..."}; this student is fine-tuned on such lines.',
     ),
     "no_answer": Code("A golden example has no answer.", "Write the answer as the last, assistant message."),
     "duplicate_record": Code(
@@ -367,8 +372,12 @@ def _refuse_constant(name: str) -> Any:
     raise _NotANumber(name)
 
 
-def check_line(line: bytes, number: int, family: StudentFamily = ANY_FAMILY) -> Iterator[Finding]:
+def check_line(
+    line: bytes, number: int, family: StudentFamily = ANY_FAMILY, form: Form = "conversation"
+) -> Iterator[Finding]:
     """Yield every finding of one line, which comes without its line end.
+
+    :param form: what a line must be; the quota of a line's bytes is that of distillation jobs, and so of `conversation`.
 
     >>> [f.code for f in check_line(b'{"schemaVersion": "bedrock-conversation-2024", "messages": []}', 1)]
     ['messages_shape']
@@ -382,7 +391,7 @@ def check_line(line: bytes, number: int, family: StudentFamily = ANY_FAMILY) -> 
     if b"\0" in line:
         yield finding("nul_byte", number)
         return
-    if len(line) > MOST_LINE:
+    if len(line) > MOST_LINE and form == "conversation":
         yield finding("line_above_quota", number, f"{len(line)} bytes")
     try:
         text = line.decode()
@@ -410,18 +419,44 @@ def check_line(line: bytes, number: int, family: StudentFamily = ANY_FAMILY) -> 
         return
     if repeated:
         yield finding("duplicate_key", number)
-    yield from _check_value(value, number, family)
+    yield from _check_value(value, number, family, form)
 
 
-def _check_value(value: Any, number: int, family: StudentFamily) -> Iterator[Finding]:
+def _check_value(value: Any, number: int, family: StudentFamily, form: Form) -> Iterator[Finding]:
     if not isinstance(value, dict):
         yield finding("not_an_object", number)
     elif not value:
         yield finding("empty_object", number)
+    elif form == "prompt-completion":
+        yield from _check_completion(value, number, family)
     else:
         for rule in RULES:
             for code, detail in rule(value, family):
                 yield finding(code, number, detail)
+
+
+COMPLETION_RULES: tuple[RecordRule, ...] = (
+    check_content,
+    check_characters,
+    check_length,
+    check_control_tokens,
+    check_reserved_words,
+)
+"""The rules of a line of prompt and completion, read as a conversation of two turns."""
+
+
+def _check_completion(value: Mapping[str, Any], number: int, family: StudentFamily) -> Iterator[Finding]:
+    if not all(isinstance(value.get(name), str) for name in ("prompt", "completion")):
+        yield finding("completion_shape", number)
+        return
+    if not _only(value, "prompt", "completion"):
+        yield finding("unknown_key", number, "top level")
+    turns = (("user", value["prompt"]), ("assistant", value["completion"]))
+    record = {"messages": [{"role": role, "content": [{"text": text}]} for role, text in turns]}
+    for rule in COMPLETION_RULES:
+        for code, detail in rule(record, family):
+            told = detail.replace("message 1", "prompt").replace("message 2", "completion")
+            yield finding(code, number, told)
 
 
 # whole blocks, typed
@@ -566,12 +601,18 @@ class PromptCheck:
 
     :param family: the rules of the student's family.
     :param progress: called with the bytes read so far.
+    :param form: what a line must be.
     """
 
     def __init__(
-        self, family: StudentFamily = ANY_FAMILY, *, progress: Callable[[int], None] | None = None
+        self,
+        family: StudentFamily = ANY_FAMILY,
+        *,
+        progress: Callable[[int], None] | None = None,
+        form: Form = "conversation",
     ) -> None:
         self.family = family
+        self.form = form
         self.report = CheckReport()
         self._progress = progress
         self._quick = _QuickLook(family)
@@ -626,11 +667,12 @@ class PromptCheck:
         if report.records < MOST_RECORDS:
             self._find_repeated(lines, block.first_line, path)
         report.records += len(lines)
-        if self._quick.are_clean(lines, block.data):
+        quick = self.form == "conversation"
+        if quick and self._quick.are_clean(lines, block.data):
             report.accepted += len(lines)
             return
         for number, line in enumerate(lines, block.first_line):
-            if self._quick.are_clean([line], line):
+            if quick and self._quick.are_clean([line], line):
                 report.accepted += 1
             elif not line or line.isspace():
                 report.records -= 1
@@ -641,7 +683,7 @@ class PromptCheck:
     def _check_line(self, line: bytes, number: int, path: str) -> bool:
         """Take a line apart; says whether it has no error."""
         good = True
-        for item in check_line(line, number, self.family):
+        for item in check_line(line, number, self.family, self.form):
             self._add(item, path)
             good = good and item.severity != "error"
         return good

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import Any, get_args
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.dataset.balance import stratum_by, surplus
@@ -59,6 +59,7 @@ from airflow_distill.stages.dataset.split import is_heldout, shared_openings, si
 from airflow_distill.stages.dataset.words import exact_form
 from airflow_distill.stages.digest import digest, keyed_hash
 from airflow_distill.stages.logs.records import Interaction, Turn
+from airflow_distill.stages.model_table import Form
 
 CAREFUL = "careful"
 CAREFUL_THRESHOLD = 0.8
@@ -87,7 +88,8 @@ class CurateSettings:
     (`keep`), or drop the record (`drop`). `feedback` says what feedback is used for (`feedback.USES`): only `liked` answers
     are taken, or those `not_disliked`; `corrected` answers are golden; `weights` prefer the better liked ones where more
     are usable than `limit`. An answer is liked from the score `liked_from` on; only scores of `feedback_name` count,
-    where it is given.
+    where it is given. `form` is that of a line of the training file: `conversation`, or `prompt-completion` for students
+    that are fine-tuned on those.
     """
 
     salt: str
@@ -109,6 +111,7 @@ class CurateSettings:
     feedback_name: str = ""
     thinking: str = "remove"
     reserved_words: str = "keep"
+    form: Form = "conversation"
 
     def __post_init__(self) -> None:
         threshold = self.near_threshold
@@ -132,6 +135,11 @@ class CurateSettings:
             (not 0.3 <= self.contamination <= 1, "contamination lies in 0.3..1"),
             (self.balance_ratio < 1, "balance_ratio is at least 1"),
             (not 0 <= self.golden_share < 1, "golden_share is a share from 0 up to, not including, 1"),
+            (self.form not in get_args(Form), f"form is {' or '.join(get_args(Form))}"),
+            (
+                self.form == "prompt-completion" and not self.with_answers,
+                "form prompt-completion needs with_answers: a line holds the answer",
+            ),
         ]
         wrong = [text for is_wrong, text in problems if is_wrong]
         if wrong:
@@ -161,6 +169,8 @@ class CurateSettings:
             "version": VERSION,
         }
         out["salt"] = digest(self.salt, 16)
+        if self.form == "conversation":
+            del out["form"]  # datasets of this form are named as they were before there was another
         return out
 
 

@@ -1,7 +1,8 @@
 """What each family of student models accepts, as data: turns, context, control tokens.
 
 Takes a model id or ARN in any form and hands on a `StudentFamily`. Standard library only; the dataset stage may not import
-the jobs stage, so families are told apart by the provider's prefix; contexts come from the table of models.
+the jobs stage, so families are told apart by the provider's prefix. Turns, the form of fine-tuning data and contexts come
+from the table of models; the tokens of chat templates are written here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from airflow_distill.stages.model_table import in_force
+from airflow_distill.stages.model_table import Form, in_force
 
 _CONTEXT = re.compile(r":(\d+)k$")
 
@@ -24,7 +25,7 @@ class StudentFamily:
     `context_tokens` is the context of fine-tuning, which a record must fit into. `control_tokens` are strings of the chat
     template, which must not appear in text: the service adds them. `reserved_words` fail a fine-tuning job wherever they
     stand, by the user guide ("Preparing data for fine-tuning Understanding models"); whether they fail a distillation job
-    is not documented.
+    is not documented. `fine_tuning` is the form of a line of fine-tuning data.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StudentFamily:
     context_tokens: int
     control_tokens: tuple[str, ...]
     reserved_words: tuple[str, ...] = ()
+    fine_tuning: Form = "conversation"
 
 
 _LLAMA_TOKENS = (
@@ -52,12 +54,12 @@ _NOVA_WORDS = ("System:", "User:", "Assistant:", "Bot:", "Thought:", "[EOS]", "<
 _ANTHROPIC_TOKENS = ("\n\nHuman:", "\n\nAssistant:", "\nHuman:", "\nAssistant:")
 _ANY_TOKENS = (*_LLAMA_TOKENS, *_ANTHROPIC_TOKENS, "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
-FAMILIES: dict[str, StudentFamily] = {
-    "amazon": StudentFamily("amazon", True, CONTEXT_TOKENS, (*_NOVA_TOKENS, *_ANY_TOKENS), _NOVA_WORDS),
-    "meta": StudentFamily("meta", False, CONTEXT_TOKENS, _ANY_TOKENS),
-    "anthropic": StudentFamily("anthropic", False, CONTEXT_TOKENS, _ANY_TOKENS),
+_TOKENS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "amazon": ((*_NOVA_TOKENS, *_ANY_TOKENS), _NOVA_WORDS),
+    "meta": (_ANY_TOKENS, ()),
+    "anthropic": (_ANY_TOKENS, ()),
 }
-"""Provider prefix -> rules."""
+"""Provider prefix -> control tokens and reserved words of its chat template."""
 
 ANY_FAMILY = StudentFamily("any", True, CONTEXT_TOKENS, (*_NOVA_TOKENS, *_ANY_TOKENS))
 """Rules when no student is named: what at least one family accepts."""
@@ -82,7 +84,7 @@ def family_of(model: str | None) -> StudentFamily:
     """
     if not model:
         return ANY_FAMILY
-    family = FAMILIES.get(provider_of(model), ANY_FAMILY)
+    family = _family(provider_of(model))
     suffix = _CONTEXT.search(model)
     contexts = [family.context_tokens, *([int(suffix[1]) * 1000] if suffix else [])]
     known = in_force().model(_CONTEXT.sub("", base_name(model)))
@@ -90,6 +92,15 @@ def family_of(model: str | None) -> StudentFamily:
     return replace(family, context_tokens=min(contexts))
 
 
+def _family(provider: str) -> StudentFamily:
+    known = in_force().families.get(provider)
+    if known is None:
+        return ANY_FAMILY
+    tokens, words = _TOKENS.get(provider, (ANY_FAMILY.control_tokens, ()))
+    form: Form = known.fine_tuning or "conversation"
+    return StudentFamily(provider, known.multi_turn, CONTEXT_TOKENS, tokens, words, form)
+
+
 def is_known(model: str) -> bool:
     """Say whether the provider of a student is one whose rules are known."""
-    return provider_of(model) in FAMILIES
+    return provider_of(model) in in_force().families

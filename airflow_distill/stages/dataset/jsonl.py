@@ -1,6 +1,7 @@
 """The form on disk: examples become lines of Bedrock's own record shape or of ours, and come back.
 
-`train.jsonl` holds `bedrock-conversation-2024` records and nothing else; `heldout.jsonl` holds `Example.to_json()`.
+`train.jsonl` holds `bedrock-conversation-2024` records, or lines of prompt and completion for students that are fine-tuned
+on those, and nothing else; `heldout.jsonl` holds `Example.to_json()`.
 Writers yield bytes and never sort: the caller's order is the order on disk, so equal input gives equal bytes.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from airflow_distill.stages.dataset.records import DatasetFile, Example
 from airflow_distill.stages.digest import record_of, sha256_hex
 from airflow_distill.stages.logs.records import Turn
+from airflow_distill.stages.model_table import Form
 
 SCHEMA_VERSION = "bedrock-conversation-2024"
 
@@ -41,8 +43,24 @@ def bedrock_record(example: Example, *, with_answer: bool) -> dict[str, Any]:
     return record
 
 
+def completion_record(example: Example) -> dict[str, str]:
+    """Return the line of an example for students that are fine-tuned on prompts and completions.
+
+    The form has no place for a system prompt: it comes before the prompt, with a blank line between.
+
+    >>> from airflow_distill.stages.dataset.records import Example, Turn
+    >>> completion_record(Example((Turn("user", "Hi"),), answer="Hello", system="Be brief."))
+    {'prompt': 'Be brief.\\n\\nHi', 'completion': 'Hello'}
+    """
+    asked = "\n\n".join(turn.text for turn in example.turns)
+    prompt = f"{example.system}\n\n{asked}" if example.system else asked
+    return {"prompt": prompt, "completion": example.answer or ""}
+
+
 def example_from_record(record: Mapping[str, Any]) -> Example:
     """Return the example of a valid training record; a closing assistant turn is a golden answer."""
+    if "completion" in record:
+        return Example((Turn("user", record["prompt"]),), answer=record["completion"], golden=True)
     turns = tuple(Turn(m["role"], m["content"][0]["text"]) for m in record["messages"])
     system = record.get("system")
     answer = turns[-1].text if turns[-1].role == "assistant" else None
@@ -62,10 +80,15 @@ def encode_line(record: Mapping[str, Any]) -> bytes:
         return json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def train_lines(examples: Iterable[Example], *, with_answers: bool) -> Iterator[bytes]:
+def train_lines(
+    examples: Iterable[Example], *, with_answers: bool, form: Form = "conversation"
+) -> Iterator[bytes]:
     """Yield the lines of `train.jsonl`; golden examples always carry their answer."""
     for example in examples:
-        yield encode_line(bedrock_record(example, with_answer=with_answers or example.golden))
+        if form == "prompt-completion":
+            yield encode_line(completion_record(example))
+        else:
+            yield encode_line(bedrock_record(example, with_answer=with_answers or example.golden))
 
 
 def heldout_lines(examples: Iterable[Example]) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from airflow_distill.stages.dataset.profile import profile_examples
 from airflow_distill.stages.dataset.records import DatasetManifest, Finding
 from airflow_distill.stages.dataset.worth import Worth
 from airflow_distill.stages.digest import canonical_json, digest, sha256_hex
+from airflow_distill.stages.model_table import Form
 from airflow_distill.stages.storage import join_uri
 
 ID_LENGTH = 16
@@ -80,6 +81,7 @@ class Package:
             "heldout_uri": manifest.heldout.uri,
             "heldout_records": manifest.heldout.records,
             "with_answers": manifest.with_answers,
+            **({"form": form} if (form := manifest.settings.get("form")) else {}),
             "teacher": manifest.teacher,
             "student": manifest.student,
             "window": [manifest.window_start, manifest.window_end],
@@ -113,7 +115,7 @@ def package(
     :param feedback: what was said of the answers; its files' digest is part of the id too.
     """
     train, heldout = curated.train, curated.heldout
-    train_bytes = b"".join(train_lines(train, with_answers=settings.with_answers))
+    train_bytes = b"".join(train_lines(train, with_answers=settings.with_answers, form=settings.form))
     heldout_bytes = b"".join(heldout_lines(heldout))
     dataset_id = digest(
         {
@@ -129,7 +131,7 @@ def package(
         },
         ID_LENGTH,
     )
-    report = _check(train_bytes, student)
+    report = _check(train_bytes, student, settings.form)
     lines = list(_finding_lines(curated, report, golden))
     base = join_uri(place, folder.format(dataset_id=dataset_id)) if folder else ""
     train_uri, heldout_uri, findings_uri, manifest_uri = (
@@ -195,8 +197,8 @@ def ledger_files(curated: Curated, dataset_id: str, place: str) -> dict[str, byt
     }
 
 
-def _check(train: bytes, student: str) -> CheckReport:
-    check = PromptCheck(family_of(student))
+def _check(train: bytes, student: str, form: Form) -> CheckReport:
+    check = PromptCheck(family_of(student), form=form)
     check.read(io.BytesIO(train))
     return check.finish()
 

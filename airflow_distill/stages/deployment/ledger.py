@@ -2,7 +2,7 @@
 
     <root>/<workload>/releases/000002.json                    the claim: target, evidence, proof, why; never changed
     <root>/<workload>/releases/000002.outcome.json            how it ended: released, rolled_back, withdrawn
-    <root>/<workload>/releases/000002.<nonce>.<note>.json     what a step found (smoke test, probes of the bake period)
+    <root>/<workload>/releases/000002.<nonce>.<note>.json     what a step found or is about to buy
     <root>/<workload>/releases/000002.<nonce>.hold-0001.json  who works on it; renewed, and superseded by a higher number
     <root>/<workload>/evidence/<sha256>.<name>                copies of what releases rest on
 

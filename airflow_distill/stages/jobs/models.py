@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from airflow_distill.stages.model_table import (
+    Form,
     HostKind,
     Pair,
     Trust,
@@ -32,11 +33,13 @@ __all__ = [
     "family",
     "find_pair",
     "fine_tuned",
+    "fine_tuning_form",
     "hosts_of",
     "is_application_profile",
     "is_profile",
     "job_region",
     "model_end",
+    "most_fine_tuning_records",
     "strip_arn",
     "students_of",
 ]
@@ -97,6 +100,18 @@ def students_of(teacher: str) -> tuple[str, ...]:
 def fine_tuned() -> Mapping[str, str]:
     """Return the students that can be fine-tuned, each with the Region of its jobs."""
     return in_force().fine_tuning
+
+
+def fine_tuning_form(student: str) -> Form:
+    """Return the form of a line of fine-tuning data for a student; that of conversations where no document says."""
+    known = in_force().families.get(family(student))
+    return known.fine_tuning or "conversation" if known else "conversation"
+
+
+def most_fine_tuning_records(student: str) -> int | None:
+    """Return how many records a fine-tuning job of a student takes; None where no document says."""
+    known = in_force().families.get(family(student))
+    return known.most_records if known else None
 
 
 def hosts_of(student: str) -> tuple[HostKind, ...]:

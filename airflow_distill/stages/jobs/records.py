@@ -13,6 +13,7 @@ from typing import Any
 from airflow_distill.remote import identity
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.stages.jobs.models import Method
+from airflow_distill.stages.model_table import Form
 from airflow_distill.stages.storage import join_uri
 
 SCHEMA = 1
@@ -20,11 +21,15 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class PromptsData:
-    """Our own prompt file, with or without answers: one `bedrock-conversation-2024` record a line."""
+    """Our own prompt file, with or without answers.
+
+    :param form: of a line: a `bedrock-conversation-2024` record, or prompt and completion.
+    """
 
     uri: str
     records: int | None = None
     with_answers: bool = False
+    form: Form = "conversation"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -32,6 +37,7 @@ class PromptsData:
             "uri": self.uri,
             "records": self.records,
             "with_answers": self.with_answers,
+            **({"form": self.form} if self.form != "conversation" else {}),
         }
 
 

@@ -42,7 +42,8 @@ DISTILLATION_RECORDS = (100, 15_000)
 """Fewest and most records of a distillation job (AWS: Prepare your training datasets for distillation)."""
 
 FINE_TUNING_RECORDS = (8, 20_000)
-"""Fewest and most records of a fine-tuning job (AWS: Preparing data for fine-tuning Understanding models)."""
+"""Fewest and most records of a fine-tuning job (AWS: Preparing data for fine-tuning Understanding models); the table of
+models may name fewer for a family."""
 
 MAX_TAGS = 50
 MAX_FILTERS = 16
@@ -122,7 +123,7 @@ def check_spec(spec: CustomizationSpec, *, allow_unlisted_pair: bool = False) ->
     if isinstance(spec.training, LogsData):
         problems += check_filters(spec.training.filters)
     elif spec.training.records is not None:
-        problems += _check_records(spec.training.records, spec.method)
+        problems += _check_records(spec.training.records, spec)
     if spec.max_response_length is not None and spec.max_response_length < 1:
         problems.append(
             Problem(
@@ -279,6 +280,7 @@ def _check_places(spec: CustomizationSpec) -> Iterator[Problem]:
 
 def _check_method(spec: CustomizationSpec, allow_unlisted: bool) -> Iterator[Problem]:
     """What the method takes: a listed pair to distil, or a student to fine-tune on answers that are there."""
+    yield from _check_form(spec)
     if spec.method == "distillation":
         yield from _check_pair(spec.teacher, spec.student, allow_unlisted)
         return
@@ -295,6 +297,21 @@ def _check_method(spec: CustomizationSpec, allow_unlisted: bool) -> Iterator[Pro
             "no-answers",
             "fine-tuning learns from answers, and this data brings none.",
             "Build the dataset with the logged answers (dataset.source: curated-with-answers).",
+        )
+
+
+def _check_form(spec: CustomizationSpec) -> Iterator[Problem]:
+    """The lines of the training file have the form that the method takes for this student."""
+    if isinstance(spec.training, LogsData):
+        return
+    tuned = spec.method == "fine-tuning"
+    wanted = models.fine_tuning_form(spec.student) if tuned else "conversation"
+    if spec.training.form != wanted:
+        yield Problem(
+            "trainingDataConfig",
+            "data-form",
+            f"{spec.method} of {spec.student} takes lines of the form {wanted}; this file has {spec.training.form}.",
+            f"Build the dataset with form: {wanted} (a workload file chooses it by itself).",
         )
 
 
@@ -363,8 +380,11 @@ def _check_tags(path: str, tags: Mapping[str, str]) -> Iterator[Problem]:
             )
 
 
-def _check_records(records: int, method: models.Method) -> Iterator[Problem]:
-    least, most = FINE_TUNING_RECORDS if method == "fine-tuning" else DISTILLATION_RECORDS
+def _check_records(records: int, spec: CustomizationSpec) -> Iterator[Problem]:
+    least, most = DISTILLATION_RECORDS
+    if spec.method == "fine-tuning":
+        least, most = FINE_TUNING_RECORDS
+        most = models.most_fine_tuning_records(spec.student) or most
     if records < least:
         yield Problem(
             "trainingDataConfig",

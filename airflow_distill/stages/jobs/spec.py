@@ -93,6 +93,7 @@ def _prompts(receipt: Mapping[str, Any]) -> PromptsData:
         uri=str(receipt["train_uri"]),
         records=None if records is None else int(records),
         with_answers=bool(receipt.get("with_answers", False)),
+        form=receipt.get("form") or "conversation",
     )
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from airflow_distill.stages.jobs.models import fine_tuning_form
+from airflow_distill.stages.model_table import Form
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec, asset_of
+
+
+def form_of(workload: Workload) -> Form | None:
+    """Return the form of the training file where it is not the usual one: what the student is fine-tuned on."""
+    form = fine_tuning_form(workload.student) if workload.job.method == "fine-tuning" else "conversation"
+    return None if form == "conversation" else form
 
 
 def dataset_tasks(workload: Workload) -> GroupSpec:
@@ -26,6 +34,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
             feedback=list(dataset.feedback.use) if dataset.feedback else None,
             liked_from=dataset.feedback.liked_from if dataset.feedback else None,
             feedback_name=dataset.feedback.name if dataset.feedback else None,
+            form=form_of(workload),
         ),
     }
     live = TaskSpec(

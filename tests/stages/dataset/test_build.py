@@ -237,3 +237,45 @@ def test_golden_lines_of_either_shape_are_read_and_others_found() -> None:
 def test_a_manifest_comes_back_as_it_was() -> None:
     manifest = build(MemoryStore(), traffic(200)).package.manifest
     assert DatasetManifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+
+
+def test_a_dataset_for_llama_holds_lines_of_prompt_and_completion_and_is_checked_as_such() -> None:
+    store = MemoryStore()
+    source = Source("bank", "t", ("2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z"), 300, 300, {})
+    settings = CurateSettings(salt="s", with_answers=True, form="prompt-completion", near_duplicates=None)
+    student = "meta.llama3-1-8b-instruct-v1:0:128k"
+    built = build_dataset(store, PLACE, traffic(300), source, settings, student=student)
+    lines = [json.loads(line) for line in store.read(built.package.manifest.train.uri).splitlines()]
+    assert {frozenset(line) for line in lines} == {frozenset({"prompt", "completion"})}
+    assert {line["completion"] for line in lines} == {"fine"}
+    assert built.package.accepted, built.package.report.counts
+    assert built.package.receipt(built.worth)["form"] == "prompt-completion"
+    again = [
+        example.turns[0].text
+        for example in read_train(store.read(built.package.manifest.train.uri).splitlines())
+    ]
+    assert again == [line["prompt"] for line in lines]
+
+
+def test_the_form_of_conversations_names_datasets_as_before_there_was_another() -> None:
+    assert "form" not in CurateSettings(salt="s").to_json()
+    other = CurateSettings(salt="s", with_answers=True, form="prompt-completion").to_json()
+    assert other["form"] == "prompt-completion"
+
+
+def test_a_system_prompt_comes_before_the_prompt_where_the_form_has_no_place_for_it() -> None:
+    example = Example((Turn("user", "Hi"),), answer="Hello", system="Be brief.")
+    (line,) = train_lines([example], with_answers=True, form="prompt-completion")
+    assert json.loads(line) == {"prompt": "Be brief.\n\nHi", "completion": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"form": "prompt-completion"}, "needs with_answers"),
+        ({"form": "csv", "with_answers": True}, "form is conversation or prompt-completion"),
+    ],
+)
+def test_a_form_that_cannot_be_written_is_refused(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        CurateSettings(salt="s", **wrong)  # type: ignore[arg-type]

@@ -129,7 +129,7 @@ def test_every_line_code_has_a_defect_in_these_tests() -> None:
         "empty_file", "compressed", "gzip_as_jsonl", "extension", "gzip_truncated", "gzip_damaged", "byte_order_mark",
         "utf16", "crlf",
         "too_few_records", "too_many_records", "total_too_large", "line_too_long", "multi_turn", "control_token",
-        "duplicate_record", "no_answer", "line_above_quota", "reserved_word",
+        "duplicate_record", "no_answer", "line_above_quota", "reserved_word", "completion_shape",
     }  # fmt: skip
     assert set(CODES) - elsewhere == {code for _, code in BAD.values()}
 
@@ -246,3 +246,62 @@ def good_lines(count: int) -> list[bytes]:
 
 def check(lines: list[bytes], family: Any) -> Any:
     return check_stream(io.BytesIO(b"\n".join(lines) + b"\n" if lines else b""), family)
+
+
+# lines of prompt and completion
+
+
+def completion(**changes: object) -> bytes:
+    return json.dumps({"prompt": "What is due?", "completion": "The invoice.", **changes}).encode()
+
+
+def test_a_line_of_prompt_and_completion_is_clean_in_its_own_form_only() -> None:
+    line = completion()
+    assert list(check_line(line, 1, LLAMA, "prompt-completion")) == []
+    assert "schema_version" in {item.code for item in check_line(line, 1, LLAMA)}
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (completion(completion=None), "completion_shape"),
+        (completion(prompt=["a"]), "completion_shape"),
+        (b'{"prompt": "a"}', "completion_shape"),
+        (
+            b'{"schemaVersion": "bedrock-conversation-2024", "messages": []}',
+            "completion_shape",
+        ),
+        (completion(system="Be brief."), "unknown_key"),
+        (completion(completion="  "), "empty_text"),
+        (completion(prompt=""), "empty_text"),
+        (completion(prompt="a\x00b"), "nul_character"),
+        (completion(completion="x <|eot_id|> y"), "control_token"),
+        (completion(prompt="word " * 60_000 * 4), "text_too_long"),
+        (b"[1]", "not_an_object"),
+        (b'{"prompt": "a", "prompt": "b", "completion": "c"}', "duplicate_key"),
+    ],
+)
+def test_each_flaw_of_a_prompt_and_completion_is_told(line: bytes, code: str) -> None:
+    found = list(check_line(line, 7, LLAMA, "prompt-completion"))
+    assert code in {item.code for item in found}
+    assert {item.line for item in found} == {7}
+
+
+def test_findings_of_a_completion_name_the_member_and_never_its_text() -> None:
+    (item,) = check_line(completion(completion=" "), 1, LLAMA, "prompt-completion")
+    assert item.message.endswith("completion.")
+    assert "invoice" not in item.message
+
+
+def test_the_quota_of_a_distillation_line_does_not_hold_for_fine_tuning() -> None:
+    long = completion(prompt="word " * 5_000)
+    assert list(check_line(long, 1, LLAMA, "prompt-completion")) == []
+
+
+def test_a_file_of_prompts_and_completions_is_judged_as_a_whole() -> None:
+    lines = [completion(prompt=f"What is due in week {n}?") for n in range(120)]
+    check = PromptCheck(LLAMA, form="prompt-completion")
+    check.read(io.BytesIO(b"\n".join(lines) + b"\n"))
+    report = check.finish()
+    assert report.valid
+    assert (report.records, report.accepted) == (120, 120)

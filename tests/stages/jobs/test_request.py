@@ -203,7 +203,8 @@ def test_how_long_a_teacher_may_answer_does_not_name_a_job_that_asks_none():
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"student": "meta.llama3-1-8b-instruct-v1:0:128k"}, "fine-tuning"),
+        ({"student": "mistral.mistral-large-2402-v1:0:32k"}, "fine-tuning"),
+        ({"student": "meta.llama3-1-8b-instruct-v1:0:128k"}, "data-form"),
         ({"student": "amazon.nova-2-lite-v1:0"}, "fine-tuning"),
         ({"dataset": {**WITH_ANSWERS, "with_answers": False}}, "no-answers"),
         ({"dataset": None, "invocation_logs": {"uri": "s3://bucket/logs"}}, "no-answers"),
@@ -236,3 +237,47 @@ def test_a_method_that_is_not_offered_is_refused():
     for method in ("reinforcement", "FINE_TUNING", ""):
         with pytest.raises(ConfigurationError, match="no method"):
             spec(method=method)
+
+
+LLAMA = "meta.llama3-1-8b-instruct-v1:0:128k"
+NOVA_2 = "amazon.nova-2-lite-v1:0:256k"
+
+
+def tuned(student: str, form: str | None, **more):
+    dataset = {"dataset_id": "d1", "train_uri": "s3://bucket/w/train.jsonl", "with_answers": True, **more}
+    dataset |= {"form": form} if form else {}
+    return spec(method="fine-tuning", student=student, dataset=dataset)
+
+
+@pytest.mark.parametrize(
+    ("student", "form"), [(LLAMA, "prompt-completion"), (NOVA_2, None), (NOVA_2, "conversation")]
+)
+def test_fine_tuning_takes_the_form_of_its_student(student, form):
+    assert request.check_spec(tuned(student, form)) == []
+    assert "form" not in request.build_request(tuned(student, form), 1)
+
+
+@pytest.mark.parametrize(("student", "form"), [(LLAMA, None), (NOVA_2, "prompt-completion")])
+def test_fine_tuning_on_lines_of_another_form_is_refused_before_it_is_bought(student, form):
+    (problem,) = request.check_spec(tuned(student, form))
+    assert problem.code == "data-form"
+    assert "form: " in problem.fix
+
+
+def test_distillation_never_takes_lines_of_prompt_and_completion():
+    dataset = {"dataset_id": "d1", "train_uri": "s3://bucket/w/train.jsonl", "form": "prompt-completion"}
+    assert [p.code for p in request.check_spec(spec(dataset=dataset))] == ["data-form"]
+
+
+@pytest.mark.parametrize(
+    ("student", "form", "most"), [(LLAMA, "prompt-completion", 10_000), (NOVA_2, None, 20_000)]
+)
+def test_fine_tuning_takes_as_many_records_as_its_family(student, form, most):
+    assert request.check_spec(tuned(student, form, train_records=most)) == []
+    (problem,) = request.check_spec(tuned(student, form, train_records=most + 1))
+    assert problem.code == "too-many"
+    assert f"{most:,}" in problem.message
+
+
+def test_the_form_does_not_change_the_name_of_a_job_on_conversations():
+    assert tuned(NOVA_2, None).job_name() == tuned(NOVA_2, "conversation").job_name()
