@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 UV="${UV:-.uv/bin/uv}"
 CONSTRAINTS=requirements/airflow-3.3.1-python3.12.txt
 VENV=.venv-mwaa
-export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 PYTHONDONTWRITEBYTECODE=1
+export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+export PYTHONPYCACHEPREFIX="$PWD/.venv-mwaa/pycache" # an installed wheel is compiled; a checkout stays clean
 unset VIRTUAL_ENV PYTHONPATH
 . requirements/find_python.sh
 

@@ -43,6 +43,7 @@ def application() -> Any:
         module: Any = import_module("moto.moto_server.werkzeug_app")
         # moto would let every web page read every answer.
         module.DISABLE_GLOBAL_CORS = True
+        _list_modules_once()
 
         def create(service: Any) -> Any:
             with _lock:
@@ -51,6 +52,13 @@ def application() -> Any:
         return module.DomainDispatcherApplication(create)
 
     return _once("application", load)
+
+
+def _list_modules_once() -> None:
+    """Let moto look into its own folder once; it would do so, with a `stat` for each service, at every request."""
+    module: Any = import_module("moto.backends")
+    names = tuple(module.list_of_moto_modules())
+    module.list_of_moto_modules = lambda: names
 
 
 def request_names() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,10 +80,15 @@ def test_a_retry_asks_nothing_again_and_ends_the_same(w: Any, answers: dict[str,
     assert w.sandbox.calls("Converse") == before
 
 
-def test_only_what_a_broken_try_left_out_is_asked(w: Any) -> None:
-    """The service goes away after 60 calls; the next try asks for the other 60 only."""
+def test_only_what_a_broken_try_left_out_is_asked(w: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service goes away after 60 calls; the next try asks for the other 60 only.
+
+    An hour passes in a moment: the operator's pauses end at once.
+    """
     from airflow_distill.errors import ServiceUnavailableError
 
+    hurried = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None)
+    monkeypatch.setattr("airflow_distill.operators.evaluation.time", hurried)
     w.sandbox.faults.add("unavailable", operation="Converse", skip=60)
     before = w.sandbox.calls("Converse")
     with pytest.raises(ServiceUnavailableError):
