@@ -53,6 +53,7 @@ test: setup ## checks and tests, the slow ones included, the soak tests not
 	$(PYTEST) -q -m "airflow and not slow" -n 2 --dist loadfile
 	$(PYTEST) -q -m "slow and not soak and not alone and not pages" -n 2 --dist loadfile --durations 5
 	$(PYTEST) -q -m "alone" --reruns 1 --durations 5
+	bash requirements/mwaa.sh lane
 
 test-fast: setup ## tests of the pure rooms and the sandbox only
 	$(PYTEST) -q -m "not slow and not airflow" -n 2
@@ -88,8 +89,10 @@ test-matrix: $(UV) ## tests with lowest-direct, locked and newest dependencies
 test-stack: $(UV) ## a workload on a platform like Amazon MWAA in whole, with parts killed and stopped
 	bash requirements/mwaa.sh stack
 
-test-mwaa: $(UV) ## Airflow tests and the stack under Amazon MWAA's versions, for CI
-	bash requirements/mwaa.sh lane
+test-mwaa: $(UV) ## demo, all Airflow tests and the stack under Amazon MWAA's versions
+	bash requirements/mwaa.sh wheel
+	bash requirements/mwaa.sh airflow
+	bash requirements/mwaa.sh stack
 
 test-infra: setup ## the Terraform module and the CDK construct, equal to `airflow-distill iam`
 	$(PYTEST) -q -m infra tests/infra
