@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from copy import copy
 from functools import cached_property
+from types import FrameType
 from typing import Any, Protocol
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -107,11 +108,11 @@ class BedrockDistillHook(AwsBaseHook):
 
         The provider's own way reads the source of every frame from disk, which costs each task a tenth of a second.
         """
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if frame.f_code.co_name == target_function_name and "self" in frame.f_locals:
                 return type(frame.f_locals["self"]).__name__
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return None
 
     @staticmethod
