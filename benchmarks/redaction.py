@@ -1,23 +1,29 @@
 """How many secrets redaction finds, by kind and by dress, and how many ordinary lines it takes for secrets.
 
-Plants made-up secrets (tests/stages/dataset/secrets_planted.py) in the sentences that people and programs write, and 2,000
-technical lines that hold none. A secret counts as found when no more than half of it is left in a row. Beside ours it asks
+Plants made-up secrets in the sentences that people and programs write: those that the patterns were made with
+(tests/stages/dataset/secrets_planted.py), and a second set of other vendors, files and languages that was made afterwards
+(secrets_elsewhere.py). Beside them 2,000 technical lines that hold no secret, and lines that others wrote: of the packages
+that are installed here. A secret counts as found when no more than half of it is left in a row. Beside ours it asks
 detect-secrets and presidio-analyzer where they are installed, and says where they are not:
 
     python benchmarks/redaction.py [--rounds 3]
 
-The table of ours is written into docs/guides/dataset.md by docs/pages.py.
+Installed elsewhere, they are found by `PYTHONPATH=<venv>/lib/python3.11/site-packages`. The table of ours is written into
+docs/guides/dataset.md by docs/pages.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import msgspec
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -25,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 from airflow_distill.stages.dataset.known_secrets import find_known  # noqa: E402
 from airflow_distill.stages.dataset.records import Example, Turn  # noqa: E402
 from airflow_distill.stages.dataset.redact import redact  # noqa: E402
+from tests.stages.dataset.secrets_elsewhere import plants_elsewhere  # noqa: E402
 from tests.stages.dataset.secrets_planted import DRESSES, Plant, leftover, ordinary_lines, plants  # noqa: E402
 
 Hide = Callable[[str], str]
@@ -92,12 +99,37 @@ def false_alarms(hide: Hide, lines: Iterable[str]) -> int:
 def table(rounds: int = 3) -> str:
     """Return recall by kind and false alarms as a table for the guide."""
     asked, found = recall(ours, plants(rounds))
+    later = recall(ours, plants_elsewhere(rounds))
+    asked, found = asked + later[0], found + later[1]
     lines = ordinary_lines()
     alarms = sum(bool(list(find_known(line))) for line in lines)
     rows = [f"| {kind} | {found[kind]} | {asked[kind]} |" for kind in asked]
     total = f"| all {len(asked)} kinds | {found.total()} | {asked.total()} |"
     wrong = f"| ordinary technical lines taken for secrets | {alarms} | {len(lines):,} |"
     return "\n".join(["| Planted | found | of |", "|---|--:|--:|", *rows, total, wrong])
+
+
+PACKAGE_SUFFIXES = (
+    ".py", ".pyi", ".js", ".html", ".css", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".md", ".rst", ".txt", ".sql",
+    ".c", ".h", ".cpp", ".pyx", ".sh", ".jinja2", ".csv", ".proto",
+)  # fmt: skip
+
+
+def package_lines(of_each: int = 200, seed: int = 5) -> list[str]:
+    """Return lines of the packages installed here, of each kind of file so many; lines with an address are left out."""
+    rng = random.Random(seed)
+    root = Path(msgspec.__file__).parents[1]
+    out: list[str] = []
+    for suffix in PACKAGE_SUFFIXES:
+        files = sorted(path for path in root.rglob(f"*{suffix}") if path.is_file())
+        rng.shuffle(files)
+        found: list[str] = []
+        for path in files[:150]:
+            text = path.read_text("utf-8", "ignore") if path.stat().st_size < 3_000_000 else ""
+            wanted = [line for line in text.split("\n") if 8 < len(line) < 600 and "@" not in line]
+            found += rng.sample(wanted, min(len(wanted), 8))
+        out += found[:of_each]
+    return out
 
 
 def by_dress(planted: list[Plant]) -> Counter[str]:
@@ -114,23 +146,39 @@ def by_dress(planted: list[Plant]) -> Counter[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what redaction finds.")
     parser.add_argument("--rounds", type=int, default=3, help="how often every sentence is planted (3)")
-    planted = plants(parser.parse_args().rounds)
-    lines = ordinary_lines()
+    rounds = parser.parse_args().rounds
+    planted = plants(rounds)
+    elsewhere = plants_elsewhere(rounds)
+    lines, others = ordinary_lines(), package_lines()
     results = {}
     for name, hide in (("ours", ours), ("detect-secrets", detect_secrets()), ("presidio", presidio())):
         if hide is None:
             print(f"{name} is not installed: pip install {name}{'-analyzer' * (name == 'presidio')}")
             continue
         began = time.process_time()
-        results[name] = (*recall(hide, planted), false_alarms(hide, lines), time.process_time() - began)
+        asked, found = (
+            one + two for one, two in zip(recall(hide, planted), recall(hide, elsewhere), strict=True)
+        )
+        alarms = false_alarms(hide, lines), false_alarms(hide, others)
+        results[name] = (asked, found, alarms, time.process_time() - began)
     print(f"{'kind':34}", *(f"{name:>16}" for name in results))
     for kind in next(iter(results.values()))[0]:
         print(
             f"{kind:34}",
             *(f"{found[kind]:>10} of {asked[kind]:>2}" for asked, found, _, _ in results.values()),
         )
-    print(f"{'all':34}", *(f"{f.total():>9} of {a.total():>3}" for a, f, _, _ in results.values()))
-    print(f"{'false alarms in 2,000 lines':34}", *(f"{alarms:>16}" for _, _, alarms, _ in results.values()))
+    second = {plant.kind for plant in elsewhere}
+    for title, kinds in (("all of the first set", None), ("all of the second set", second)):
+        sums = [
+            tuple(sum(n for kind, n in c.items() if (kind in second) == (kinds is not None)) for c in (f, a))
+            for a, f, _, _ in results.values()
+        ]
+        print(f"{title:34}", *(f"{found:>9} of {asked:>3}" for found, asked in sums))
+    asked, found, _, _ = results["ours"]
+    worst = min(asked, key=lambda kind: found[kind] / asked[kind])
+    print(f"our worst kind: {worst}, {found[worst]} of {asked[worst]}")
+    for number, title in enumerate((f"{len(lines):,} technical lines", f"{len(others):,} lines of packages")):
+        print(f"{'false alarms in ' + title:42}", *(f"{a[number]:>12}" for _, _, a, _ in results.values()))
     print(f"{'seconds':34}", *(f"{spent:>16.1f}" for *_, spent in results.values()))
     print("ours by dress:", ", ".join(f"{name} {count}" for name, count in by_dress(planted).items()))
 

@@ -314,7 +314,7 @@ def is_password(match: re.Match[str], group: str) -> bool:
     if lower in _NOTHING or _UNSAID.match(value) or value.startswith("["):
         return False
     named = match["name"].lower()
-    is_weak = named.startswith(_WEAK) or named.endswith(("key", "api", "ssel"))
+    is_weak = named.startswith(_WEAK) or named.endswith(("key", "base", "api", "ssel"))
     if not is_weak and group == "v" and value.isalpha() and "=" not in match[0]:
         return False
     before = match.string[max(0, match.start() - 24) : match.start()]
@@ -323,6 +323,8 @@ def is_password(match: re.Match[str], group: str) -> bool:
     digits = sum(map(str.isdigit, value))
     marks = sum(c in _MARKS for c in value)
     letters = sum(map(str.isalpha, value))
+    if is_weak and is_place_in_a_list(match):
+        return False
     if is_weak:
         return _is_drawn(value, digits, letters, marks)
     if " " in value:
@@ -334,9 +336,22 @@ def is_password(match: re.Match[str], group: str) -> bool:
     return group in ("q", "s") or "=" in match[0]
 
 
+_DOTTED = re.compile(r"\A[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)+")
+_PAGING = re.compile(
+    r"(?:next|continuation|page|pagination|request|idempotency|output|input|change|sync|skip|start|end|pad|eos|bos|unk|sep|cls"
+    r"|mask|cache|partition|sort|primary|foreign|object|routing)[ _-]?\Z",
+    re.IGNORECASE,
+)
+
+
+def is_place_in_a_list(match: re.Match[str]) -> bool:
+    """Say whether a token or key is one of a list, a request or a vocabulary, such as `nextToken`, rather than a secret."""
+    return _PAGING.search(match.string[max(0, match.start() - 16) : match.start()]) is not None
+
+
 def _is_drawn(value: str, digits: int, letters: int, marks: int) -> bool:
     """Say whether a value of a `secret`, `token` or `key` looks drawn: such words lead to much else."""
-    if " " in value or not letters:
+    if " " in value or not letters or any(c in "[](){}|" for c in value) or _DOTTED.fullmatch(value):
         return False
     if digits >= 2 and len(value) >= 8:
         return not re.fullmatch(r"[a-z]+[_-]\d{1,4}|\d{4}-\d\d-\d\d\S*|[a-z_.]+\(?\d?", value)
@@ -347,6 +362,36 @@ def _is_drawn(value: str, digits: int, letters: int, marks: int) -> bool:
         and any(map(str.isupper, value))
         and any(map(str.islower, value))
         and "_" not in value
+    )
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def is_written_password(match: re.Match[str], group: str) -> bool:
+    """Say whether the value at a password's place is one: it holds a digit or a mark, and is no placeholder or call."""
+    value = _value(match, group)
+    if (
+        value.lower() in _NOTHING
+        or _UNSAID.match(value)
+        or value[:1] in "$%{<(:?"
+        or value.endswith((")", "]"))
+    ):
+        return False
+    return " " not in value and any(c.isdigit() or c in _MARKS for c in value)
+
+
+def is_drawn_key(match: re.Match[str], group: str) -> bool:
+    """Say whether what stands beside a word such as `key` looks drawn: no hash, no id with dashes, no name in code."""
+    value = _value(match, group)
+    if is_place_in_a_list(match) or "example" in value.lower():
+        return False
+    if not is_random(value) or _UUID.fullmatch(value) or re.fullmatch(r"[0-9a-f_-]+|[0-9A-F_-]+", value):
+        return False
+    digits, upper, lower = (sum(map(test, value)) for test in (str.isdigit, str.isupper, str.islower))
+    words = re.findall(r"[a-z]{4,}|[A-Z][a-z]{3,}", value)
+    return (
+        digits >= 3 and bool(lower) and (upper >= 2 or digits >= 6) and sum(map(len, words)) * 2 < len(value)
     )
 
 

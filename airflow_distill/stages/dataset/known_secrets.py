@@ -25,6 +25,7 @@ from airflow_distill.stages.dataset.known_forms import (
     is_card,
     is_cpf,
     is_credential,
+    is_drawn_key,
     is_iban,
     is_ip,
     is_nhs,
@@ -33,6 +34,7 @@ from airflow_distill.stages.dataset.known_forms import (
     is_resident_id,
     is_said_password,
     is_ssn,
+    is_written_password,
     looks_mixed,
     looks_random,
 )
@@ -62,6 +64,7 @@ from airflow_distill.stages.dataset.places import (
     with_token,
     with_unlike_marks,
 )
+from airflow_distill.stages.dataset.vendor_tokens import FORMS
 from airflow_distill.stages.dataset.vocabulary import Vocabulary
 
 
@@ -124,7 +127,7 @@ _STRONG = (
     r"|wachtwoord|parola|has[łl]o"
     r"|pin(?=[:=])|(?<![A-Za-z])pw(?=[:=])"
 )
-_NAMED = rf"(?P<name>{_STRONG}|secret|token(?: de \w{{1,12}})?|(?:{_KEY_OF})key|cl[ée] api|api-schl[üu]ssel)"
+_NAMED = rf"(?P<name>{_STRONG}|secret|token(?: de \w{{1,12}})?|(?:{_KEY_OF})key(?:_base)?|cl[ée] api|api-schl[üu]ssel)"
 _ASSIGNED = (
     r"[\"'`]?\s{0,3}(?:=>|:=|[:=](?![=:])|>(?=[^\s<]))\s{0,3}"
     r"(?:\"(?P<q>(?:[^\"\\\n]|\\.){4,})\"|'(?P<s>(?:[^'\\\n]|\\.){4,})'"
@@ -279,6 +282,36 @@ _CALL = (
 _CALL_FIRST = "phone tel mobile cell call ring whatsapp fax sms text handy portable appelez ligue телефон"
 _CALL_WORDS = (*_CALL_FIRST.split(), "电话", "電話", "手机", "手機", "전화", "هاتف", "اتصل", "फ़ोन", "फोन")
 
+_ID_WORDS = (
+    "aadhaar", "aadhar", "आधार", "codice fiscale", "dni", "nie", "nif", "pesel", "주민등록번호", "주민번호", "personnummer",
+    "fødselsnummer", "henkilötunnus", "cpr", "bsn", "burgerservicenummer", "my sin", "sin number", "social insurance",
+    "tfn", "tax file", "curp", "rfc", "rut", "sécurité sociale", "securite sociale", "numéro insee",
+    "rentenversicherungsnummer", "sozialversicherungsnummer", "steuer-id", "steueridentifikationsnummer", "マイナンバー",
+    "個人番号", "tc kimlik", "снилс", "инн", "nric", "身份证", "身分證",
+)  # fmt: skip
+_ID_NAME = "|".join(_ID_WORDS)
+_ID_NUMBER = (
+    r"(?<![A-Za-z0-9])(?:"
+    r"[A-Z]{6}[0-9LMNPQRSTUV]{2}[A-EHLMPRST][0-9LMNPQRSTUV]{2}[A-Z][0-9LMNPQRSTUV]{3}[A-Z]"  # Italy
+    r"|[A-Z]{4}[0-9]{6}[A-Z]{6}[A-Z0-9][0-9]"  # Mexico
+    r"|[12](?:[ .]?[0-9]{2}){3}(?:[ .]?[0-9]{3}){2}(?:[ .]?[0-9]{2})?"  # France
+    r"|[0-9]{2} ?[0-9]{6} ?[A-Z] ?[0-9]{3}"  # Germany's pensions
+    r"|[XYZ]-?[0-9]{7}-?[A-Z]|[0-9]{8}-?[A-Z]"  # Spain
+    r"|[STFGM][0-9]{7}[A-Z]|[A-Z][12][0-9]{8}"  # Singapore, Taiwan
+    r"|[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-[0-9K]"  # Chile
+    r"|[0-9]{6,8}[-+][0-9]{3,4}[A-Z]?|[0-9]{6}-?[1-8][0-9]{6}"  # Nordic countries, Korea
+    r"|[0-9]{2,4}(?:[ .-][0-9]{2,4}){2,4}|[0-9]{9,12})"
+)
+_NAMED_KEY = (
+    r"(?:key|token|secret|credential)s?|ключ|токен|トークン|キー|토큰|(?<![가-힣])키|密钥|密鑰|令牌|clé|jeton|schlüssel"
+    r"|llave|chave|chiave|klucz|anahtar|sleutel|nyckel|khóa|कुंजी|مفتاح"
+)
+_NAMED_KEYS = (
+    "key", "token", "secret", "credential", "ключ", "токен", "トークン", "キー", "토큰", "키", "密钥", "密鑰", "令牌",
+    "clé",
+    "jeton", "schlüssel", "llave", "chave", "chiave", "klucz", "anahtar", "sleutel", "nyckel", "khóa", "कुंजी", "مفتاح",
+)  # fmt: skip
+
 PATTERNS: tuple[Pattern, ...] = (
     Pattern("PRIVATE_KEY", ("private key",), BLOCK, search=to_the_end, needs=with_mark(b"-----")),
     Pattern(
@@ -328,6 +361,73 @@ PATTERNS: tuple[Pattern, ...] = (
         needs=with_token(15),
     ),
     Pattern(
+        "API_KEY",
+        tuple(dict.fromkeys(word for word, _ in FORMS)),
+        re.compile(rf"(?:(?<![A-Za-z0-9_])|(?=\.atlas))(?:{'|'.join(form for _, form in FORMS)})"),
+        search=at_tokens,
+        needs=with_token(18),
+    ),
+    Pattern(
+        # Mailchimp's keys end in their data centre.
+        "API_KEY",
+        (),
+        re.compile(r"(?<![A-Za-z0-9_-])[a-f0-9]{32}-us[0-9]{1,2}(?![A-Za-z0-9])"),
+        search=in_text,
+        needs=with_hexadecimal,
+    ),
+    Pattern(
+        # Azure's keys of functions, search, registries and stores carry their service near the end.
+        "AZURE_SECRET",
+        ("azfu", "azse", "+acr", "acdb", "+ast", "azca"),
+        re.compile(
+            r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{33,76}(?:AzFu|AzSe|\+ACR|ACDb|\+ASt|AzCa)[A-Za-z0-9+/_-]{4,10}={0,2}"
+        ),
+        looks_random,
+        beside_tokens,
+        needs=with_token(38),
+    ),
+    Pattern(
+        # Passwords as systems store them, and Basic credentials of registries.
+        "PASSWORD",
+        (),
+        re.compile(r"\$(?:1|2[abxy]|5|6|7|y|argon2i?d?|pbkdf2-sha\d{3})\$[./A-Za-z0-9$=,+-]{20,256}"),
+        search=in_text,
+        needs=with_mark(b"$"),
+    ),
+    Pattern(
+        "BASIC_AUTH",
+        ("auth",),
+        re.compile(
+            r"(?<=[\"_])auth\"?\s{0,3}[:=]\s{0,3}\"?(?P<v>[A-Za-z0-9+/]{16,}={0,2})(?![A-Za-z0-9+/_.-])"
+        ),
+        looks_random,
+        at_words,
+        needs=with_assignment,
+    ),
+    Pattern(
+        "SESSION",
+        ("session", "sess", "sid", "jsessionid", "phpsessid", "csrf", "xsrf"),
+        re.compile(
+            r"(?i)(?:session(?:_?id|[_-]?token)?|sess(?:_?id)?|sid|jsessionid|phpsessid|csrf[_-]?token|xsrf[_-]?token)"
+            r"=(?P<v>[A-Za-z0-9%._+/-]{20,512}={0,2})"
+        ),
+        looks_random,
+        at_words,
+        needs=with_token(20),
+    ),
+    Pattern(
+        # A key or token by its name in any language, a little apart from what looks drawn.
+        "API_KEY",
+        _NAMED_KEYS,
+        re.compile(
+            rf"(?i)(?:{_NAMED_KEY})[\"'`]?\s{{0,3}}(?:[:=|]|=>|は|是|为|為|은|는|이|가|\bis|\best|\bes|\bist|\bé|\bè|\bto)?"
+            r"\s{0,3}[\"'`「]?(?P<v>[A-Za-z0-9_-]{20,256})(?![A-Za-z0-9_./-])"
+        ),
+        is_drawn_key,
+        at_words,
+        needs=with_token(20),
+    ),
+    Pattern(
         # Twilio's keys and accounts.
         "API_KEY",
         (),
@@ -368,8 +468,10 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "BEARER_TOKEN",
-        ("bearer", "basic", "token"),
-        re.compile(r"(?<![A-Za-z0-9])(?i:bearer|basic|token)\s{1,4}(?P<v>[A-Za-z0-9._~+/-]{12,}={0,2})"),
+        ("bearer", "basic", "token", "ssws", "apikey"),
+        re.compile(
+            r"(?<![A-Za-z0-9])(?i:bearer|basic|token|ssws|apikey)\s{1,4}(?P<v>[A-Za-z0-9._~+/-]{12,}={0,2})"
+        ),
         is_credential,
         at_words,
         needs=with_token(12),
@@ -476,6 +578,89 @@ PATTERNS: tuple[Pattern, ...] = (
         needs=with_token(16),
     ),
     Pattern(
+        # Elements, attributes and arguments: `<password>x</`, `key="DbPassword" value="x"`, `define('DB_PASSWORD', 'x')`.
+        "PASSWORD",
+        ("pass", "pwd", "secret", "mdp"),
+        re.compile(
+            r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|mdp)(?:"
+            r">\s{0,3}(?P<e>[^<>\s]{4,128})\s{0,3}</"
+            r"|[\"']\s{1,3}value\s{0,3}=\s{0,3}\"(?P<a>[^\"\n]{4,128})\""
+            r"|[\"']\s{1,3}value\s{0,3}=\s{0,3}'(?P<b>[^'\n]{4,128})'"
+            r"|[\"']\s{0,3},\s{0,3}(?:\"(?P<c>[^\"\n]{4,128})\"|'(?P<d>[^'\n]{4,128})'))"
+        ),
+        is_written_password,
+        at_words,
+        needs=with_unlike_marks,
+    ),
+    Pattern(
+        # Statements and commands in which a password stands at its place.
+        "PASSWORD",
+        (
+            "identified by",
+            "password '",
+            "requirepass",
+            "masterauth",
+            "redis-cli",
+            "/user:",
+            "htpasswd",
+            "sqlplus",
+            "psql",
+            "ldapsearch",
+        ),
+        re.compile(
+            r"(?i)(?:identified by|password)\s{1,3}'(?P<a>[^'\n]{4,128})'"
+            r"|(?:requirepass|masterauth)\s{1,3}(?P<b>\S{4,128})"
+            r"|redis-cli\b[^\n]{0,80}?\s-a\s?(?P<c>[^\s$]{4,128})"
+            r"|/user:\S{1,64}\s{1,3}(?P<d>[^\s/$]{4,128})"
+            r"|htpasswd\s{1,3}-\w{0,6}b\w{0,6}\s[^\n]{1,80}?\s\S{1,64}\s{1,3}(?P<e>[^\s$-]\S{3,127})"
+            r"(?=\s{0,3}(?:$|\n|[|;&]))"
+            r"|sqlplus\s{1,3}(?:-\w\s){0,3}\w{1,64}/(?P<f>[^\s@/]{3,64})(?=@|\s|$)"
+            r"|ldapsearch\b[^\n]{0,120}?\s-w\s?(?P<g>[^\s$]{4,128})"
+        ),
+        is_written_password,
+        at_words,
+        needs=with_unlike_marks,
+    ),
+    Pattern(
+        # Password words with an ending or some words behind them: `şifrem`, `mitt lösenord är`, `mật khẩu của tôi là`.
+        "PASSWORD",
+        (
+            "şifre",
+            "parola",
+            "lösenord",
+            "adgangskode",
+            "passord",
+            "salasana",
+            "mật khẩu",
+            "пароль",
+            "kata sandi",
+            "jelszó",
+            "heslo",
+            "κωδικός",
+        ),
+        re.compile(
+            r"(?i)(?:şifre|parola|lösenord|adgangskode|passord|salasana|mật khẩu|пароль|kata sandi|jelszó|heslo|κωδικός)"
+            r"[^\n\d:=\"'`]{0,32}?(?:[:=]|\s(?:är|er|este|e|is|là|es|je|on|adalah|είναι))?\s{1,3}[\"'`]?"
+            r"(?P<v>(?=[!-~]{0,60}[0-9])(?=[!-~]{0,60}[A-Za-z])[!#-&(-+\--~]{5,126}[!#-&(-+\-/-9=@-~])"
+        ),
+        is_said_password,
+        at_words,
+        needs=with_unlike_marks,
+    ),
+    Pattern(
+        # `creds are bob / x`, `user bob / x`.
+        "PASSWORD",
+        ("creds", "credentials", "login"),
+        re.compile(
+            r"(?i)\b(?:creds|credentials|login)(?: details)?(?:\s{0,2}(?:are|is|:|=))?\s{1,3}[\w.@+-]{2,64}"
+            r"\s{0,2}[/:]\s{0,2}"
+            r"(?P<v>(?=\S{0,60}[0-9])(?=\S{0,60}[A-Za-z])[^\s\"'`,;<>/]{5,126}[^\s\"'`,;<>.:?/])"
+        ),
+        is_said_password,
+        at_words,
+        needs=with_unlike_marks,
+    ),
+    Pattern(
         "PASSWORD",
         ("mysql", "sshpass"),
         re.compile(
@@ -540,6 +725,23 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?i)(?:nino|national insurance|ni number)[^\n]{0,24}?"
             r"(?P<v>\b[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D])\b"
         ),
+        search=at_words,
+        needs=with_digits(6),
+    ),
+    Pattern(
+        "NATIONAL_ID",
+        ("cnpj",),
+        re.compile(
+            r"(?i)cnpj[^0-9\n]{0,12}(?P<v>[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}/?[0-9]{4}-?[0-9]{2})(?![0-9])"
+        ),
+        search=at_words,
+        needs=with_digits(14),
+    ),
+    Pattern(
+        # National numbers that their name leads to; without it they are numbers like others.
+        "NATIONAL_ID",
+        _ID_WORDS,
+        re.compile(rf"(?i)(?<![A-Za-z])(?:{_ID_NAME})[^\n0-9]{{0,24}}?(?P<v>{_ID_NUMBER})(?![A-Za-z0-9])"),
         search=at_words,
         needs=with_digits(6),
     ),

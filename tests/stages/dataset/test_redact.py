@@ -28,7 +28,8 @@ from airflow_distill.stages.dataset.redact import (
 from airflow_distill.stages.logs.records import Interaction
 from tests.security import linear
 from tests.stages.dataset.planted import planted
-from tests.stages.dataset.secrets_planted import DRESSES, SENTENCES, leftover, ordinary_lines, plants
+from tests.stages.dataset.secrets_elsewhere import plants_elsewhere
+from tests.stages.dataset.secrets_planted import DRESSES, SENTENCES, Plant, leftover, ordinary_lines, plants
 from tests.texts import other_scripts, passages, questions
 
 
@@ -40,6 +41,57 @@ def interaction(text: str, answer: str, identity: str) -> Interaction:
 
 def example(text: str, answer: str = "ok", **more: object) -> Example:
     return Example((Turn("user", text),), answer=answer, **more)  # type: ignore[arg-type]
+
+
+ELSEWHERE = plants_elsewhere(1)
+
+
+@pytest.mark.parametrize("plant", ELSEWHERE, ids=[f"{p.kind} {n}" for n, p in enumerate(ELSEWHERE)])
+def test_a_secret_of_another_vendor_file_or_language_is_replaced(plant: Plant) -> None:
+    assert leftover(plant.secret, redact(example(plant.sentence))[0].turns[0].text) <= 0.5
+
+
+ORDINARY = """
+"output_token": "Jobs[-1].JobId",
+"output_token": "DistributionList.NextMarker",
+"nextToken": "RW5DdDJkMWYwZjM2MzM2VHVpOHJIUXlDUXlhc2QzRGViYnc9SQ=="
+def read(self, continuation_token: AwsLogsHook.ContinuationToken) -> None:
+secret = base64.decodebytes(secret.encode())
+"pattern": "^arn:aws(|-cn):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}$",
+cache key: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b
+key: test-get_change_token_example-1471635120794
+| key | 3f2c9a10-7f4e-4d7a-9b0e-1a2b3c4d5e6f |
+the partition key tenant_2026_11_30_region_eu is hot
+primary_key=Customer_Order_2026_Line_Item_0042
+token budget: 1000000000000000000000
+ключ к пониманию лежит в архитектуре2026 проекта
+session=started in 2026 and resumed twice
+class="session" sid="a"
+<secret>of the old house</secret>
+<input name="password" value="{{ form.password }}">
+define('DB_PASSWORD', getenv('DB_PASSWORD'));
+field("password", "required")
+CREATE USER app IDENTIFIED BY '<password>';
+psql -c "ALTER ROLE app PASSWORD '$PGPASSWORD'"
+login: see page 12/b3 of the manual
+RUT report 2026 is out
+the CPR training starts at 10:30
+rfc 7231-4 and rfc 2616
+TFN channel 12 is down
+DNI pool of 12 instances
+Nie wieder 2026!
+INN at the river, room 1204
+the price is $5$ and then $6$
+api-gateway, sdk-core and pat-riotic names
+cio of a firm with 12345 people in 2026
+fw_update_all_devices_v2 has run
+re_sent_mail_2026 folder
+""".strip().split("\n")
+
+
+@pytest.mark.parametrize("line", ORDINARY)
+def test_a_line_that_only_looks_like_one_of_those_stays(line: str) -> None:
+    assert redact(example(line))[0].turns[0].text == line
 
 
 @pytest.mark.parametrize(("kind", "secret", "sentence"), planted(400), ids=lambda value: str(value)[:24])
