@@ -21,6 +21,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.quotas import no_code, no_room, rooms
 from airflow_distill.aws.s3 import split_uri
 from airflow_distill.errors import DistillError, ServiceNotFoundError
+from airflow_distill.remote.backoff import rung
 from airflow_distill.stages.jobs import models
 from airflow_distill.stages.jobs.preflight import (
     CheckResult,
@@ -132,7 +133,7 @@ class Examination:
             except DistillError as error:
                 if not error.retryable:
                     return CheckResult(name, "failed", error.message, error.hint)
-                pause = min(_PAUSES[min(attempt, len(_PAUSES) - 1)], self.patience)
+                pause = min(rung(_PAUSES, attempt), self.patience)
                 if pause <= 0 or getattr(error, "code", "") == NO_CREDENTIALS:
                     return CheckResult(name, "unknown", f"could not be asked: {error.message}", error.hint)
                 log.info(

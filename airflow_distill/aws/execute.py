@@ -36,6 +36,7 @@ from airflow_distill.errors import (
     ServiceUnavailableError,
     StateError,
 )
+from airflow_distill.remote.backoff import again
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_RELEASE,
@@ -803,24 +804,26 @@ def ask(
     raised.
     """
     messages = [{"role": t.role, "content": [{"text": t.text}]} for t in example.turns]
-    for pause in (*_PAUSES, None):
-        try:
-            reply = gateways.runtime.converse(
+    try:
+        reply = again(
+            lambda: gateways.runtime.converse(
                 host_arn,
                 messages=messages,
                 max_tokens=max_tokens,
                 system=example.system,
                 request_metadata=PROBE_METADATA,
-            )
-        except (ServiceThrottledError, ServiceUnavailableError) as error:
-            if not error.code:
-                raise
-            if pause is None:
-                return Asked(example, error=error.code)
-            sleep(pause)
-        else:
-            return Asked(example, answer=reply.text, latency_ms=float(reply.latency_ms))
-    raise AssertionError("the last repetition returns")
+            ),
+            _PAUSES,
+            sleep,
+            lambda error: (
+                bool(error.code) and isinstance(error, ServiceThrottledError | ServiceUnavailableError)
+            ),
+        )
+    except (ServiceThrottledError, ServiceUnavailableError) as error:
+        if not error.code:
+            raise
+        return Asked(example, error=error.code)
+    return Asked(example, answer=reply.text, latency_ms=float(reply.latency_ms))
 
 
 def _later(message: str, hint: str) -> DeploymentError:

@@ -18,6 +18,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.errors import ConfigurationError, ServiceError
 from airflow_distill.remote.identity import TAG_DATASET
 from airflow_distill.remote.ownership import Owner
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.dataset.forget import Person, Turns, clean, prompts_in
 from airflow_distill.stages.digest import canonical_json, digest, json_object, sha256_hex
 from airflow_distill.stages.forgotten import FOLDER, Tombstones, read_tombstones, tombstones_uri
@@ -137,7 +138,7 @@ def forget(
     receipt = Receipt(
         receipt_id,
         workload,
-        now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        iso(now),
         tuple(changes[uri] for uri in sorted(changes)),
         tuple(sorted(affected)),
         _models(gateways, root, workload, affected),

@@ -24,6 +24,7 @@ from airflow_distill.aws.evidence import (
 )
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.digest import canonical_json, sha256_hex
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -91,14 +92,10 @@ def score_kept(
         slice_keys=slices,
         price_of=answers_usd(table, gateways.bedrock.region),
         answers_sha256={r: e["answers_sha256"] for r, e in sorted(answers["roles"].items())},
-        created_at=_iso(now),
+        created_at=iso(now),
     )
     folder = join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
     return _write_scorecard(store, join_uri(folder, "scorecard.json"), scorecard, answers["model_arn"])
-
-
-def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_arn: str) -> dict[str, Any]:
@@ -210,7 +207,7 @@ def decide_kept(
         approval_rule=rule,
         scorecard_uri=evaluation["scorecard_uri"],
         scorecard_sha256=evaluation["scorecard_sha256"],
-        decided_at=_iso(now),
+        decided_at=iso(now),
         job_arn=str(job.get("job_arn") or "") if isinstance(job, Mapping) else "",
         costs=money,
         manifest_sha256=manifest_digest(store, evaluation, dataset),

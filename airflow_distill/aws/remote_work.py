@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway, Plain
 from airflow_distill.errors import ServiceConflictError, ServiceNotFoundError
 from airflow_distill.remote.hosts import ON_DEMAND, PROVISIONED, read_host, snapshot_of
 from airflow_distill.remote.records import JobSnapshot, Kind, state_of
+from airflow_distill.remote.times import iso_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,6 @@ class RemoteWork:
             yield [self.snapshot(item) for item in page]
 
 
-def _time(value: Any) -> str:
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(value or "")
-
-
 def _kept(**details: Any) -> dict[str, Any]:
     return {key: value for key, value in details.items() if value not in (None, "", {}, [])}
 
@@ -72,7 +66,7 @@ _PHASES = (
 def _phases(answer: Mapping[str, Any]) -> dict[str, Any]:
     told = answer.get("statusDetails") or {}
     return {
-        name: _kept(status=told[member].get("status"), since=_time(told[member].get("lastModifiedTime")))
+        name: _kept(status=told[member].get("status"), since=iso_text(told[member].get("lastModifiedTime")))
         for name, member in _PHASES
         if told.get(member)
     }
@@ -95,8 +89,8 @@ def customization_job(answer: Plain) -> JobSnapshot:
             training_loss=(answer.get("trainingMetrics") or {}).get("trainingLoss"),
             phases=_phases(answer),
         ),
-        created_at=_time(answer.get("creationTime")),
-        ended_at=_time(answer.get("endTime")),
+        created_at=iso_text(answer.get("creationTime")),
+        ended_at=iso_text(answer.get("endTime")),
     )
 
 
@@ -123,8 +117,8 @@ def evaluation_job(answer: Plain) -> JobSnapshot:
         details=_kept(
             output_uri=(answer.get("outputDataConfig") or {}).get("s3Uri"), job_type=answer.get("jobType")
         ),
-        created_at=_time(answer.get("creationTime")),
-        ended_at=_time(answer.get("lastModifiedTime")),
+        created_at=iso_text(answer.get("creationTime")),
+        ended_at=iso_text(answer.get("lastModifiedTime")),
     )
 
 
@@ -149,8 +143,8 @@ def batch_inference_job(answer: Plain) -> JobSnapshot:
                 error=answer.get("errorRecordCount"),
             ),
         ),
-        created_at=_time(answer.get("submitTime")),
-        ended_at=_time(answer.get("endTime")),
+        created_at=iso_text(answer.get("submitTime")),
+        ended_at=iso_text(answer.get("endTime")),
     )
 
 
@@ -169,7 +163,7 @@ def model_copy_job(answer: Plain) -> JobSnapshot:
             output_model_name=answer.get("targetModelName"),
             source_model_arn=answer.get("sourceModelArn"),
         ),
-        created_at=_time(answer.get("creationTime")),
+        created_at=iso_text(answer.get("creationTime")),
     )
 
 

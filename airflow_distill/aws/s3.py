@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -20,6 +19,8 @@ from airflow_distill.errors import (
     ServiceError,
     ServiceNotFoundError,
 )
+from airflow_distill.remote.backoff import again
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.storage import (
     ObjectChangedError,
     ObjectExistsError,
@@ -144,7 +145,7 @@ class S3Store(Gateway):
         while True:
             page = self.call("list_multipart_uploads", **parameters)
             for item in page.get("Uploads", ()):
-                begun = item["Initiated"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                begun = iso(item["Initiated"])
                 yield UnfinishedUpload(f"s3://{bucket}/{item['Key']}", str(item["UploadId"]), begun)
             if not page.get("IsTruncated"):
                 return
@@ -165,15 +166,12 @@ class S3Store(Gateway):
 
         S3 says so with 409 ConditionalRequestConflict, which the SDK does not retry (AWS: S3 conditional writes).
         """
-        for pause in CONFLICT_PAUSES:
-            try:
-                self.call("put_object", **parameters)
-                return
-            except ServiceError as error:
-                if error.code != "ConditionalRequestConflict":
-                    raise
-            time.sleep(pause)
-        self.call("put_object", **parameters)
+        again(
+            lambda: self.call("put_object", **parameters),
+            CONFLICT_PAUSES,
+            time.sleep,
+            lambda error: error.code == "ConditionalRequestConflict",
+        )
 
     def upload(self, uri: str, path: Path) -> None:
         """Write an object from a file; large ones in parts, which the SDK removes again when the upload fails."""

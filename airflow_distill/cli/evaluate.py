@@ -19,6 +19,7 @@ from typing import Any
 from airflow_distill.cli.account import add_connection_flags, connect, name_of
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError, EvaluationError
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.decision.decide import Freshness, decide
 from airflow_distill.stages.decision.policy import PromotionPolicy
@@ -278,7 +279,7 @@ def _as_given(scorecard: Scorecard) -> Freshness:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso(datetime.now(UTC))
 
 
 def _write_report(

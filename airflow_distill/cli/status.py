@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_distill.cli.account import add_connection_flags, connect, workload_file
 from airflow_distill.cli.terminal import say, say_json
+from airflow_distill.remote.times import iso_text
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
@@ -213,9 +214,7 @@ def _spent(store: ObjectStore, root: str, name: str, now: datetime) -> float:
 def _iso(moment: Any) -> str | None:
     if moment is None:
         return None
-    return (
-        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(moment, datetime) else str(moment)
-    )
+    return iso_text(moment)
 
 
 def lines(told: dict[str, Any]) -> list[str]:

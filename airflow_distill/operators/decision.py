@@ -27,6 +27,7 @@ from airflow_distill.operators.base import DistillOperator, airflow_errors, wall
 from airflow_distill.operators.note import note_question, note_step, noted
 from airflow_distill.operators.observe import tally
 from airflow_distill.operators.task import DistillTask
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.shown import markdown, markdown_code
 from airflow_distill.stages.storage import ObjectStore
@@ -558,7 +559,7 @@ def _of(receipt: Any, key: str) -> Any:
 
 
 def _iso(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
+    return iso(moment) if moment else ""
 
 
 def _until(moment: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.status.records import WORKLOAD_NAME, Question, Step
 
 _GOODS = ("scorecard_uri", "decision_uri", "report_uri", "manifest_uri", "scores_uri")
@@ -87,7 +88,7 @@ def note_exposure(operator: Any) -> None:
         now = wall_clock()
         found = exposure_of(operator.gateways, Owner(workload, root), table, now=now)
         said, endless = found.to_json(), len(found.endless)
-        at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = iso(now)
         index.change(workload, lambda status: with_exposure(status, said, endless=endless, at=at))
     except Exception as problem:
         operator.log.warning("What still bills was not looked up (%s).", type(problem).__name__)
@@ -117,7 +118,7 @@ def _write(
             dag_id=str(ti.dag_id),
             run_id=str(ti.run_id),
             task_id=str(ti.task_id),
-            at=wall_clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            at=iso(wall_clock()),
             state=state,
             error=error,
             map_index=map_index if isinstance(map_index := getattr(ti, "map_index", -1), int) else -1,

@@ -26,6 +26,7 @@ from airflow_distill.errors import (
 )
 from airflow_distill.operators.base import DistillOperator, wall_clock
 from airflow_distill.operators.logs import redaction_of, write_harvest
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
@@ -159,7 +160,7 @@ class ReadPromptsOperator(DistillOperator):
         from airflow_distill.stages.logs.selection import Selection, Window
 
         end = Window.parse("1970-01-01T00:00:00Z", self.window_end).end
-        start = (datetime.fromisoformat(end) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        start = iso(datetime.fromisoformat(end) - timedelta(hours=1))
         window = Window.parse(start, end)
         salt = self.salt or self.workload
         selection = Selection(model=base_model_id(self.teacher), window=window)

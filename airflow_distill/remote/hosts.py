@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_distill.remote.records import JobSnapshot, State
+from airflow_distill.remote.times import iso_text
 
 HostKind = Literal["provisioned-throughput", "custom-model-deployment"]
 PROVISIONED: HostKind = "provisioned-throughput"
@@ -156,10 +156,7 @@ def _deployment(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
 
 
 def _time(value: Any) -> str | None:
-    if isinstance(value, datetime):
-        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(value) if value else None
+    return iso_text(value) or None
 
 
 _STATES: Mapping[HostState, State] = {

@@ -24,8 +24,10 @@ from airflow_distill.errors import (
     ServiceNotFoundError,
     StateError,
 )
+from airflow_distill.remote.backoff import doubled, spread
 from airflow_distill.remote.failure import job_error
 from airflow_distill.remote.records import JobSnapshot, Kind, snapshot_from_receipt
+from airflow_distill.remote.times import iso
 
 TroubleKind = Literal["transient", "denied", "missing", "refused"]
 OutcomeStatus = Literal[
@@ -212,8 +214,7 @@ def next_pause(period: float, troubles: int, jitter: float, longest: float = LON
 
     :param jitter: a number in [0, 1), drawn by the caller.
     """
-    grown = period * float(2 ** min(troubles, 6))
-    return min(grown, max(longest, period)) * (0.8 + 0.4 * jitter)
+    return spread(doubled(period, min(troubles, 6), max(longest, period)), jitter)
 
 
 def progress_line(snapshot: JobSnapshot) -> str:
@@ -336,11 +337,6 @@ def _timeout_error(outcome: Outcome, what: str) -> JobTimeoutError:
         if not outcome.stop_requested
         else hint,
     )
-
-
-def iso(moment: datetime) -> str:
-    """Return a UTC time as ISO 8601 with a Z, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(text: str) -> datetime | None:

@@ -24,8 +24,9 @@ from airflow_distill.errors import (
     StateError,
 )
 from airflow_distill.remote.failure import diagnose, job_error
-from airflow_distill.remote.polling import iso, parse_time
+from airflow_distill.remote.polling import parse_time
 from airflow_distill.remote.records import JobSnapshot, Kind
+from airflow_distill.remote.times import iso
 
 FAULT_POINTS = (
     "before-find",

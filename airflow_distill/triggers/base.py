@@ -31,12 +31,12 @@ from airflow_distill.remote.polling import (
     WaitMemory,
     WaitPolicy,
     decide,
-    iso,
     look_once,
     parse_time,
     told_line,
 )
 from airflow_distill.remote.records import Kind
+from airflow_distill.remote.times import iso
 from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.poller import PollKey, subscribe
 from airflow_distill.triggers.threads import in_thread

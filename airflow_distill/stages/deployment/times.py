@@ -10,11 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
-
-
-def iso(moment: datetime) -> str:
-    """Return a time as `2026-11-23T00:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+from airflow_distill.remote.times import iso as iso
 
 
 def moment_of(value: Any) -> datetime | None:

@@ -31,6 +31,7 @@ from airflow_distill.errors import (
     ServiceThrottledError,
     ServiceUnavailableError,
 )
+from airflow_distill.remote.backoff import doubled
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.digest import canonical_json, digest, record_of, sha256_hex
 from airflow_distill.stages.evaluation.collect_pacing import Pacer, Ticket
@@ -360,7 +361,7 @@ class _Asking:
                 self._give_back(ticket)
                 if failures >= self.patience.attempts:
                     return self._failed_for_good(example, repeat, error)
-                self.sleep(min(20.0, 0.5 * 2.0**failures))
+                self.sleep(doubled(0.5, failures, 20.0))
             except (ServiceAccessError, ServiceNotFoundError):
                 self._give_back(ticket)
                 raise

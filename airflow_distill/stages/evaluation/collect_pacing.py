@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from airflow_distill.remote.backoff import doubled
+
 WINDOW = 60.0
 """Seconds over which delivered tokens are counted, as the service's quotas do."""
 
@@ -121,4 +123,4 @@ class Pacer:
             self._free_at += seconds
 
     def _pause(self) -> float:
-        return min(PROBE_PAUSE, 0.1 * 2.0 ** min(self._streak, 8))
+        return doubled(0.1, min(self._streak, 8), PROBE_PAUSE)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_distill.errors import EvaluationError, ServiceError
+from airflow_distill.remote.backoff import again
 from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.digest import canonical_json, digest
 from airflow_distill.stages.evaluation.collect import Ask, Given, Parameters
@@ -127,11 +128,4 @@ def learn_decoding(ask: Ask, wanted: Parameters, sleep: Callable[[float], None])
 
 
 def _patiently(ask: Ask, parameters: Parameters, sleep: Callable[[float], None]) -> Given:
-    for pause in PAUSES:
-        try:
-            return ask(QUESTION, parameters)
-        except ServiceError as error:
-            if not error.retryable:
-                raise
-        sleep(pause)
-    return ask(QUESTION, parameters)
+    return again(lambda: ask(QUESTION, parameters), PAUSES, sleep, lambda error: error.retryable)

@@ -72,7 +72,12 @@ def training_data_from_json(data: Mapping[str, Any]) -> TrainingData:
         return LogsData(
             data["uri"], bool(data.get("use_prompt_response", False)), dict(filters) if filters else None
         )
-    return PromptsData(data["uri"], data.get("records"), bool(data.get("with_answers", False)))
+    return PromptsData(
+        data["uri"],
+        data.get("records"),
+        bool(data.get("with_answers", False)),
+        data.get("form", "conversation"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import iter_log_objects
 from airflow_distill.stages.storage import ObjectStore
@@ -53,7 +54,7 @@ class Fresh:
 def window_since(since: str, now: datetime) -> Window | None:
     """Return the window from a moment until now; None when the moment has not come yet."""
     moment = Window.parse(since, "9999-01-01T00:00:00Z").start
-    until = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    until = iso(now)
     return Window(moment, until) if moment < until else None
 
 

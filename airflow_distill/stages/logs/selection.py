@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.digest import canonical_text, digest
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.models import resolve_model
@@ -81,7 +82,7 @@ def normal_time(timestamp: str) -> str:
     if _EXACT(timestamp):
         return timestamp
     try:
-        return _to_datetime(timestamp).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return iso(_to_datetime(timestamp))
     except (ValueError, OverflowError):
         return ""
 
@@ -98,7 +99,7 @@ def _bound(value: str | datetime) -> str:
         raise ConfigurationError(
             f"logs: {value!r} is not a time.", hint="Write it as 2026-11-23T00:00:00Z."
         ) from None
-    return moment.replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso(moment)
 
 
 def system_fingerprint(system: str | None) -> str:
