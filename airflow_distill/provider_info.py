@@ -21,6 +21,7 @@ OPERATORS = (
     "report",
     "retention",
     "turn",
+    "watch",
     "workload",
 )
 SENSORS = ("deployment", "evaluation", "jobs", "logs")

@@ -58,3 +58,10 @@ def release_asset(workload: Workload | str) -> Asset:
 def _made(kind: str, workload: Workload | str) -> Asset:
     spec = asset_of(kind, workload if isinstance(workload, str) else workload.name)
     return KeptHashAsset(name=spec.name, uri=spec.uri, group="distill")
+
+
+def retrain_asset(workload: Workload) -> Asset:
+    """Return the asset by which the watch starts the workload's loop."""
+    return Asset(
+        name=f"distill_retrain_{workload.name}", uri=f"distill://retrain/{workload.name}", group="distill"
+    )

@@ -12,10 +12,10 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, Param
+from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
 from airflow_distill.notifications.workload import WorkloadNotifier
-from airflow_distill.pipelines.assets import fresh_logs_asset
+from airflow_distill.pipelines.assets import fresh_logs_asset, retrain_asset
 from airflow_distill.pipelines.task_groups import loop_groups, operator_class
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.shown import markdown_code
@@ -121,13 +121,15 @@ def build_dag(
 
 
 def schedule_of(workload: Workload) -> Any:
-    """Return when the Dag runs, as Airflow takes it."""
+    """Return when the Dag runs, as Airflow takes it; the watch may start it besides."""
     schedule = workload.schedule
+    retrain = [retrain_asset(workload)] if workload.watch and workload.watch.retrain else []
     if schedule.cron:
-        return CronTriggerTimetable(schedule.cron, timezone="UTC")
+        timetable = CronTriggerTimetable(schedule.cron, timezone="UTC")
+        return AssetOrTimeSchedule(timetable=timetable, assets=retrain) if retrain else timetable
     if schedule.fresh_prompts:
-        return [fresh_logs_asset(workload)]
-    return None
+        return AssetAny(fresh_logs_asset(workload), *retrain) if retrain else [fresh_logs_asset(workload)]
+    return retrain or None
 
 
 def notifiers(workload: Workload, event: str) -> list[Any]:
@@ -190,3 +192,30 @@ def _guards_of(workload: Workload) -> None:
     )
     commitments = operator_class(f"{tasks.OPERATORS}.workload.CheckCommitmentsOperator")
     commitments(task_id=f"commitments_{workload.name}", root=workload.root, **shared)
+    if workload.watch is not None and workload.logs is not None:
+        _watch_of(workload)
+
+
+def _watch_of(workload: Workload) -> None:
+    """Look after the live student, and do what the file allows when it is not well."""
+    watch = workload.watch
+    assert watch is not None
+    shared: dict[str, Any] = {**tasks.default_arguments(workload), "retries": 2}
+    task = operator_class(f"{tasks.OPERATORS}.watch.WatchStudentOperator")(
+        task_id=f"watch_{workload.name}",
+        **tasks.watch_arguments(workload),
+        notifiers=notifiers(workload, "watch"),
+        **shared,
+    )
+    if watch.retrain:
+        operator_class(f"{tasks.OPERATORS}.watch.RetrainOperator")(
+            task_id=f"retrain_{workload.name}", watch=task.output, outlets=[retrain_asset(workload)], **shared
+        )
+    if watch.roll_back == "automatic":
+        operator_class(f"{tasks.OPERATORS}.watch.RollBackOperator")(
+            task_id=f"roll_back_{workload.name}",
+            watch=task.output,
+            workload=workload.name,
+            root=workload.root,
+            **shared,
+        )

@@ -11,7 +11,7 @@ from airflow_distill.stages.storage import StoredObject
 KINDS: Mapping[str, re.Pattern[str]] = {
     "windows": re.compile(r"windows/"),
     "datasets": re.compile(r"datasets/[^/]+/(train|heldout|findings)\.jsonl$"),
-    "answers": re.compile(r"evaluations/(cache/|[^/]+/(answers|scores)/)"),
+    "answers": re.compile(r"evaluations/(cache/|[^/]+/(answers|scores)/)|watch/cache/"),
     "reports": re.compile(r"reports/"),
 }
 """Kind -> what of a workload's folder it covers. Manifests, scorecards, decisions, ledger and fingerprints never expire."""

@@ -723,6 +723,34 @@ class Budget(Settings):
     )
 
 
+class Watch(Settings):
+    """How the live student is looked after, once a day."""
+
+    sample: Count = Field(
+        default=100, ge=0, le=2000, description="live prompts a day that the teacher is asked, at most"
+    )
+    usd_per_day: Dollars | None = Field(
+        default=None,
+        description="the most that asking the teacher may cost a day; nothing is asked without it",
+    )
+    false_alarms: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.2,
+        strict=True,
+        description="chance of a false alarm of the quality test in 90 days",
+    )
+    drift: PartShare = Field(
+        default=0.3,
+        description="distance of a day's prompts from the training set above which it has drifted",
+    )
+    retrain: bool = Field(default=True, description="start the loop when quality fell or prompts drifted")
+    roll_back: Literal["never", "ask", "automatic"] = Field(
+        default="never",
+        description="ask: the alert names the command; automatic: the release before comes back",
+    )
+
+
 class Retention(Settings):
     """How long what holds prompts or answers is kept after it was written; what is left out is kept for ever."""
 
@@ -747,8 +775,8 @@ class Notifier(Settings):
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="passed to the notifier; templated by it"
     )
-    events: tuple[Literal["verdict", "approval", "failure", "spend", "expiry"], ...] = Field(
-        default=("verdict", "approval", "failure", "spend", "expiry"),
+    events: tuple[Literal["verdict", "approval", "failure", "spend", "expiry", "watch"], ...] = Field(
+        default=("verdict", "approval", "failure", "spend", "expiry", "watch"),
         min_length=1,
         description="what to tell about",
     )
@@ -818,6 +846,7 @@ class Workload(Settings):
     schedule: Schedule = Schedule()
     budget: Budget
     retention: Retention = Retention()
+    watch: Watch | None = Field(default=None, description="look after the live student, once a day")
     alerts: tuple[Notifier, ...] = Field(default=(), description="who is told about what")
 
     @field_validator("student")

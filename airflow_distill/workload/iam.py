@@ -68,6 +68,7 @@ KEPT = (
     "jobs/*",
     "reports/*",
     "turns/*",
+    "watch/*",
     "windows/*",
     "evaluations/cache/*",
     "evaluations/batch/*",

@@ -56,6 +56,7 @@ class SkipReason(StrEnum):
     OTHER_METADATA = "other_metadata", "The request metadata does not match the filter."
     OTHER_CALLER = "other_caller", "The caller's ARN does not match the selected identity."
     OTHER_SYSTEM = "other_system", "The system prompt is not the selected one."
+    OWN_CALL = "own_call", "The call was made by this package: an evaluation, a probe or the watch."
     FORGOTTEN = "forgotten", "The record belongs to somebody who was forgotten on request."
     OUTSIDE_WINDOW = "outside_window", "The record's time is outside the window, or it has no readable time."
 

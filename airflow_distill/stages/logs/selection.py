@@ -159,6 +159,10 @@ def _why_another(model: str) -> SkipReason:
     return SkipReason.PROMPT_ELSEWHERE if ":prompt/" in model else SkipReason.OTHER_MODEL
 
 
+OWN_MARK = "airflow-distill"
+"""Key of the request metadata of our own calls; they are nobody's traffic."""
+
+
 class Selector:
     """A selection made ready for many records: resolves each distinct model id once."""
 
@@ -204,6 +208,8 @@ class Selector:
         """Return why a record is not selected, judging by everything but its bodies; None when it is."""
         if self._model and model != self._model:
             return _why_another(model)
+        if metadata and OWN_MARK in metadata:
+            return SkipReason.OWN_CALL
         if self._operations and operation not in self._operations:
             return SkipReason.OTHER_OPERATION
         if self._window is not None and not (self._window.start <= timestamp < self._window.end):

@@ -28,6 +28,7 @@ from airflow_distill.workload.tasks.logs import logs_tasks
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 from airflow_distill.workload.tasks.start_end import END_GROUP, end_tasks, start_tasks
 from airflow_distill.workload.tasks.times import window
+from airflow_distill.workload.tasks.watch import watch_arguments
 
 __all__ = [
     "END_GROUP",
@@ -56,6 +57,7 @@ __all__ = [
     "place_of",
     "policy",
     "start_tasks",
+    "watch_arguments",
     "window",
 ]
 
