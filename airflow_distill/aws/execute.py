@@ -25,12 +25,14 @@ from airflow_distill.aws.fence import fenced
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import HostOrder, bill_of, claim_host, have_host, try_to_delete
 from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_pointer
+from airflow_distill.aws.runtime import Reply
 from airflow_distill.errors import (
     ConfigurationError,
     DeploymentError,
     DistillError,
     ReleaseConflictError,
     ServiceConflictError,
+    ServiceError,
     ServiceQuotaError,
     ServiceThrottledError,
     ServiceUnavailableError,
@@ -85,6 +87,7 @@ from airflow_distill.stages.deployment.records import (
     WriteRelease,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
+from airflow_distill.stages.money.usage import CallMeter
 
 PROBE_METADATA = {"airflow-distill": "probe"}
 """Request metadata of every probe, so that a harvest can leave them out."""
@@ -144,6 +147,8 @@ class Execution:
     :param run: who works, as a Dag run or a person; the claiming run when left out.
     :param holder: the same down to the try: an earlier try that still lives is shut out by the next one.
     :param lease_minutes: how long the release stays ours without a sign of life.
+    :param user_tags: the workload's own tags, beside ours on all that is made.
+    :param meter: counts the calls of smoke test and bake period; nothing is counted without one.
     :param force: take over although somebody else works on it; for people, and for a guard that knows its run is over.
     """
 
@@ -162,6 +167,8 @@ class Execution:
     holder: str = ""
     lease_minutes: float = 15.0
     force: bool = False
+    meter: CallMeter | None = None
+    user_tags: Mapping[str, str] = field(default_factory=dict)
     _done: list[str] = field(default_factory=list)
     _hold: Hold | None = None
     _ended: bool = False
@@ -657,6 +664,7 @@ class Execution:
             offset=offset,
             score=self.score,
             between=self._renew,
+            meter=self.meter,
         )
 
     # Pointer and ledger.
@@ -753,7 +761,7 @@ class Execution:
             temporary=temporary,
             root=self.ledger.root,
             airflow=airflow,
-            extra={**self.plan.target.host.price_tags, **self._claim_tag()},
+            extra={**self.user_tags, **self.plan.target.host.price_tags, **self._claim_tag()},
         )
 
     def _claim_tag(self) -> dict[str, str]:
@@ -776,6 +784,7 @@ def probe_host(
     offset: int = 0,
     score: Agreement = agreement,
     between: Callable[[], None] = lambda: None,
+    meter: CallMeter | None = None,
 ) -> ProbeResult:
     """Ask a host some of the held-out prompts and judge the answers.
 
@@ -791,12 +800,17 @@ def probe_host(
     asked = []
     for example in chosen:
         between()
-        asked.append(ask(gateways, host_arn, example, settings.max_tokens, sleep))
+        asked.append(ask(gateways, host_arn, example, settings.max_tokens, sleep, meter))
     return judge(asked, settings, shape_of(settings, examples), score)
 
 
 def ask(
-    gateways: AwsGateways, host_arn: str, example: Example, max_tokens: int, sleep: Callable[[float], None]
+    gateways: AwsGateways,
+    host_arn: str,
+    example: Example,
+    max_tokens: int,
+    sleep: Callable[[float], None],
+    meter: CallMeter | None = None,
 ) -> Asked:
     """Ask a host one held-out prompt. What a caller would see as an error is kept as its code.
 
@@ -804,15 +818,29 @@ def ask(
     raised.
     """
     messages = [{"role": t.role, "content": [{"text": t.text}]} for t in example.turns]
-    try:
-        reply = again(
-            lambda: gateways.runtime.converse(
+
+    def once() -> Reply:
+        if meter is not None:
+            meter.ask()
+        try:
+            reply = gateways.runtime.converse(
                 host_arn,
                 messages=messages,
                 max_tokens=max_tokens,
                 system=example.system,
                 request_metadata=PROBE_METADATA,
-            ),
+            )
+        except ServiceError as error:
+            if meter is not None and error.code:  # without a code nobody knows what became of the call
+                meter.answered(None)
+            raise
+        if meter is not None:
+            meter.answered(reply.tokens)
+        return reply
+
+    try:
+        reply = again(
+            once,
             _PAUSES,
             sleep,
             lambda error: (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,9 +17,18 @@ from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.money.records import decimal
 
 
-def exposure_of(gateways: AwsGateways, owner: Owner, table: PriceTable, *, now: datetime) -> Exposure:
-    """Return what bills for a workload under a root now: hosts, kept models, running jobs.
+def exposure_of(
+    gateways: AwsGateways,
+    owner: Owner,
+    table: PriceTable,
+    *,
+    now: datetime,
+    claimed: Iterable[Billing] = (),
+) -> Exposure:
+    """Return what bills for a workload under a root now: hosts, kept models, running jobs, steps that were claimed.
 
+    :param claimed: what runs have claimed and not settled, see `stages.money.runs.open_steps`. A host that a claim holds
+        too counts twice, which errs on the side of more.
     :raises ServiceError: the account could not be asked; nobody knows what bills then.
     """
     bedrock = gateways.bedrock
@@ -30,7 +40,8 @@ def exposure_of(gateways: AwsGateways, owner: Owner, table: PriceTable, *, now: 
             _billing(resource, table, bedrock.region, status)
             for resource, status in found
             if owner.claim(resource.tags) != "foreign"
-        ),
+        )
+        + tuple(claimed),
     )
 
 

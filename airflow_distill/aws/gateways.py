@@ -26,6 +26,8 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 
 if TYPE_CHECKING:
+    from airflow_distill.aws.metrics import MetricsGateway
+    from airflow_distill.aws.price_list import PriceListGateway
     from airflow_distill.aws.quotas import QuotaGateway
 
 ClientFactory = Callable[[str], Any]
@@ -66,6 +68,20 @@ class AwsGateways:
         from airflow_distill.aws.quotas import QuotaGateway
 
         return QuotaGateway(self._client("service-quotas"))
+
+    @cached_property
+    def metrics(self) -> MetricsGateway:
+        """CloudWatch: what Bedrock's models are asked."""
+        from airflow_distill.aws.metrics import MetricsGateway
+
+        return MetricsGateway(self._client("cloudwatch"))
+
+    @cached_property
+    def price_list(self) -> PriceListGateway:
+        """The AWS Price List; its endpoint lies in another Region than most."""
+        from airflow_distill.aws.price_list import PriceListGateway
+
+        return PriceListGateway(self._client("pricing"))
 
     @cached_property
     def identity(self) -> IdentityGateway:
@@ -122,6 +138,11 @@ def gateways_from_session(
     config = Config(retries={"mode": "standard", "max_attempts": 4})
 
     def build(service: str) -> Any:
+        if service == "pricing":
+            from airflow_distill.aws.price_list import endpoint_for
+
+            region = endpoint_for(session.region_name or "us-east-1")
+            return session.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
         return session.client(service, endpoint_url=endpoint_url, config=config)
 
     return AwsGateways(build)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.deployment.ledger import Ledger
     from airflow_distill.stages.deployment.records import Live
     from airflow_distill.stages.evaluation.records import Scorecard
+    from airflow_distill.stages.evaluation.report_costs import Forecast
     from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.money.records import Costs
     from airflow_distill.workload.config import Workload
@@ -185,7 +186,9 @@ def decide_kept(
     history = ledger_beside(store, scorecard, evaluation["scorecard_uri"]).sound()
     live = history.live()
     entry = history.entry(live.release) if live else None
-    money = _costs(gateways, store, scorecard, evaluation, dataset, costs, forecast, prices, student_prices)
+    money = _costs(
+        gateways, store, scorecard, evaluation, dataset, costs, forecast, prices, student_prices, now
+    )
     freshness = current_state(
         gateways, store, scorecard, evaluation, dataset, _model_of(job), incumbent, live=live
     )
@@ -228,18 +231,72 @@ def _costs(
     forecast: Mapping[str, Any] | None,
     prices: Any,
     student_prices: Mapping[str, Any] | None,
+    now: datetime,
 ) -> Costs | None:
     from airflow_distill.aws.prices import read_prices
     from airflow_distill.stages.evaluation.report_costs import Forecast, decision_costs
     from airflow_distill.stages.money.records import Costs
 
-    if costs:
-        return Costs.from_json(costs)
-    if not forecast:
+    if not costs and not forecast:
         return None
+    expected = Forecast.from_json(forecast or {})
+    known = Costs.from_json(costs) if costs else None
+    if known is not None and not isinstance(dataset, Mapping):
+        return known
     manifest = _manifest_in_force(store, evaluation, dataset)
     table = read_prices(gateways, prices, student=manifest.student, stated=student_prices)
-    return decision_costs(scorecard, manifest, Forecast.from_json(forecast), table)
+    if known is None:
+        known = decision_costs(scorecard, manifest, expected, table)
+    root = evaluation["scorecard_uri"].rsplit(f"/{scorecard.workload}/evaluations/", 1)[0]
+    return _as_it_stands(
+        gateways, store, (root, scorecard.workload), manifest, table, expected, known, now=now
+    )
+
+
+def _as_it_stands(
+    gateways: AwsGateways,
+    store: ObjectStore,
+    place: tuple[str, str],
+    manifest: DatasetManifest,
+    table: PriceTable,
+    forecast: Forecast,
+    known: Costs,
+    *,
+    now: datetime,
+) -> Costs:
+    """Put what the run has come to in the estimate's place, and add what it saves and what is exposed."""
+    from airflow_distill.aws.exposure import exposure_of
+    from airflow_distill.aws.worth import savings_of
+    from airflow_distill.errors import ServiceError
+    from airflow_distill.remote.ownership import Owner
+    from airflow_distill.stages.money.records import as_float
+    from airflow_distill.stages.money.runs import open_steps, statement_of
+
+    region = gateways.bedrock.region
+    run = statement_of(store, *place, manifest.dataset_id, table, now=now, region=region)
+    if run.actual_usd:
+        known = replace(known, run_usd=as_float(run.actual_usd))
+    if forecast.traffic is not None:
+        found = savings_of(gateways, store, *place, manifest, table, forecast, now=now)
+        saving, back = found["savings"][0], found["payback"]
+        known = replace(
+            known,
+            saves_low_usd=saving["low"],
+            saves_high_usd=saving["high"],
+            saves_against=saving["against"],
+            payback_days=back["days"] if back["days"] is not None else known.payback_days,
+            life_days=back["life_days"],
+        )
+    try:
+        claimed = open_steps(store, *place, table, now=now, region=region)
+        exposed = exposure_of(gateways, Owner(place[1], place[0]), table, now=now, claimed=claimed)
+    except ServiceError:
+        return known  # what bills is told elsewhere too; a decision does not rest on it
+    return replace(
+        known,
+        exposed_usd=as_float(exposed.most_usd),
+        exposed_a_day_usd=as_float(exposed.usd_a_day),
+    )
 
 
 def _approval(

@@ -16,12 +16,9 @@ from airflow_distill.errors import DistillError, OwnershipError
 from airflow_distill.remote.submit import find_generation, may_buy_another
 from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData
 from airflow_distill.stages.jobs.request import Problem, build_request, check_spec
-from airflow_distill.stages.money.estimate import RunPlan, estimate
+from airflow_distill.stages.money.estimate import SERVICE_MAXIMUM, RunPlan, estimate
 from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.money.records import as_float
-
-SERVICE_MAXIMUM = 15_000
-"""Pairs to which the service may grow the data when it asks the teacher itself."""
 
 
 @dataclass(frozen=True, slots=True)

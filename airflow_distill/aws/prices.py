@@ -10,7 +10,7 @@ from typing import Any
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.money.prices import PriceTable
-from airflow_distill.stages.storage import LocalStore, ObjectMissingError
+from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore
 
 
 def read_prices(
@@ -40,9 +40,17 @@ def _content(gateways: AwsGateways | None, uri: str) -> Mapping[str, Any]:
     from airflow_distill.aws.gateways import gateways_from_session
 
     if uri.startswith("s3://"):
-        store = store_for(gateways or gateways_from_session(), uri)
+        store: ObjectStore = store_for(gateways or gateways_from_session(), uri)
     else:
         store, uri = LocalStore(), str(Path(uri).expanduser())
+    return read_table(store, uri)
+
+
+def read_table(store: ObjectStore, uri: str) -> Mapping[str, Any]:
+    """Return the content of a table's file.
+
+    :raises ConfigurationError: it is missing, or no JSON object.
+    """
     hint = (
         "Give its path or s3:// URI; `airflow-distill prices show --json` prints a table of the right form."
     )

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_distill.aws.calls import Gateway
+from airflow_distill.stages.money.records import Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of a model: its text, why it stopped, tokens in and out, and the service's own latency in ms."""
+    """One answer of a model: its text, why it stopped, tokens, and the service's own latency in ms.
+
+    `input_tokens` are all, of which some were read from a cache or written to one.
+    """
 
     text: str
     stop_reason: str
@@ -19,6 +23,15 @@ class Reply:
     output_tokens: int
     latency_ms: int
     content: tuple[Mapping[str, Any], ...] = ()
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    @property
+    def tokens(self) -> Tokens:
+        """What the call is billed for, by kind."""
+        return Tokens.of(
+            self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens
+        )
 
 
 class RuntimeGateway(Gateway):
@@ -55,11 +68,14 @@ class RuntimeGateway(Gateway):
         answer = self.call("converse", **request)
         content = tuple(answer.get("output", {}).get("message", {}).get("content", ()))
         usage = answer.get("usage", {})
+        read, write = (int(usage.get(f"cache{way}InputTokens") or 0) for way in ("Read", "Write"))
         return Reply(
             text="".join(block["text"] for block in content if "text" in block),
             stop_reason=str(answer.get("stopReason", "")),
-            input_tokens=int(usage.get("inputTokens", 0)),
+            input_tokens=int(usage.get("inputTokens", 0)) + read + write,
             output_tokens=int(usage.get("outputTokens", 0)),
             latency_ms=int(answer.get("metrics", {}).get("latencyMs", 0)),
             content=content,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
         )

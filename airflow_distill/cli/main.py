@@ -39,7 +39,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "airflow_distill.cli.plan",
         "print the exact request, names, tags and price of a job; send nothing",
     ),
-    "prices": ("airflow_distill.cli.prices", "print the price table in force, and what differs between two"),
+    "prices": (
+        "airflow_distill.cli.prices",
+        "print the price table in force, fetch list prices, tell what differs",
+    ),
+    "spend": (
+        "airflow_distill.cli.spend",
+        "say what runs cost and may still cost, what the student saved, whether the bill agrees",
+    ),
     "release": ("airflow_distill.cli.release", "list and show releases, go back to an older one"),
     "reap": ("airflow_distill.cli.reap", "find what still bills and nobody needs; remove it with --yes"),
     "forget": ("airflow_distill.cli.forget", "erase one person from a workload's folder"),

@@ -1,6 +1,7 @@
-"""`airflow-distill prices`: print the price table in force, and what differs between two.
+"""`airflow-distill prices`: print the price table in force, fetch present list prices, and tell what differs between two.
 
     airflow-distill prices show --prices my-prices.json --model amazon.nova-micro-v1:0
+    airflow-distill prices update my-prices.json --region us-east-1
     airflow-distill prices diff my-prices.json s3://acme-distill/prices.json
 
 A user's table lies over the packaged one; `show --json` prints a table of the form that `budget.prices` takes.
@@ -9,7 +10,9 @@ A user's table lies over the packaged one; `show --json` prints a table of the f
 from __future__ import annotations
 
 import argparse
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_distill.cli.account import add_connection_flags, connect
@@ -17,6 +20,7 @@ from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.stages.money.prices import Change
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +34,14 @@ def register(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="print a table that `budget.prices` takes")
     add_connection_flags(show)
     show.set_defaults(word_run=_show)
+    update = words.add_parser(
+        "update", help="fetch Bedrock's list prices into a table of yours, and print what changed"
+    )
+    update.add_argument("table", metavar="URI", help="your table, a path or s3://; made when it is not there")
+    add_connection_flags(update)
+    update.add_argument("--dry-run", action="store_true", help="print what would change; write nothing")
+    update.add_argument("--json", action="store_true", help="print one JSON object per difference")
+    update.set_defaults(word_run=_update)
     diff = words.add_parser("diff", help="print what differs between two tables")
     diff.add_argument("before", metavar="URI", help="a path, s3://, or `packaged`")
     diff.add_argument("after", metavar="URI")
@@ -66,28 +78,68 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _update(args: argparse.Namespace) -> int:
+    from airflow_distill.aws.gateways import store_for
+    from airflow_distill.aws.prices import read_table
+    from airflow_distill.errors import ServiceNotFoundError
+    from airflow_distill.stages.model_table import in_force
+    from airflow_distill.stages.money.price_list import read_products
+    from airflow_distill.stages.money.prices import PriceTable, compare, renewed
+
+    gateways = connect(args)
+    region = args.region or gateways.bedrock.region
+    found = read_products(gateways.price_list.iter_products(region), [each.id for each in in_force().models])
+    if not found.rows:
+        raise ServiceNotFoundError(
+            f"prices: the Price List names no price of our models in {region}.",
+            operation="GetProducts",
+            hint="Check --region; prices of your own can be written into the table by hand.",
+        )
+    store, uri = store_for(gateways, args.table), args.table
+    if not uri.startswith("s3://"):
+        uri = str(Path(uri).expanduser())
+    before = PriceTable.from_json(read_table(store, uri)) if store.exists(uri) else PriceTable(())
+    after = renewed(before, found.table())
+    changes = compare(before, after)
+    _say_changes(changes, args.json)
+    if not args.dry_run:
+        store.write(uri, (json.dumps(after.to_json(), indent=1) + "\n").encode())
+    if not args.json:
+        aside = ", ".join(f"{count} {reason}" for reason, count in found.left.most_common())
+        done = "would be written to" if args.dry_run else "written to"
+        say(
+            f"{len(after.rows)} prices {done} {args.table}; {len(found.rows)} of {region} from the Price List"
+        )
+        if aside:
+            say(f"products left aside: {aside}")
+        say("Name it under budget.prices in the workload file.")
+    return 0
+
+
+def _say_changes(changes: list[Change], as_json: bool) -> None:
+    for change in changes:
+        if as_json:
+            say_json(change.to_json())
+            continue
+        was, now = (
+            "unknown" if usd is None else f"{usd.normalize():f} USD" for usd in (change.before, change.after)
+        )
+        where = f" in {change.region}" if change.region else ""
+        say(f"{change.item} of {change.model}{where}: {was} -> {now}")
+    if not as_json:
+        say(f"{len(changes)} price{'' if len(changes) == 1 else 's'} differ")
+
+
 def _diff(args: argparse.Namespace) -> int:
     from airflow_distill.aws.prices import read_prices
-    from airflow_distill.stages.money.prices import Change, compare
+    from airflow_distill.stages.money.prices import compare
 
     before, after = (
         read_prices(_asked(args, uri), None if uri == "packaged" else uri)
         for uri in (args.before, args.after)
     )
-    changes: list[Change] = compare(before, after)
-    for change in changes:
-        if args.json:
-            say_json(change.to_json())
-        else:
-            was, now = (
-                "unknown" if usd is None else f"{usd.normalize():f} USD"
-                for usd in (change.before, change.after)
-            )
-            say(
-                f"{change.item} of {change.model}{f' in {change.region}' if change.region else ''}: {was} -> {now}"
-            )
-    if not args.json:
-        say(f"{len(changes)} price{'' if len(changes) == 1 else 's'} differ")
+    changes = compare(before, after)
+    _say_changes(changes, args.json)
     return 1 if changes else 0
 
 

@@ -22,17 +22,19 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=7, help="how far back to read (default: 7)")
     parser.add_argument("--all", action="store_true", help="read everything, whatever its age")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="how many to show (default: 15)")
+    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
     add_connection_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, group, rank, print; exit status 1 when nothing fits."""
+    from airflow_distill.aws.prices import read_prices
     from airflow_distill.errors import ConfigurationError
-    from airflow_distill.stages.money.prices import PriceTable
 
+    prices = read_prices(None, args.prices)
     survey = look(args)
-    found = survey.candidates(PriceTable.load())
+    found = survey.candidates(prices)
     if not found:
         raise ConfigurationError(
             f"scout: there are no calls under {args.logs}.",
@@ -70,17 +72,37 @@ def look(args: argparse.Namespace) -> Survey:
 
 def table(candidates: list[Candidate], days: float) -> list[str]:
     """Return the ranking for people."""
-    lines = [f"{days:.1f} days of calls; USD a month is what the teacher costs at this pace", ""]
+    lines = [
+        f"{days:.1f} days of calls; USD a month is what the teacher costs at this pace, cached input as such",
+        "",
+    ]
     for number, each in enumerate(candidates, 1):
         tags = " ".join(f"{key}={value}" for key, value in each.metadata)
-        usd = "unknown" if each.monthly_usd is None else f"{each.monthly_usd:,.2f}"
+        usd = _usd(each.monthly_usd)
         mark = "fits" if each.fits else "does not fit"
         lines.append(f"{number:>3}. {tags or each.system_digest or '(no metadata)'}  {each.model}")
         lines.append(
             f"     {mark}; {usd} USD a month; {each.calls:,} calls, {each.usable:,} usable, "
             f"{each.distinct_prompts:,} distinct prompts, {each.distinct_answers:,} distinct answers"
         )
+        lines.append(
+            f"     could be distilled: {each.learnable_share:.0%} of the calls (text only, no tool called, within 16 KB), "
+            f"{_usd(each.learnable_usd)} USD a month of them"
+        )
+        if each.tokens.cache_read or each.tokens.cache_write:
+            lines.append(
+                f"     input: {each.tokens.input:,} tokens fresh, {each.tokens.cache_read:,} read from a cache, "
+                f"{each.tokens.cache_write:,} written to one"
+            )
+        if each.unpriced:
+            lines.append(
+                f"     no price for {', '.join(each.unpriced)}: `airflow-distill prices update`, or --prices"
+            )
         if each.students:
             lines.append(f"     students: {', '.join(each.students)}")
         lines += [f"     - {note}" for note in each.notes]
     return lines
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:,.2f}"

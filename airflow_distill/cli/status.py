@@ -88,8 +88,11 @@ def status_of(
     from airflow_distill.remote.identity import slug
     from airflow_distill.remote.ownership import Owner
     from airflow_distill.stages.money.exposure import sentence
+    from airflow_distill.stages.money.runs import open_steps
 
-    exposure = exposure_of(gateways, Owner(name, root), table, now=now)
+    region = gateways.bedrock.region
+    claimed = open_steps(store, root, name, table, now=now, region=region)
+    exposure = exposure_of(gateways, Owner(name, root), table, now=now, claimed=claimed)
     standing, drift = look_for_drift(gateways, store, root, name, now)
     history, live, pointer = standing.history, standing.live, standing.pointer
     jobs = [
@@ -206,9 +209,9 @@ def _rule_of(record: DecisionRecord) -> ApprovalRule:
 
 
 def _spent(store: ObjectStore, root: str, name: str, now: datetime) -> float:
-    from airflow_distill.workload.spend import Spend, standing, total
+    from airflow_distill.stages.money.spend import Spend
 
-    return round(total(standing(Spend(store, root, name, f"{now:%Y%m}").read())), 2)
+    return round(float(Spend(store, root, name, f"{now:%Y%m}").book().usd), 2)
 
 
 def _iso(moment: Any) -> str | None:

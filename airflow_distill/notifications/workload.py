@@ -85,7 +85,7 @@ def summary(workload: str, event: str, context: Mapping[str, Any]) -> str:
     if event == "failure":
         return f"{workload}: the run failed at {where}{_release(context)}"
     if event == "spend":
-        return f"{workload}: a cap was reached or a price is unknown; nothing was bought ({where})"
+        return f"{workload}: a cap was reached or a price is unknown; nothing was bought ({where}){_money(context)}"
     return f"{workload}: a model or a commitment comes to its end, see {where}"
 
 
@@ -93,6 +93,13 @@ def _release(context: Mapping[str, Any]) -> str:
     """Return what a failed deployment says of what serves now: ids and figures, as our errors hold nothing else."""
     said = str(context.get("exception") or "")
     start = said.find("deployment: ")
+    return f": {said[start:].partition(chr(10))[0][:400]}" if start >= 0 else ""
+
+
+def _money(context: Mapping[str, Any]) -> str:
+    """Return what a budget's error says: stages and amounts, as our errors hold nothing else."""
+    said = str(context.get("exception") or "")
+    start = min((at for word in ("money: ", "jobs: ") if (at := said.find(word)) >= 0), default=-1)
     return f": {said[start:].partition(chr(10))[0][:400]}" if start >= 0 else ""
 
 
@@ -104,7 +111,9 @@ def _verdict(ti: Any) -> str:
     if not isinstance(receipt, Mapping) or "verdict" not in receipt:
         return "a verdict"
     reasons = ", ".join(_code(reason) for reason in receipt.get("reasons") or ())
-    return f"{receipt['verdict']}{f' ({reasons})' if reasons else ''}"
+    exposed = receipt.get("exposed_usd")
+    most = f"; at most {exposed:,.2f} USD may still be billed" if isinstance(exposed, int | float) else ""
+    return f"{receipt['verdict']}{f' ({reasons})' if reasons else ''}{most}"
 
 
 def _code(reason: Any) -> str:

@@ -35,6 +35,7 @@ from airflow_distill.stages.storage import ObjectStore
 if TYPE_CHECKING:
     from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.decision.records import Approval, Check, DecisionRecord
+    from airflow_distill.stages.money.records import Costs
 
 ASKED = "asked"
 """XCom key of the question: until when it is open, and whether its notifiers were reminded."""
@@ -162,6 +163,8 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
             look=self.look,
         )
         record, receipt = decided.record, decided.receipt
+        if record.costs is not None and record.costs.exposed_usd is not None:
+            receipt["exposed_usd"] = record.costs.exposed_usd
         self.log.info(
             "%s (decision %s, %d prompts): %s",
             record.outcome,
@@ -585,14 +588,7 @@ def evidence(record: DecisionRecord, lines: Sequence[str], page: str = "") -> st
         for c in checks[:12]
     ]
     costs = record.costs
-    money = (
-        [
-            f"Run: {_usd(costs.run_usd)} · student a month: {_usd(costs.student_monthly_usd)} · "
-            f"teacher a month: {_usd(costs.teacher_monthly_usd)}"
-        ]
-        if costs
-        else ["Costs: unknown"]
-    )
+    money = money_lines(costs)
     return "\n".join(
         [
             f"**{markdown(record.workload)}**: the figures say **{markdown(record.verdict.verdict)}** "
@@ -613,6 +609,37 @@ def evidence(record: DecisionRecord, lines: Sequence[str], page: str = "") -> st
             f"Live now {markdown_code(record.incumbent or 'nothing')}",
         ]
     )
+
+
+def money_lines(costs: Costs | None) -> list[str]:
+    """Return what an approver is told of money, one line an idea; what is unknown says how to know it."""
+    if costs is None:
+        return [
+            "Costs: not worked out. State deployment.input_tokens_per_day and the prices of the student, or run "
+            "`airflow-distill spend show`."
+        ]
+    out = [
+        f"Run: {_usd(costs.run_usd)} · student a month: {_usd(costs.student_monthly_usd)} · "
+        f"teacher a month: {_usd(costs.teacher_monthly_usd)}"
+    ]
+    if costs.saves_low_usd is not None and costs.saves_high_usd is not None:
+        out.append(
+            f"Saves {costs.saves_low_usd:,.2f} to {costs.saves_high_usd:,.2f} USD a month against "
+            f"{costs.saves_against or 'the teacher'}."
+        )
+    if costs.payback_days is not None:
+        life = "" if costs.life_days is None else f"; its base model ends in {costs.life_days:,.0f} days"
+        out.append(f"Pays for itself after {costs.payback_days:,.0f} days{life}.")
+    if costs.exposed_usd is not None or costs.exposed_a_day_usd is not None:
+        out.append(
+            f"Still billed for this workload now: {_usd(costs.exposed_a_day_usd)} a day, at most "
+            f"{_usd(costs.exposed_usd)} of what has an end."
+        )
+    if costs.unknown:
+        out.append(
+            f"No price for {markdown(', '.join(costs.unknown), 300)}: `airflow-distill prices update`, or state it."
+        )
+    return out
 
 
 def _what(check: Check) -> str:

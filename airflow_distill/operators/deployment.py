@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -29,16 +29,23 @@ from airflow_distill.operators.hosts import (
 from airflow_distill.remote.identity import is_same_runner
 from airflow_distill.remote.polling import deadline_after
 from airflow_distill.stages.deployment.values import flag, number, whole
+from airflow_distill.stages.money.estimate import MOST_PROMPT
+from airflow_distill.stages.money.prices import PROVISIONED
+from airflow_distill.stages.money.records import Tokens, Usage, decimal
 
 if TYPE_CHECKING:
     from airflow_distill.aws.execute import Against, Execution
     from airflow_distill.aws.promotion import Prepared
+    from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.deployment.ledger import Ledger
-    from airflow_distill.stages.deployment.records import Live, Outcome
+    from airflow_distill.stages.deployment.records import Live, Outcome, ProbeSettings
 
 LEASE_MINUTES = 15.0
 """A release on which nobody has worked for so long may be taken over by any run."""
+
+
+PROBED = "the released model"
 
 
 class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
@@ -100,6 +107,9 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
             # nobody works on it until the next try: that one, or any later run, need not wait for the hold to run out
             self._give_back(execution)
             raise
+        finally:
+            if execution.meter is not None:
+                execution.meter.close()
 
     def execution(self, context: Any, prepared: Prepared, *, force: bool = False) -> Execution:
         """Return what carries a release out in the name of this run and try."""
@@ -111,6 +121,7 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
         entry = prepared.entry
         assert entry is not None
         run = runner_key(context)
+        step = self.paid_step(context, prepared)
         return Execution(
             gateways=self.gateways,
             ledger=Ledger(store, self.root, self.workload),
@@ -125,7 +136,28 @@ class ReleaseOperator(JudgesStuckHosts, HostWaitingOperator):
             holder=f"{run} {self.task_id} try {getattr(context['ti'], 'try_number', 1)}",
             lease_minutes=number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES,
             force=force,
+            user_tags=dict(getattr(self, "tags", None) or {}),
+            meter=step.meter(PROBED, *_billed(prepared), _most_of_a_probe(prepared)),
         )
+
+    def paid_step(self, context: Any, prepared: Prepared) -> PaidStep:
+        """Return the part of the run that the questions to the host belong to; without a budget nothing is claimed."""
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.remote.hosts import base_of_arn
+        from airflow_distill.stages.money.usage import RELEASE
+
+        assert prepared.entry is not None
+        dataset_id = prepared.entry.release.evidence.dataset_id or "unknown"
+        table = read_prices(
+            self.gateways,
+            getattr(self, "prices", None),
+            student=base_of_arn(prepared.plan.target.model_arn),
+            stated=getattr(self, "student_prices", None),
+        )
+        place = (self.workload, self.root, dataset_id)
+        budget = read_budget(getattr(self, "budget", None))
+        return PaidStep(self.gateways, context, *place, RELEASE, table, budget, clock=self.now)
 
     def _to_the_end(self, context: Any, execution: Execution) -> Outcome:
         from airflow_distill.aws.execute import Pausing, Waiting, is_permanent
@@ -266,6 +298,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         (templated).
     :param allow_older: let a model of an older log window replace one of a newer window (templated).
     :param plan_only: only plan, and print the plan (templated).
+    :param budget: caps that the release must keep to, as the workload file has them (templated).
     """
 
     template_fields: Sequence[str] = aws_template_fields(
@@ -285,6 +318,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         "resource_owner",
         "waiter_delay",
         "host_wait_hours",
+        "budget",
     )
 
     def __init__(
@@ -363,7 +397,20 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
             dry_run=flag(self.plan_only),
         )
         self.log.info("Plan:\n%s", render(prepared.plan))
+        if prepared.entry is not None:
+            self._claim(context, prepared)
         return self.carry_out(context, prepared)
+
+    def _claim(self, context: Any, prepared: Prepared) -> None:
+        """Meet the caps with the questions that are still to be asked, and with the hours of a host of its own."""
+        from airflow_distill.operators.spending import whole_of
+
+        step = self.paid_step(context, prepared)
+        base, kind = _billed(prepared)
+        asked = sum(record.calls for record in step.records())
+        left = max(0, sum(each.prompts for each in _probes(prepared)) - asked)
+        most = _most_of_a_probe(prepared).times(left)
+        step.claim(whole_of(step.stage, kind, base, [most]), beside=_hosting(prepared, self.now()))
 
     def _rule(self) -> ApprovalRule | None:
         from airflow_distill.stages.decision.approval import ApprovalRule
@@ -503,6 +550,45 @@ class CheckReleaseOperator(ReleaseOperator):
                 hint=f"Fix: {found[0].mend}.",
             )
         return said
+
+
+def _billed(prepared: Prepared) -> tuple[str, str]:
+    """Return the base model that a probe is billed as, and how."""
+    from airflow_distill.remote.hosts import base_of_arn
+    from airflow_distill.stages.deployment.records import ON_DEMAND
+
+    target = prepared.plan.target
+    return base_of_arn(target.model_arn), "deployment" if target.host.kind == ON_DEMAND else ""
+
+
+def _probes(prepared: Prepared) -> list[ProbeSettings]:
+    """Return every round of questions that the plan has, one entry a round."""
+    from airflow_distill.stages.deployment.records import Bake, SmokeTest
+
+    rounds = []
+    for step in prepared.plan.steps:
+        if isinstance(step, SmokeTest):
+            rounds.append(step.settings)
+        elif isinstance(step, Bake):
+            rounds += [step.settings.limits] * step.settings.probes
+    return rounds
+
+
+def _most_of_a_probe(prepared: Prepared) -> Tokens:
+    return Tokens(MOST_PROMPT, max((each.max_tokens for each in _probes(prepared)), default=0))
+
+
+def _hosting(prepared: Prepared, now: datetime) -> list[Usage]:
+    """Return the hours that a host of its own would be paid for until its end, outside of what the run may cost."""
+    from airflow_distill.remote.hosts import base_of_arn
+    from airflow_distill.stages.deployment.times import moment_of
+
+    host, ends = prepared.plan.target.host, moment_of(prepared.plan.target.host.ends_at)
+    if host.kind != PROVISIONED or ends is None:
+        return []
+    hours = decimal(max(0.0, (ends - now).total_seconds())) / 3600 * (host.units or 1)
+    each = None if host.hourly_price is None else decimal(host.hourly_price)
+    return [Usage("release", PROVISIONED, base_of_arn(prepared.plan.target.model_arn), hours, each)]
 
 
 def tasks_before(context: Any) -> str:

@@ -26,6 +26,7 @@ from airflow_distill.stages.digest import canonical_json, sha256_hex
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.dataset.records import DatasetManifest, Example
     from airflow_distill.stages.evaluation.collect import Ask, Collected, Given, Parameters, Subject
     from airflow_distill.stages.evaluation.records import Score
@@ -60,7 +61,13 @@ def asker(runtime: RuntimeGateway, address: str) -> Ask:
             request_metadata=OWN_TRAFFIC,
         )
         return Given(
-            reply.text, reply.stop_reason, reply.input_tokens, reply.output_tokens, float(reply.latency_ms)
+            reply.text,
+            reply.stop_reason,
+            reply.input_tokens,
+            reply.output_tokens,
+            float(reply.latency_ms),
+            reply.cache_read_tokens,
+            reply.cache_write_tokens,
         )
 
     return ask
@@ -118,13 +125,26 @@ class CollectAnswersOperator(DistillOperator):
     :param repeats: answers asked for each prompt; above 1 only makes sense with a temperature.
     :param threads: most requests in flight at once.
     :param token_rate: most tokens a second to use, when quota must be left to others.
+    :param budget: caps that the calls must keep to, as the workload file has them (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     :param evaluation_key: any text that tells a further evaluation of the same answers from the first, for instance
         to decide under another policy: what was decided is never overwritten (templated).
     """
 
     needs_turn = True
     template_fields: Sequence[str] = aws_template_fields(
-        "dataset", "workload", "root", "student", "job", "host", "incumbent", "evaluation_key"
+        "dataset",
+        "workload",
+        "root",
+        "student",
+        "job",
+        "host",
+        "incumbent",
+        "evaluation_key",
+        "budget",
+        "prices",
+        "student_prices",
     )
     ui_color = "#e6f0ff"
 
@@ -145,6 +165,9 @@ class CollectAnswersOperator(DistillOperator):
         threads: int = 8,
         token_rate: float | None = None,
         evaluation_key: str = "",
+        budget: Mapping[str, Any] | None = None,
+        prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -162,6 +185,9 @@ class CollectAnswersOperator(DistillOperator):
         self.threads = threads
         self.token_rate = token_rate
         self.evaluation_key = evaluation_key
+        self.budget = budget
+        self.prices = prices
+        self.student_prices = student_prices
 
     def work(self, context: Any) -> dict[str, Any]:
         """Collect role by role and return the receipt."""
@@ -176,17 +202,19 @@ class CollectAnswersOperator(DistillOperator):
         parameters = Parameters(self.max_tokens, self.temperature)
         contestants = self._contestants(manifest, examples)
         folder = join_uri(self.root, self.workload, "evaluations")
+        step = self._step(context, manifest)
         found: dict[str, Collected] = {}
         by_hand = [example for example in examples if reference_kind(example) == GOLDEN]
         cache = join_uri(folder, "cache")
         for one in contestants:
             role = one.subject.role
             if role == "teacher":
-                ways = self._teachers_ways(one, parameters, store, cache)
-                found[role] = self._collect(one, by_hand, ways, store, cache)
+                ways = self._teachers_ways(one, parameters, store, cache, step)
+                found[role] = self._collect(one, by_hand, ways, store, cache, step)
             else:
-                found[role] = self._collect(one, examples, parameters, store, cache)
+                found[role] = self._collect(one, examples, parameters, store, cache, step)
             self._refuse_swap(one)
+        step.settle()
         files = {role: write_answers(collected.answers) for role, collected in found.items()}
         key = evaluation_id(
             manifest.dataset_id,
@@ -214,6 +242,23 @@ class CollectAnswersOperator(DistillOperator):
             "roles": roles,
         }
 
+    def _step(self, context: Any, manifest: DatasetManifest) -> PaidStep:
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.stages.money.usage import EVALUATION
+
+        student = self.student or manifest.student
+        return PaidStep(
+            self.gateways,
+            context,
+            self.workload,
+            self.root,
+            manifest.dataset_id,
+            EVALUATION,
+            read_prices(self.gateways, self.prices, student=student, stated=self.student_prices),
+            read_budget(self.budget),
+        )
+
     def _contestants(self, manifest: DatasetManifest, examples: Sequence[Example]) -> list[Contestant]:
         from airflow_distill.stages.evaluation.items import reference_kind
         from airflow_distill.stages.evaluation.records import GOLDEN
@@ -238,13 +283,19 @@ class CollectAnswersOperator(DistillOperator):
         return found
 
     def _teachers_ways(
-        self, teacher: Contestant, wanted: Parameters, store: ObjectStore, folder: str
+        self, teacher: Contestant, wanted: Parameters, store: ObjectStore, folder: str, step: PaidStep
     ) -> Parameters:
         """Return the parameters nearest to the wanted ones that the teacher takes; some refuse `temperature`."""
-        from airflow_distill.stages.evaluation.judge_decoding import kept_decoding
+        from airflow_distill.operators.spending import paid_calls
+        from airflow_distill.stages.evaluation.judge_decoding import MOST_TOKENS, QUESTION, kept_decoding
 
         ask = asker(self.gateways.runtime, teacher.address)
-        found = kept_decoding(store, folder, teacher.address, wanted, ask, time.sleep)
+        calls = paid_calls(
+            step, "teacher", teacher.address, teacher.subject.model, [QUESTION], MOST_TOKENS, ask
+        )
+        with calls as (paid, before):
+            before([QUESTION])
+            found = kept_decoding(store, folder, teacher.address, wanted, paid, time.sleep)
         if found.learned:
             self.log.info("The teacher is asked otherwise than wanted: %s", ", ".join(found.learned))
         return found.parameters
@@ -256,24 +307,37 @@ class CollectAnswersOperator(DistillOperator):
         parameters: Parameters,
         store: ObjectStore,
         folder: str,
+        step: PaidStep,
     ) -> Collected:
+        from airflow_distill.operators.spending import paid_calls
         from airflow_distill.stages.evaluation.collect import AnswerCache, collect
         from airflow_distill.stages.evaluation.collect_pacing import Pacer
 
-        collected = collect(
+        calls = paid_calls(
+            step,
+            one.subject.role,
+            one.address,
+            one.subject.model,
             examples,
-            one.subject,
-            parameters,
-            ask=asker(self.gateways.runtime, one.address),
-            cache=AnswerCache(
-                store, folder, one.subject.identity, parameters, also=(batch_identity(one.subject.model),)
-            ),
-            pacer=Pacer(most=self.token_rate) if self.token_rate else Pacer(),
-            now=time.monotonic,
-            sleep=time.sleep,
-            threads=self.threads,
-            repeats=self.repeats,
+            parameters.max_tokens,
+            asker(self.gateways.runtime, one.address),
         )
+        with calls as (ask, before):
+            collected = collect(
+                examples,
+                one.subject,
+                parameters,
+                ask=ask,
+                before=before,
+                cache=AnswerCache(
+                    store, folder, one.subject.identity, parameters, also=(batch_identity(one.subject.model),)
+                ),
+                pacer=Pacer(most=self.token_rate) if self.token_rate else Pacer(),
+                now=time.monotonic,
+                sleep=time.sleep,
+                threads=self.threads,
+                repeats=self.repeats,
+            )
         self.log.info(
             "%s: %d answers, %d asked now, %d kept from before, %d errors, throttled %d times",
             one.subject.role,

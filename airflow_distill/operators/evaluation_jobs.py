@@ -34,7 +34,9 @@ from airflow_distill.triggers.evaluation import (
 )
 
 if TYPE_CHECKING:
+    from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.dataset.records import Example
+    from airflow_distill.stages.evaluation.batch import BatchAnswers
     from airflow_distill.stages.evaluation.collect import AnswerCache, Parameters
     from airflow_distill.stages.evaluation.jobs import EvaluationDataset, EvaluationJobSpec, Kind
     from airflow_distill.stages.evaluation.records import Answer
@@ -75,6 +77,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
     :param accept_same_family: let a judge gate although it is of the student's or teacher's family.
     :param kms_key_id: key for the job (templated).
     :param tags: your own tags, beside ours (templated).
+    :param budget: caps that the job must keep to, as the workload file has them (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
     :param max_generations: how many jobs these inputs may buy: one more after each that failed. Left out, a second one only
         after a stop, or when the service says that it failed by itself.
     """
@@ -93,6 +97,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         "job_task_type",
         "kms_key_id",
         "tags",
+        "budget",
+        "prices",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "answers": "json",
@@ -115,6 +121,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         kms_key_id: str | None = None,
         tags: Mapping[str, str] | None = None,
         max_generations: int | None = None,
+        budget: Mapping[str, Any] | None = None,
+        prices: Any = None,
         wait_timeout: timedelta | None = timedelta(days=2),
         **kwargs: Any,
     ) -> None:
@@ -130,6 +138,8 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         self.kms_key_id = kms_key_id
         self.tags = tags
         self.max_generations = max_generations
+        self.budget = budget
+        self.prices = prices
 
     def work(self, context: Any) -> dict[str, Any]:
         """Write the dataset file, buy the job once, wait for it."""
@@ -143,6 +153,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         bedrock = self.gateways.bedrock
 
         def create(generation: int) -> str:
+            self._claim(context, spec, judged, generation)
             return bedrock.create_evaluation_job(
                 build_evaluation_request(
                     spec,
@@ -166,6 +177,28 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         )
         submission = self.buy_once(context, wish, max_generations=self.max_generations)
         return self.wait_for(context, submission.snapshot, {})
+
+    def _claim(
+        self, context: Any, spec: EvaluationJobSpec, judged: EvaluationDataset, generation: int
+    ) -> None:
+        """Meet the caps with the most that a judge may read and say. Bedrock does not tell afterwards what it used."""
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.judge import model_of_judge
+        from airflow_distill.operators.spending import PaidStep, billing_of, read_budget, whole_of
+        from airflow_distill.stages.evaluation.jobs import MOST_JUDGE_TOKENS
+        from airflow_distill.stages.money.records import Tokens
+        from airflow_distill.stages.money.usage import JUDGE
+
+        budget = read_budget(self.budget)
+        if not budget or not spec.evaluator:
+            return
+        calls = judged.records * len(spec.metrics)
+        most = Tokens(len(judged.data) * len(spec.metrics) + 1_000 * calls, MOST_JUDGE_TOKENS * calls)
+        kind, base = billing_of(spec.evaluator, model_of_judge(self.gateways, spec.evaluator))
+        table, name = read_prices(self.gateways, self.prices), spec.job_name(generation)
+        place = (spec.workload, spec.root, spec.dataset_id)
+        step = PaidStep(self.gateways, context, *place, JUDGE, table, budget, name=name, shared=True)
+        step.claim(whole_of(JUDGE, kind, base, [most]))
 
     def _folder(self) -> str:
         answers = require(self.answers, "answers", "answers")
@@ -291,6 +324,8 @@ class BedrockBatchAnswersOperator(WaitingOperator):
     :param too_few: `return` without a job when fewer records than the service takes are missing, or `fail`.
     :param kms_key_id: key for the output (templated).
     :param tags: your own tags, beside ours (templated).
+    :param budget: caps that the job must keep to, as the workload file has them (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
     :param max_generations: how many jobs these inputs may buy: one more after each that failed. Left out, a second one only
         after a stop, or when the service says that it failed by itself.
     """
@@ -299,7 +334,16 @@ class BedrockBatchAnswersOperator(WaitingOperator):
     kind = "batch-inference-job"
     trigger_class = BedrockBatchInferenceCompletedTrigger
     template_fields: Sequence[str] = aws_template_fields(
-        *WAITING_FIELDS, "dataset", "workload", "root", "role_arn", "model", "kms_key_id", "tags"
+        *WAITING_FIELDS,
+        "dataset",
+        "workload",
+        "root",
+        "role_arn",
+        "model",
+        "kms_key_id",
+        "tags",
+        "budget",
+        "prices",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"dataset": "json", "tags": "json"}
     ui_color = "#e6f0ff"
@@ -320,9 +364,13 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         kms_key_id: str | None = None,
         tags: Mapping[str, str] | None = None,
         max_generations: int | None = None,
+        budget: Mapping[str, Any] | None = None,
+        prices: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.budget = budget
+        self.prices = prices
         if too_few not in ("return", "fail"):
             raise ConfigurationError("batch: too_few is `return` or `fail`.")
         self.dataset = dataset
@@ -369,6 +417,7 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         bedrock = self.gateways.bedrock
 
         def create(generation: int) -> str:
+            self._claim(context, [example for example, _ in asked])
             return bedrock.create_batch_job(
                 build_batch_request(
                     spec,
@@ -392,6 +441,33 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         )
         submission = self.buy_once(context, wish, max_generations=self.max_generations)
         return self.wait_for(context, submission.snapshot, {})
+
+    def _step(self, context: Any) -> PaidStep:
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.stages.money.usage import BATCH
+
+        table, budget = read_prices(self.gateways, self.prices), read_budget(self.budget)
+        place = (self.workload, self.root, self._dataset_id)
+        return PaidStep(self.gateways, context, *place, BATCH, table, budget, name=self.model, shared=True)
+
+    def _claim(self, context: Any, asked: Sequence[Example]) -> None:
+        from airflow_distill.operators.spending import billing_of, most_of, whole_of
+
+        step = self._step(context)
+        _, base = billing_of(self.model, self.model)
+        step.claim(whole_of(step.stage, "batch", base, most_of(asked, self.max_tokens)))
+
+    def _note(self, context: Any, arn: str, answers: Sequence[Answer]) -> None:
+        from airflow_distill.operators.spending import billing_of
+        from airflow_distill.stages.money.records import Tokens
+
+        step = self._step(context)
+        _, base = billing_of(self.model, self.model)
+        came = [each for each in answers if each.input_tokens is not None]
+        used = sum((Tokens.of(each.input_tokens, each.output_tokens) for each in came), Tokens())
+        step.note(arn, what=base, model=base, kind="batch", calls=len(came), tokens=used)
+        step.settle()
 
     @property
     def _parameters(self) -> Parameters:
@@ -446,23 +522,33 @@ class BedrockBatchAnswersOperator(WaitingOperator):
         partial = outcome.snapshot is not None and outcome.snapshot.status in ("Expired", "Stopped")
         if partial and outcome.snapshot is not None:
             self.show(context, outcome.snapshot)
-            return self.receipt(outcome.snapshot, carry)
-        return super().finish(context, outcome, carry)
+            said = self.receipt(outcome.snapshot, carry)
+        else:
+            said = super().finish(context, outcome, carry)
+        if outcome.snapshot is not None:
+            store, _, asked = self._prepare()
+            self._note(context, outcome.snapshot.arn, self._found(store, outcome.snapshot, asked).answers)
+        return said
 
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the job's answers and return the receipt; before the end it names only the job."""
-        from airflow_distill.stages.evaluation.batch import read_batch_output
-        from airflow_distill.stages.evaluation.collect import Subject
-
         store, cache, asked = self._prepare()
         if not snapshot.ended:
             return self._receipt(snapshot.arn, snapshot.status, 0, 0, len(asked))
-        subject = Subject("student", self.model, batch_identity(self.model))
-        found = read_batch_output(self._outputs(store, snapshot), asked, subject, self._parameters)
+        found = self._found(store, snapshot, asked)
         cache.add(found.answers)
         counts = (len(found.answers) - found.errors, found.errors, found.missing)
         self.log.info("%s: %d answered, %d errors, %d missing", snapshot.status, *counts)
         return self._receipt(snapshot.arn, snapshot.status, *counts)
+
+    def _found(
+        self, store: ObjectStore, snapshot: JobSnapshot, asked: Sequence[tuple[Example, int]]
+    ) -> BatchAnswers:
+        from airflow_distill.stages.evaluation.batch import read_batch_output
+        from airflow_distill.stages.evaluation.collect import Subject
+
+        subject = Subject("student", self.model, batch_identity(self.model))
+        return read_batch_output(self._outputs(store, snapshot), asked, subject, self._parameters)
 
     def _outputs(self, store: ObjectStore, snapshot: JobSnapshot) -> Iterator[bytes]:
         from airflow_distill.stages.evaluation.batch import is_output as is_batch_output

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from airflow_distill.compat import airflow_id, ask_states_of
 from airflow_distill.errors import (
     ConfigurationError,
     DeploymentError,
+    DistillError,
     JobTimeoutError,
     ServiceConflictError,
     ServiceError,
@@ -59,7 +61,8 @@ from airflow_distill.triggers.deployment import (
 )
 
 if TYPE_CHECKING:
-    from airflow_distill.stages.deployment.records import Host, HostKind, HostWish
+    from airflow_distill.stages.deployment.records import Host, HostKind, HostSpec, HostWish
+    from airflow_distill.stages.money.prices import PriceTable
 
 SHORT_PAUSE_SECONDS = 30.0
 HOST_GENERATIONS = 2
@@ -195,6 +198,8 @@ class HostWishOperator(HostWaitingOperator):
     :param output_tokens_per_day: forecast traffic, for choosing by price (templated).
     :param prices: URI, path or content of a price table that lies over the packaged one (templated).
     :param student_prices: prices of the student by item, in the table's units, before both (templated).
+    :param budget: caps that it must keep to, as the workload file has them (templated).
+    :param tags: your own tags for the host, beside ours (templated).
     """
 
     wish_fields: tuple[str, ...] = (
@@ -209,6 +214,8 @@ class HostWishOperator(HostWaitingOperator):
         "output_tokens_per_day",
         "prices",
         "student_prices",
+        "budget",
+        "tags",
     )
 
     def __init__(
@@ -225,9 +232,13 @@ class HostWishOperator(HostWaitingOperator):
         output_tokens_per_day: float | str | None = None,
         prices: Any = None,
         student_prices: Mapping[str, Any] | None = None,
+        budget: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.budget = budget
+        self.tags = tags
         self.host_kind = host_kind
         self.units = units
         self.commitment = commitment
@@ -415,6 +426,8 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
         )
         self.log.info("Creating %s: %s", choice.spec.kind, "; ".join(choice.reasons))
         expires = moment_of(choice.spec.ends_at) or self.now() + timedelta(hours=24)
+        if flag(self.temporary):
+            self._claim(context, choice.spec, base, table, expires, str(job.get("dataset_id") or ""))
         tags = resource_tags(
             self.workload,
             run_key(context),
@@ -424,7 +437,7 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
             temporary=flag(self.temporary),
             root=self.root,
             airflow=airflow,
-            extra=choice.spec.price_tags,
+            extra={**(self.tags or {}), **choice.spec.price_tags},
         )
         order = HostOrder(
             spec=choice.spec,
@@ -437,6 +450,24 @@ class BedrockCreateHostOperator(JudgesStuckHosts, HostWishOperator):
             max_generations=HOST_GENERATIONS,
         )
         return have_host(self.gateways, order, now=self.now, sleep=self.pause, fault=self.fault)
+
+    def _claim(
+        self, context: Any, spec: HostSpec, base: str, table: PriceTable, expires: datetime, dataset_id: str
+    ) -> None:
+        """Meet the caps with the hours until the host's end, before it is made. One on demand bills nothing while idle."""
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.stages.deployment.records import PROVISIONED
+        from airflow_distill.stages.money.records import Usage, decimal
+        from airflow_distill.stages.money.usage import CANDIDATE
+
+        budget = read_budget(self.budget)
+        if spec.kind != PROVISIONED or not budget:
+            return
+        hours = decimal((expires - self.now()).total_seconds()) / 3600 * (spec.units or 1)
+        each = None if spec.hourly_price is None else decimal(spec.hourly_price)
+        place = (self.workload, self.root, dataset_id or "unknown")
+        step = PaidStep(self.gateways, context, *place, CANDIDATE, table, budget, clock=self.now)
+        step.claim([Usage(CANDIDATE, PROVISIONED, base, hours, each)])
 
     def fault(self, point: str) -> None:
         """Do nothing at a named point of buying a host; tests kill the process there."""
@@ -529,8 +560,36 @@ class BedrockDeleteHostOperator(HostWaitingOperator):
                 )
             else:
                 deleted.append(host.arn)
+                self._note(context, host)
         self.log.info("Deleted %d temporary host(s) of %s; %d left.", len(deleted), run, len(left))
         return {"kind": "host_deleted", "v": 1, "workload": self.workload, "deleted": deleted, "left": left}
+
+    def _note(self, context: Any, host: Host) -> None:
+        """Write down the hours of a host that is paid by the hour; what they came to replaces the claim."""
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep
+        from airflow_distill.remote.hosts import base_of_arn
+        from airflow_distill.remote.identity import TAG_DATASET
+        from airflow_distill.stages.deployment.records import PROVISIONED, TAG_HOURLY_PRICE
+        from airflow_distill.stages.money.records import Usage
+        from airflow_distill.stages.money.usage import CANDIDATE, hours_between
+
+        created = moment_of(host.created_at)
+        if host.kind != PROVISIONED or created is None or not self.root:
+            return
+        hours = hours_between(created.timestamp(), self.now().timestamp()) * (host.units or 1)
+        stated = host.tags.get(TAG_HOURLY_PRICE)
+        base = host.base_model or base_of_arn(host.model_arn)
+        usage = Usage(CANDIDATE, PROVISIONED, base, hours, Decimal(stated) if stated else None)
+        place = (self.workload, self.root, host.tags.get(TAG_DATASET) or "unknown")
+        try:
+            step = PaidStep(
+                self.gateways, context, *place, CANDIDATE, read_prices(self.gateways), clock=self.now
+            )
+            step.note(host.arn, what=host.name, model=base, more=(usage,))
+            step.settle()
+        except DistillError as error:  # the host is gone; its claim stands at the most it could come to
+            self.log.warning("The hours of %s were not written down: %s", host.name, error.message)
 
     def _all_ours(self, context: Any, run: str) -> list[Host]:
         """Return the run's hosts. A setup that broke off may have made one that the service does not show yet."""

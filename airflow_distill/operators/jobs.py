@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.remote_work import WORK
 from airflow_distill.compat import airflow_id
 from airflow_distill.errors import (
     ConfigurationError,
+    DistillError,
     ServiceConflictError,
     ServiceNotFoundError,
 )
@@ -23,6 +27,7 @@ from airflow_distill.links.bedrock import (
 from airflow_distill.operators.base import DistillOperator, WaitingOperator, run_key, wall_clock
 from airflow_distill.remote.identity import copy_name, request_token, resource_tags, tag_list
 from airflow_distill.remote.ownership import Owner
+from airflow_distill.remote.polling import Outcome
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
 from airflow_distill.triggers.jobs import (
@@ -31,8 +36,10 @@ from airflow_distill.triggers.jobs import (
 )
 
 if TYPE_CHECKING:
+    from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.jobs.models import Method
     from airflow_distill.stages.jobs.records import CustomizationSpec
+    from airflow_distill.stages.money.estimate import RunPlan
 
 
 def run_tags(
@@ -86,6 +93,9 @@ class BedrockDistillModelOperator(WaitingOperator):
     :param host_kind: how the student is to be served; needed for a student whose hosts our tables do not list (templated).
     :param models: path or URI of a table of models that lies over the packaged one (templated).
     :param method: `distillation`, or `fine-tuning` on the answers that the dataset holds (templated).
+    :param budget: caps that the job must keep to, as the workload file has them (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
+    :param student_prices: prices of the student by item, in the table's units, before both (templated).
     """
 
     needs_turn = True
@@ -122,6 +132,9 @@ class BedrockDistillModelOperator(WaitingOperator):
         "host_kind",
         "models",
         "method",
+        "budget",
+        "prices",
+        "student_prices",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "dataset": "json",
@@ -156,6 +169,9 @@ class BedrockDistillModelOperator(WaitingOperator):
         host_kind: Literal["provisioned-throughput", "custom-model-deployment"] | None = None,
         models: str | None = None,
         method: str = "distillation",
+        budget: Mapping[str, Any] | None = None,
+        prices: Any = None,
+        student_prices: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -182,6 +198,9 @@ class BedrockDistillModelOperator(WaitingOperator):
         self.host_kind = host_kind
         self.models = models
         self.method = method
+        self.budget = budget
+        self.prices = prices
+        self.student_prices = student_prices
 
     def spec(self, context: Any) -> CustomizationSpec:
         """Return what is wanted, from the rendered arguments."""
@@ -216,9 +235,15 @@ class BedrockDistillModelOperator(WaitingOperator):
         with models_in_force(self.gateways, self.models):
             require_valid(spec, allow_unlisted_pair=self.allow_unlisted_pair)
             require_host(spec.student, self.host_kind)
+        wish = customization_wish(spec, self.gateways.bedrock)
+
+        def buy(generation: int) -> str:
+            self._claim(context, spec, generation)
+            return wish.create(generation)
+
         submission = self.buy_once(
             context,
-            customization_wish(spec, self.gateways.bedrock),
+            replace(wish, create=buy),
             max_generations=self.max_generations,
             first_generation=self.first_generation,
             buy_when_spent=self.buy_when_spent,
@@ -233,6 +258,74 @@ class BedrockDistillModelOperator(WaitingOperator):
             "adopted": submission.adopted,
         }
         return self.wait_for(context, submission.snapshot, carry)
+
+    def _step(self, context: Any, dataset_id: str, student: str, generation: int) -> PaidStep:
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.stages.money.usage import JOB
+
+        table = read_prices(self.gateways, self.prices, student=student, stated=self.student_prices)
+        name = "" if generation == 1 else str(generation)
+        place = (self.workload, self.root, dataset_id)
+        budget = read_budget(self.budget)
+        return PaidStep(self.gateways, context, *place, JOB, table, budget, name=name, shared=True)
+
+    def _claim(self, context: Any, spec: CustomizationSpec, generation: int) -> None:
+        """Meet the caps with the most that the job may cost, before it is bought."""
+        from airflow_distill.operators.spending import read_budget
+        from airflow_distill.stages.money.estimate import planned
+
+        budget = read_budget(self.budget)
+        if not budget:
+            return
+        step = self._step(context, spec.dataset_id, spec.student, generation)
+        plan = self._plan(spec, int(budget.get("epochs", 3)))
+        step.claim(usage for usage in planned(plan) if usage.stage == step.stage)
+
+    def _plan(self, spec: CustomizationSpec, epochs: int) -> RunPlan:
+        from airflow_distill.stages.money.estimate import SERVICE_MAXIMUM, RunPlan, mean_tokens
+
+        dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
+        profile: Mapping[str, Any] = {}
+        if dataset.get("manifest_uri"):
+            manifest = json.loads(store_for(self.gateways, self.root).read(str(dataset["manifest_uri"])))
+            profile = (manifest.get("profile") or {}).get("train") or {}
+        tokens_in, tokens_out = mean_tokens(profile)
+        records = int(dataset.get("train_records") or SERVICE_MAXIMUM)
+        logs = self.invocation_logs if isinstance(self.invocation_logs, Mapping) else {}
+        called = spec.method == "distillation" and not logs.get("use_prompt_response")
+        return RunPlan(
+            teacher=spec.teacher,
+            student=spec.student,
+            train_records=records,
+            heldout_records=0,
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            teacher_called=called,
+            epochs=epochs,
+            pairs=SERVICE_MAXIMUM if called else records,
+            asked=(),
+        )
+
+    def finish(self, context: Any, outcome: Outcome, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Note what the job used, as far as its output tells it, and go on."""
+        if outcome.snapshot is not None and outcome.snapshot.state == "succeeded":
+            self._note(context, outcome.snapshot, carry)
+        return super().finish(context, outcome, carry)
+
+    def _note(self, context: Any, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> None:
+        from airflow_distill.aws.job_usage import job_usage
+
+        dataset_id, student = str(carry.get("dataset_id") or ""), str(carry.get("student") or "")
+        step = self._step(context, dataset_id, student, int(carry.get("generation") or 1))
+        dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
+        try:
+            used = job_usage(self.gateways, snapshot.arn, dataset)
+        except DistillError as error:
+            self.log.warning("What the job used is not known: %s", error.message)
+            return
+        step.note(snapshot.arn, what=snapshot.name, **used)
+        step.settle()
 
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         return job_receipt(snapshot, carry)

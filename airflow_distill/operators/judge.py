@@ -21,6 +21,7 @@ from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.dataset.records import Example
     from airflow_distill.stages.evaluation.judge import AnswerAll, Judgement, Pair
     from airflow_distill.stages.evaluation.judge_decoding import Decoding
@@ -51,9 +52,13 @@ class JudgeAnswersOperator(DistillOperator):
 
     :param threads: most requests in flight at once.
     :param token_rate: most tokens a second to use.
+    :param budget: caps that the judge's calls must keep to, as the workload file has them (templated).
+    :param prices: URI, path or content of a price table that lies over the packaged one (templated).
     """
 
-    template_fields: Sequence[str] = aws_template_fields("answers", "dataset", "judge", "labels", "rules")
+    template_fields: Sequence[str] = aws_template_fields(
+        "answers", "dataset", "judge", "labels", "rules", "budget", "prices"
+    )
     ui_color = "#e6f0ff"
 
     def __init__(
@@ -70,6 +75,8 @@ class JudgeAnswersOperator(DistillOperator):
         temperature: float | None = 0.0,
         threads: int = 8,
         token_rate: float | None = None,
+        budget: Mapping[str, Any] | None = None,
+        prices: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,6 +91,8 @@ class JudgeAnswersOperator(DistillOperator):
         self.temperature = temperature
         self.threads = threads
         self.token_rate = token_rate
+        self.budget = budget
+        self.prices = prices
 
     def work(self, context: Any) -> dict[str, Any]:
         """Control the judge, let it compare, store scores and report."""
@@ -103,8 +112,9 @@ class JudgeAnswersOperator(DistillOperator):
         manifest = load_manifest(store, dataset)
         examples = load_heldout(store, manifest)
         rules = JudgeRules.from_json(self.rules or {})
-        decoding = self._decoding(store, answers)
-        answer_all = self._answer_all(store, answers, decoding)
+        step = self._step(context, manifest.dataset_id, answers)
+        decoding = self._decoding(store, answers, step)
+        answer_all = self._answer_all(store, answers, decoding, step)
         given = load_answers(store, answers)
         judged = {
             role: judge_pairs(pairs, answer_all)
@@ -126,22 +136,39 @@ class JudgeAnswersOperator(DistillOperator):
             in {family(manifest.teacher), family(manifest.student)},
         )
         self._tell(report)
+        step.settle()
         return self._store(store, answers, judged, report, decoding)
 
-    def _decoding(self, store: ObjectStore, answers: Mapping[str, Any]) -> Decoding:
+    def _step(self, context: Any, dataset_id: str, answers: Mapping[str, Any]) -> PaidStep:
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.stages.money.usage import JUDGE
+
+        table = read_prices(self.gateways, self.prices)
+        place = (str(answers["workload"]), str(answers["root"]), dataset_id)
+        return PaidStep(self.gateways, context, *place, JUDGE, table, read_budget(self.budget))
+
+    def _decoding(self, store: ObjectStore, answers: Mapping[str, Any], step: PaidStep) -> Decoding:
         """Read how this judge lets itself be asked, or learn it and keep it."""
+        from airflow_distill.operators.spending import paid_calls
         from airflow_distill.stages.evaluation.collect import Parameters
-        from airflow_distill.stages.evaluation.judge_decoding import kept_decoding
+        from airflow_distill.stages.evaluation.judge_decoding import MOST_TOKENS, QUESTION, kept_decoding
 
         wanted = Parameters(self.max_tokens, self.temperature)
         folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache")
+        model = model_of_judge(self.gateways, self.judge)
         ask = asker(self.gateways.runtime, self.judge)
-        found = kept_decoding(store, folder, self.judge, wanted, ask, time.sleep)
+        with paid_calls(step, "judge", self.judge, model, [QUESTION], MOST_TOKENS, ask) as (paid, before):
+            before([QUESTION])
+            found = kept_decoding(store, folder, self.judge, wanted, paid, time.sleep)
         if found.learned:
             self.log.info("The judge is asked otherwise than wanted: %s", ", ".join(found.learned))
         return found
 
-    def _answer_all(self, store: ObjectStore, answers: Mapping[str, Any], decoding: Decoding) -> AnswerAll:
+    def _answer_all(
+        self, store: ObjectStore, answers: Mapping[str, Any], decoding: Decoding, step: PaidStep
+    ) -> AnswerAll:
+        from airflow_distill.operators.spending import paid_calls
         from airflow_distill.stages.evaluation.collect import AnswerCache, Subject, collect
         from airflow_distill.stages.evaluation.collect_pacing import Pacer
 
@@ -150,19 +177,24 @@ class JudgeAnswersOperator(DistillOperator):
         folder = join_uri(answers["root"], answers["workload"], "evaluations", "cache")
         cache = AnswerCache(store, folder, subject.identity, parameters)
         pacer = Pacer(most=self.token_rate) if self.token_rate else Pacer()
+        model = model_of_judge(self.gateways, self.judge)
+        asking = asker(self.gateways.runtime, self.judge)
 
         def answer_all(prompts: Sequence[Example]) -> dict[str, str | None]:
-            collected = collect(
-                prompts,
-                subject,
-                parameters,
-                ask=asker(self.gateways.runtime, self.judge),
-                cache=cache,
-                pacer=pacer,
-                now=time.monotonic,
-                sleep=time.sleep,
-                threads=self.threads,
-            )
+            calls = paid_calls(step, "judge", self.judge, model, prompts, parameters.max_tokens, asking)
+            with calls as (ask, before):
+                collected = collect(
+                    prompts,
+                    subject,
+                    parameters,
+                    ask=ask,
+                    before=before,
+                    cache=cache,
+                    pacer=pacer,
+                    now=time.monotonic,
+                    sleep=time.sleep,
+                    threads=self.threads,
+                )
             return {a.example_id: a.text for a in collected.answers}
 
         return answer_all

@@ -20,6 +20,7 @@ from airflow_distill.stages.storage import ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.stages.evaluation.records import Scorecard
+    from airflow_distill.stages.money.prices import PriceTable
 
 
 class RenderReportOperator(DistillOperator):
@@ -98,19 +99,26 @@ class RenderReportOperator(DistillOperator):
         """Read what there is, render, write."""
         from airflow_distill.stages.evaluation.report import ReportData, render_report
 
+        self._close_claims(context)
         if self.evaluation is None:
             raise AirflowSkipException("evaluation: nothing was judged in this run")
         evaluation = require(self.evaluation, "evaluation", "evaluation")
         store = store_for(self.gateways, evaluation["scorecard_uri"])
         scorecard = load_scorecard(store, evaluation)
         run = str(context.get("run_id") or "")
+        root = str(evaluation["scorecard_uri"]).rsplit(f"/{scorecard.workload}/evaluations/", 1)[0]
+        place = (root, scorecard.workload)
+        table = self._table(store)
         page = render_report(
             ReportData(
                 scorecard=scorecard,
                 decision=_decision(store, self.decision),
                 manifest=_manifest(store, self.dataset),
                 bill=self._bill(store, scorecard),
-                billing=self._billing(scorecard.workload, str(evaluation["scorecard_uri"])),
+                billing=billing_rows(self.hosts),
+                statement=self._statement(store, place, scorecard.dataset_id, table),
+                exposure=self._exposure(store, place, table),
+                savings=self._savings(store, place, table, scorecard),
                 judges=[
                     json.loads(store.read(s["report_uri"]))
                     for s in _listed(self.scores)
@@ -150,31 +158,68 @@ class RenderReportOperator(DistillOperator):
         table = read_prices(self.gateways, self.prices, student=manifest.student, stated=self.student_prices)
         return run_bill(scorecard, manifest, forecast, table).to_json()
 
-    def _billing(self, workload: str, scorecard_uri: str) -> list[dict[str, Any]] | None:
-        """Return what bills: of the receipts handed in, else of the account; None when it could not be asked."""
-        from airflow_distill.aws.exposure import exposure_of
+    def _close_claims(self, context: Any) -> None:
+        """Give back what this run claimed for steps that it did not take: each step claims anew before it begins."""
+        from airflow_distill.operators.spending import PaidStep
+        from airflow_distill.stages.money.usage import EVALUATION, JUDGE, RELEASE
+
+        dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
+        place, middle, _ = str(dataset.get("manifest_uri") or "").rpartition("/datasets/")
+        root, _, workload = place.rpartition("/")
+        if not middle or not root or not workload:
+            return
+        table = self._table(store_for(self.gateways, root))
+        for stage in (EVALUATION, JUDGE, RELEASE):
+            PaidStep(self.gateways, context, workload, root, str(dataset["dataset_id"]), stage, table).settle(
+                over=True
+            )
+
+    def _table(self, store: ObjectStore) -> PriceTable:
         from airflow_distill.aws.prices import read_prices
+
+        student = str(self.dataset.get("student") or "") if isinstance(self.dataset, Mapping) else ""
+        return read_prices(self.gateways, self.prices, student=student, stated=self.student_prices)
+
+    def _statement(
+        self, store: ObjectStore, place: tuple[str, str], dataset_id: str, table: PriceTable
+    ) -> dict[str, Any] | None:
+        """Return what the run cost, or None when nothing was written down: an older run, or none of our operators."""
+        from airflow_distill.stages.money.runs import statement_of
+
+        region = self.gateways.bedrock.region
+        found = statement_of(store, *place, dataset_id, table, now=wall_clock(), region=region)
+        return found.to_json() if found.rows else None
+
+    def _exposure(
+        self, store: ObjectStore, place: tuple[str, str], table: PriceTable
+    ) -> dict[str, Any] | None:
+        """Return what the account still bills for the workload; None when it could not be asked."""
+        from airflow_distill.aws.exposure import exposure_of
         from airflow_distill.errors import ServiceError
         from airflow_distill.remote.ownership import Owner
+        from airflow_distill.stages.money.runs import open_steps
 
-        if self.hosts is not None:
-            return billing_rows(self.hosts)
-        root = scorecard_uri.rsplit(f"/{workload}/evaluations/", 1)[0]
-        table = read_prices(self.gateways, self.prices)
+        root, workload = place
+        now, region = wall_clock(), self.gateways.bedrock.region
+        claimed = open_steps(store, root, workload, table, now=now, region=region)
         try:
-            found = exposure_of(self.gateways, Owner(workload, root), table, now=wall_clock())
+            owner = Owner(workload, root)
+            return exposure_of(self.gateways, owner, table, now=now, claimed=claimed).to_json()
         except ServiceError as error:
             self.log.warning("What still bills could not be looked up: %s", error.message)
             return None
-        return [
-            {
-                "what": line.kind.replace("-", " "),
-                "name": line.name or line.arn,
-                "usd_per_hour": None if line.usd_a_day is None else float(line.usd_a_day / 24),
-                "until": "" if line.ends_at is None else f"{line.ends_at:%Y-%m-%dT%H:%M:%SZ}",
-            }
-            for line in found.lines
-        ]
+
+    def _savings(
+        self, store: ObjectStore, place: tuple[str, str], table: PriceTable, scorecard: Scorecard
+    ) -> dict[str, Any] | None:
+        from airflow_distill.aws.worth import savings_of
+        from airflow_distill.stages.evaluation.report_costs import Forecast
+
+        if not isinstance(self.dataset, Mapping):
+            return None
+        manifest = load_manifest(store, self.dataset)
+        forecast = Forecast.from_json(self.forecast or {})
+        return savings_of(self.gateways, store, *place, manifest, table, forecast, now=wall_clock())
 
     def _key(self, context: Any, evaluation: Mapping[str, Any]) -> str:
         if self.run_key:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,7 @@ from airflow_distill.errors import (
     ServiceNotFoundError,
     ServiceQuotaError,
 )
-from airflow_distill.operators.base import DistillOperator, wall_clock
+from airflow_distill.operators.base import DistillOperator, runner_key, wall_clock
 from airflow_distill.operators.logs import redaction_of, write_harvest
 from airflow_distill.remote.times import iso
 from airflow_distill.stages.logs.limits import DEFAULT_LIMIT
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from airflow_distill.stages.money.estimate import RunPlan
     from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.money.records import Bill
-    from airflow_distill.workload.spend import Spend
-
-MOST_PAIRS = 15_000
-"""To so many the service may grow a training set by synthesis, at the author's expense."""
 
 
 class FindLiveModelOperator(DistillOperator):
@@ -242,12 +239,19 @@ class CheckBudgetOperator(DistillOperator):
     :param teacher_called: the job asks the teacher; not so when it learns logged answers (templated).
     :param untuned_asked: the evaluation asks the untuned student too (templated).
     :param host_kind: the kind of host the student is judged on (templated).
-    :param candidate_hours: how long that host lives, where it is paid by the hour (templated).
+    :param candidate_hours: how long that host usually lives, where it is paid by the hour (templated).
+    :param host_hours: how long it may live at most; as `candidate_hours` when left out (templated).
+    :param judge: model id of a judge whose calls the run pays for (templated).
+    :param probes: questions that smoke test and bake period ask the released host.
+    :param max_tokens: longest answer asked of each model.
+    :param usd_per_day: the most the live host may cost a day; met before anything is trained (templated).
     :param hourly_price: quoted price of one model unit (templated).
     :param student_prices: prices the table lacks, by item, in the table's units (templated).
     :param prices: URI, path or content of a price table that lies over the packaged one (templated).
     :param input_tokens_per_day: forecast traffic, for the monthly figures (templated).
     :param output_tokens_per_day: forecast traffic, for the monthly figures (templated).
+    :param host: the host that the release will ask for, or `auto`; what `usd_per_day` meets.
+    :param model_units: model units, where throughput is bought.
     """
 
     template_fields: Sequence[str] = aws_template_fields(
@@ -262,6 +266,9 @@ class CheckBudgetOperator(DistillOperator):
         "untuned_asked",
         "host_kind",
         "candidate_hours",
+        "host_hours",
+        "judge",
+        "usd_per_day",
         "hourly_price",
         "student_prices",
         "prices",
@@ -283,14 +290,23 @@ class CheckBudgetOperator(DistillOperator):
         untuned_asked: bool = True,
         host_kind: Literal["provisioned-throughput", "custom-model-deployment"] = "custom-model-deployment",
         candidate_hours: float = 3,
+        host_hours: float | None = None,
+        judge: str | None = None,
+        probes: int = 0,
+        max_tokens: int = 512,
+        usd_per_day: float | None = None,
         hourly_price: float | None = None,
         student_prices: Mapping[str, float] | None = None,
         prices: str | None = None,
         input_tokens_per_day: float | None = None,
         output_tokens_per_day: float | None = None,
+        host: str = "auto",
+        model_units: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.host = host
+        self.model_units = model_units
         self.workload = workload
         self.root = root
         self.dataset = dataset
@@ -302,6 +318,11 @@ class CheckBudgetOperator(DistillOperator):
         self.untuned_asked = untuned_asked
         self.host_kind = host_kind
         self.candidate_hours = candidate_hours
+        self.host_hours = host_hours
+        self.judge = judge
+        self.probes = probes
+        self.max_tokens = max_tokens
+        self.usd_per_day = usd_per_day
         self.hourly_price = hourly_price
         self.student_prices = student_prices
         self.prices = prices
@@ -316,8 +337,9 @@ class CheckBudgetOperator(DistillOperator):
         """Estimate, hold against the caps, claim the money."""
         from airflow_distill.aws.prices import read_prices
         from airflow_distill.stages.money.estimate import estimate
+        from airflow_distill.stages.money.prices import told_age
         from airflow_distill.stages.money.records import as_float
-        from airflow_distill.workload.spend import Spend, standing, total
+        from airflow_distill.stages.money.spend import Spend
 
         store = store_for(self.gateways, self.root)
         dataset = dict(self.dataset)
@@ -327,28 +349,83 @@ class CheckBudgetOperator(DistillOperator):
         )
         region = self.gateways.bedrock.region
         plan = self._plan(dataset, manifest)
-        most = estimate(table, plan, region)
+        likely = estimate(table, replace(plan, pairs=None), region)
+        most = estimate(table, plan, region, most=True)
         spend = Spend(store, self.root, self.workload, f"{self.now():%Y%m}")
-        others = total(each for each in standing(spend.read()) if each.dataset_id != dataset["dataset_id"])
+        book = spend.book()
+        others = float(book.usd - book.usd_of(dataset["dataset_id"]))
         receipt = {
             "kind": "budget",
             "v": 1,
             "workload": self.workload,
             "dataset_id": dataset["dataset_id"],
             "estimate_usd": as_float(most.total_usd),
+            "likely_usd": as_float(likely.total_usd),
             "known_usd": as_float(most.known_usd),
             "unknown": list(most.unknown),
             "spent_this_month_usd": round(others, 6),
             "priced_at": table.date,
         }
-        context["ti"].xcom_push(key="costs", value=self._costs(table, most, plan, region))
-        self.log.info("Estimate: %s, this month before: %.2f USD", _money(most.total_usd), others)
+        context["ti"].xcom_push(key="costs", value=self._costs(table, likely, plan, region))
+        self.log.info(
+            "Estimate: %s, at most %s; this month before: %.2f USD",
+            _money(likely.total_usd),
+            _money(most.total_usd),
+            others,
+        )
+        for line in told_age(table, f"{self.now():%Y-%m-%d}", (plan.teacher, plan.student, plan.judge)):
+            self.log.warning("%s", line)
         if self.buy == "never":
             context["ti"].xcom_push(key="return_value", value=receipt)
             raise AirflowSkipException(f"jobs: {self.workload} was told to buy nothing in this run")
         self._require_room(dataset["student"])
-        self._hold_against_caps(most, spend, dataset["dataset_id"])
+        self._require_host_within_cap(table, plan, region)
+        self._hold_against_caps(context, most, dataset["dataset_id"], table)
+        self._keep_estimate(store, dataset["dataset_id"], likely, most)
         return receipt
+
+    def _keep_estimate(self, store: ObjectStore, dataset_id: str, likely: Bill, most: Bill) -> None:
+        """Keep the estimate beside what the run uses, for the report's table."""
+        from airflow_distill.stages.money.usage import RunUsage
+
+        RunUsage(store, self.root, self.workload, dataset_id).keep_estimate(likely, most)
+
+    def _require_host_within_cap(self, table: PriceTable, plan: RunPlan, region: str) -> None:
+        """See that a host can be had for `usd_per_day`, before the student's training is paid for."""
+        if self.usd_per_day is None:
+            return
+        from airflow_distill.aws.promotion import rates_from
+        from airflow_distill.remote.hosts import KINDS
+        from airflow_distill.stages.deployment.hosts import daily_price
+        from airflow_distill.stages.deployment.settings import host_wish
+        from airflow_distill.stages.jobs.models import hosts_of
+
+        wish = host_wish(
+            kind="auto",
+            units=self.model_units,
+            commitment="none",
+            hourly_price=self.hourly_price,
+            ends_at=None,
+            daily_price_cap=self.usd_per_day,
+            accept_commitment=False,
+            input_tokens_per_day=self.input_tokens_per_day,
+            output_tokens_per_day=self.output_tokens_per_day,
+        )
+        rates = rates_from(table, region)(plan.student)
+        offered = hosts_of(plan.student) or (plan.host_kind,)
+        wanted = [kind for kind in KINDS if kind in (offered if self.host == "auto" else (self.host,))]
+        found = {kind: daily_price(kind, wish, rates) for kind in wanted}
+        if any(usd is not None and usd <= float(self.usd_per_day) for usd in found.values()):
+            return
+        told = "; ".join(
+            f"{kind}: {'unknown' if usd is None else f'{usd:,.2f} USD'} a day" for kind, usd in found.items()
+        )
+        raise BudgetError(
+            f"jobs: no host of {plan.student} is known to cost at most {float(self.usd_per_day):,.2f} USD a day "
+            f"({told}); nothing was bought.",
+            hint="Raise deployment.usd_per_day, or state deployment.hourly_price, the forecast traffic and the prices of "
+            "the student.",
+        )
 
     def _require_room(self, student: str) -> None:
         """See that a host of the student fits into the account's quotas, before its training is paid for."""
@@ -374,7 +451,7 @@ class CheckBudgetOperator(DistillOperator):
 
     def _plan(self, dataset: Mapping[str, Any], manifest: Mapping[str, Any]) -> RunPlan:
         from airflow_distill.stages.dataset.records import golden_count
-        from airflow_distill.stages.money.estimate import RunPlan
+        from airflow_distill.stages.money.estimate import SERVICE_MAXIMUM, RunPlan, mean_tokens
 
         tokens_in, tokens_out = mean_tokens((manifest.get("profile") or {}).get("train") or {})
         train = int(dataset["train_records"])
@@ -388,12 +465,18 @@ class CheckBudgetOperator(DistillOperator):
             output_tokens=tokens_out,
             teacher_called=self.teacher_called,
             epochs=self.epochs,
-            pairs=MOST_PAIRS if self.teacher_called else train,
+            pairs=SERVICE_MAXIMUM if self.teacher_called else train,
             asked=("untuned", "student", "incumbent") if self.untuned_asked else ("student", "incumbent"),
             host_kind=self.host_kind,
             hourly_usd=self.hourly_price,
             candidate_hours=None if on_demand else self.candidate_hours,
             golden_records=golden_count(manifest.get("profile") or {}),
+            model_units=self.model_units,
+            judge=self.judge or "",
+            judged=(3 if self.untuned_asked else 2) if self.judge else 0,
+            probes=self.probes,
+            max_tokens=self.max_tokens,
+            host_hours=None if on_demand else self.host_hours or self.candidate_hours,
         )
 
     def _costs(self, table: PriceTable, most: Bill, plan: RunPlan, region: str) -> dict[str, Any]:
@@ -410,11 +493,15 @@ class CheckBudgetOperator(DistillOperator):
         ways = serving(table, plan.teacher, plan.student, traffic, region=region, hourly_usd=plan.hourly_usd)
         return costs(most, ways, traffic, plan.host_kind, table).to_json()
 
-    def _hold_against_caps(self, most: Bill, spend: Spend, dataset_id: str) -> None:
+    def _hold_against_caps(self, context: Any, most: Bill, dataset_id: str, table: PriceTable) -> None:
+        from airflow_distill.stages.money.spend import Spend
+        from airflow_distill.stages.money.usage import JOB, STAGES
+
         if most.total_usd is None:
             raise BudgetError(
                 f"jobs: {self.workload} has no price for {', '.join(most.unknown)}; nothing was bought.",
-                hint="Look the prices up and give them under budget.student_prices, or a whole table under budget.prices.",
+                hint="Run `airflow-distill prices update`, or give them under budget.student_prices, or a whole table "
+                "under budget.prices.",
             )
         if most.total_usd > self.usd_per_run:
             raise BudgetError(
@@ -422,29 +509,19 @@ class CheckBudgetOperator(DistillOperator):
                 f"{_money(self.usd_per_run)}; nothing was bought.",
                 hint="Lower dataset.size, or raise budget.usd_per_run.",
             )
-        cap = self.usd_per_month
-        stands, others = spend.claim(dataset_id, float(most.total_usd), cap)
+        run, cap = runner_key(context), self.usd_per_month
+        parts = {stage: float(usd) for stage in STAGES if (usd := most.only(stage).total_usd)}
+        keyed = {stage if stage == JOB else f"{stage}@{run}": usd for stage, usd in parts.items()}
+        spend = Spend(store_for(self.gateways, self.root), self.root, self.workload, f"{self.now():%Y%m}")
+        stands, others = spend.claim(
+            dataset_id, float(most.total_usd), cap, parts=keyed, run_cap=self.usd_per_run
+        )
         if not stands:
             raise BudgetError(
                 f"jobs: {self.workload} was allowed {_money(others)} this month and this run may cost "
                 f"{_money(most.total_usd)}; the cap is {_money(cap)}; nothing was bought.",
                 hint="Wait for next month, or raise budget.usd_per_month.",
             )
-
-
-def mean_tokens(profile: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Return mean tokens in and out of a profiled example.
-
-    Logs count tokens; a file of one's own does not, so the 90th percentile of characters stands in, three to a token.
-    """
-    count = int(profile.get("examples") or 0)
-    if not count:
-        return None, None
-    tokens_in, tokens_out = int(profile.get("input_tokens") or 0), int(profile.get("output_tokens") or 0)
-    if tokens_in and tokens_out:
-        return tokens_in / count, tokens_out / count
-    long = [(profile.get(f"{side}_characters") or {}).get("p90") for side in ("prompt", "answer")]
-    return (long[0] / 3 if long[0] else None), (long[1] / 3 if long[1] else None)
 
 
 def _money(usd: Decimal | float | None) -> str:

@@ -166,7 +166,7 @@ def guards_dag(
     """Build the Dag that warns of models and commitments that come to their end."""
     with DAG(
         dag_id=dag_id,
-        description="Warn of base models and commitments that come to their end",
+        description="Warn of models and commitments that come to their end, and of hosts that nobody calls",
         schedule=CronTriggerTimetable("17 6 * * *" if schedule == "@daily" else schedule, timezone="UTC"),
         start_date=tasks.START,
         catchup=False,
@@ -192,6 +192,8 @@ def _guards_of(workload: Workload) -> None:
     )
     commitments = operator_class(f"{tasks.OPERATORS}.workload.CheckCommitmentsOperator")
     commitments(task_id=f"commitments_{workload.name}", root=workload.root, **shared)
+    idle = operator_class(f"{tasks.OPERATORS}.idle.CheckIdleHostsOperator")
+    idle(task_id=f"idle_{workload.name}", **tasks.idle_arguments(workload), **shared)
     if workload.watch is not None and workload.logs is not None:
         _watch_of(workload)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from airflow_distill.sandbox import moto_door, service_quotas
+from airflow_distill.sandbox import metrics, moto_door, pricing, service_quotas
 from airflow_distill.sandbox.failures import SandboxUsageError, ServiceError, unsupported
 from airflow_distill.sandbox.faults import Fault
 from airflow_distill.sandbox.guard import ADMIN_PREFIX, is_steering, refuse_foreign, refuse_stranger
@@ -76,6 +76,10 @@ class Dispatcher:
             return self._bedrock(request, access_key, region)
         if service == "servicequotas":
             return self._quotas(request, region)
+        if service == "pricing":
+            return self._prices(request)
+        if service == "monitoring":
+            return self._metrics(request, region)
         if service not in moto_door.SERVICES:
             return render_error(unsupported(f"The sandbox does not serve {service}."))
         return self._neighbour(service, request, connection)
@@ -89,6 +93,30 @@ class Dispatcher:
         except ServiceError as error:
             self.world.meter.count(operation, error.code)
             return service_quotas.refusal(error)
+        self.world.meter.count(operation, "ok")
+        return reply
+
+    def _prices(self, request: WireRequest) -> WireReply:
+        operation = neighbour_operation("pricing", request)
+        fault = self.world.faults.strike(f"pricing:{operation}", "")
+        try:
+            self._before(fault)
+            reply = pricing.answer(self.world, request, operation)
+        except ServiceError as error:
+            self.world.meter.count(operation, error.code)
+            return pricing.refusal(error)
+        self.world.meter.count(operation, "ok")
+        return reply
+
+    def _metrics(self, request: WireRequest, region: str) -> WireReply:
+        operation = metrics.operation_of(request)
+        fault = self.world.faults.strike(f"monitoring:{operation}", "")
+        try:
+            self._before(fault)
+            reply = metrics.answer(self.world.metrics, request, operation, region)
+        except ServiceError as error:
+            self.world.meter.count(operation, error.code)
+            return metrics.refusal(error, request)
         self.world.meter.count(operation, "ok")
         return reply
 

@@ -24,6 +24,7 @@ from airflow_distill.sandbox.invocation_logs import Logbook, LogSettings
 from airflow_distill.sandbox.judge import Judge, WithJudge
 from airflow_distill.sandbox.lifecycle import Life, Pace
 from airflow_distill.sandbox.meter import Meter
+from airflow_distill.sandbox.metrics import Metrics
 from airflow_distill.sandbox.neighbours import Neighbours
 from airflow_distill.sandbox.rates import RateLimiter
 from airflow_distill.sandbox.store import KINDS, MODEL, RegionState, Resource, Store
@@ -157,6 +158,7 @@ class World:
         self.clock = Clock()
         self.store = Store()
         self.meter = Meter()
+        self.metrics = Metrics()
         self.faults = Faults()
         self.neighbours = Neighbours()
         self.options = Options()
@@ -206,6 +208,7 @@ class World:
         with self.store.lock:
             self.store.clear()
             self.meter.reset()
+            self.metrics.reset()
             self.faults.clear()
             self.rates.clear()
             self.judge.reset()

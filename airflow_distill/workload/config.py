@@ -483,6 +483,12 @@ class Evaluation(Settings):
     )
     untuned: bool = Field(default=True, description="ask the untuned student too")
     threads: Count = Field(default=8, ge=1, le=64, description="most requests in flight at once")
+    host_hours: Count = Field(
+        default=6,
+        ge=1,
+        le=168,
+        description="after so many hours a candidate's host may be taken away; the cap reckons with all of them",
+    )
 
 
 class MetricPolicy(Settings):
@@ -557,6 +563,10 @@ class Policy(Settings):
     )
     max_payback_days: Dollars | None = Field(
         default=None, description="break-even must come within so many days"
+    )
+    payback_within_life: bool = Field(
+        default=True,
+        description="hold what pays for itself later than its base model ends, or never; needs the forecast traffic",
     )
 
 
@@ -704,10 +714,17 @@ class Schedule(Settings):
 
 
 class Budget(Settings):
-    """Caps in US dollars, checked before the job is bought. An unknown price stops the run, it never counts as zero."""
+    """Caps in US dollars, met before each paid step. An unknown price stops the step, it never counts as zero."""
 
-    usd_per_run: Dollars = Field(description="what one run may cost up to its verdict")
+    usd_per_run: Dollars = Field(
+        description="what one run may cost: job, candidate host, answers, judge, probes"
+    )
     usd_per_month: Dollars | None = Field(default=None, description="all runs of a calendar month together")
+    usd_exposed: Dollars | None = Field(
+        default=None,
+        description="the most that may still be billed for the workload at any time: hosts until their end, committed "
+        "terms, running jobs",
+    )
     student_prices: dict[PriceItem, Price] = Field(
         default_factory=dict,
         description="prices of the student that the table lacks, in its units: USD per 1,000 tokens; training, "
@@ -715,6 +732,10 @@ class Budget(Settings):
     )
     prices: str | None = Field(
         default=None, description="URI or path of a price table that overrides the packaged one"
+    )
+    cost_report: str | None = Field(
+        default=None,
+        description="URI or path of a Cost and Usage Report, file or folder, for `airflow-distill spend reconcile`",
     )
     epochs: Count = Field(
         default=3,

@@ -55,12 +55,12 @@ WRITTEN_ONCE = (
     "decisions/*",
     "evaluations/*/decision*.json",
     "evaluations/*/approval*.json",
-    "spend/*",
+    "spend/20*",
 )
 """What lies in the workload's folder as evidence: written when absent, and neither changed nor deleted after that."""
 
-RENEWED = ("releases/*.hold-*.json",)
-"""What lies among the evidence and says who works on a release now: it is renewed, and not deleted."""
+RENEWED = ("releases/*.hold-*.json", "spend/runs/*")
+"""What lies among the evidence and grows: who works on a release now, what a run has used so far. It is not deleted."""
 
 KEPT = (
     "datasets/*",
@@ -421,6 +421,8 @@ def _airflow_on_roles(workload: Workload, place: _Place) -> Iterator[Document]:
     yield _allow("DoctorReadsPolicies", ["iam:GetPolicy", "iam:GetPolicyVersion"], policies)
     quotas = f"arn:{place.partition}:servicequotas:{place.region}:{place.account}:bedrock/*"
     yield _allow("DoctorReadsQuotas", ["servicequotas:GetServiceQuota"], quotas)
+    # Neither knows resources: the idle guard reads counts of calls, `prices update` public list prices.
+    yield _allow("ReadUsageAndPrices", ["cloudwatch:GetMetricData", "pricing:GetProducts"], "*")
 
 
 def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterator[Document]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from airflow_distill.stages.dataset.families import family_of
 from airflow_distill.stages.jobs.models import students_of
 from airflow_distill.stages.logs.models import resolve_model
 from airflow_distill.stages.money.prices import PriceTable
+from airflow_distill.stages.money.records import Tokens
 from airflow_distill.stages.money.serving import DAYS_A_MONTH
 from airflow_distill.workload.traffic import Call
 
@@ -76,8 +77,9 @@ class Tally:
     usable: int = 0
     multi_turn: int = 0
     stored: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    learnable: int = 0
+    tokens: Tokens = field(default_factory=Tokens)
+    learnable_tokens: Tokens = field(default_factory=Tokens)
     skipped: Counter[str] = field(default_factory=Counter)
     prompts: Distinct = field(default_factory=Distinct)
     answers: Distinct = field(default_factory=Distinct)
@@ -85,12 +87,14 @@ class Tally:
     def add(self, call: Call) -> None:
         """Take one call."""
         self.calls += 1
-        self.input_tokens += call.input_tokens or 0
-        self.output_tokens += call.output_tokens or 0
+        self.tokens += call.tokens
         if call.skipped:
             self.skipped[call.skipped] += 1
             return
         self.usable += 1
+        if not call.too_long:
+            self.learnable += 1
+            self.learnable_tokens += call.tokens
         self.multi_turn += call.turns > 1
         if call.prompt:
             self.prompts.add(call.prompt)
@@ -100,7 +104,7 @@ class Tally:
 
     def absorb(self, other: Tally) -> None:
         """Merge another group's tally."""
-        for name in ("calls", "usable", "multi_turn", "stored", "input_tokens", "output_tokens"):
+        for name in ("calls", "usable", "multi_turn", "stored", "learnable", "tokens", "learnable_tokens"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.skipped.update(other.skipped)
         self.prompts.absorb(other.prompts)
@@ -109,7 +113,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One group of like calls, with what speaks for and against distilling it. `monthly_usd` is None when unknown."""
+    """One group of like calls, with what speaks for and against distilling it.
+
+    `tokens` are all that were billed, by kind. `learnable` calls could be answered by a student: text only, no tool
+    called, a training line of at most 16 KB. `monthly_usd` is what all calls cost at this pace, `learnable_usd` what the
+    learnable ones do; None is unknown, and `unpriced` names the prices that are missing.
+    """
 
     model: str
     metadata: tuple[tuple[str, str], ...]
@@ -118,9 +127,11 @@ class Candidate:
     usable: int
     distinct_prompts: int
     distinct_answers: int
-    input_tokens: int
-    output_tokens: int
+    tokens: Tokens
+    learnable: int
     monthly_usd: float | None
+    learnable_usd: float | None
+    unpriced: tuple[str, ...]
     students: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -129,9 +140,17 @@ class Candidate:
         """There is a student and enough to learn from."""
         return bool(self.students) and self.distinct_prompts >= 100
 
+    @property
+    def learnable_share(self) -> float:
+        """The share of the calls that could be distilled at all."""
+        return self.learnable / self.calls if self.calls else 0.0
+
     def to_json(self) -> dict[str, Any]:
         out = {name: getattr(self, name) for name in self.__slots__}
         return out | {
+            "tokens": asdict(self.tokens),
+            "learnable_share": round(self.learnable_share, 4),
+            "unpriced": list(self.unpriced),
             "metadata": dict(self.metadata),
             "students": list(self.students),
             "notes": list(self.notes),
@@ -206,7 +225,10 @@ class Survey:
 
     def _candidate(self, key: GroupKey, tally: Tally, prices: PriceTable) -> Candidate:
         model, metadata, system = key
-        spent = prices.on_demand_usd(model, tally.input_tokens, tally.output_tokens)
+        found = [prices.tokens_usd(model, used) for used in (tally.tokens, tally.learnable_tokens)]
+        monthly, learnable = (
+            None if usd is None or not self.days else float(usd * DAYS_A_MONTH) / self.days for usd in found
+        )
         return Candidate(
             model=model,
             metadata=metadata,
@@ -215,9 +237,11 @@ class Survey:
             usable=tally.usable,
             distinct_prompts=tally.prompts.count,
             distinct_answers=tally.answers.count,
-            input_tokens=tally.input_tokens,
-            output_tokens=tally.output_tokens,
-            monthly_usd=None if spent is None or not self.days else float(spent * DAYS_A_MONTH) / self.days,
+            tokens=tally.tokens,
+            learnable=tally.learnable,
+            monthly_usd=monthly,
+            learnable_usd=learnable,
+            unpriced=prices.unpriced(model, tally.tokens),
             students=students_of(model),
             notes=tuple(_notes(key, tally)),
         )
@@ -245,6 +269,8 @@ def _notes(key: GroupKey, tally: Tally) -> Iterable[str]:
         yield "conversations of many turns: this family takes single turns only"
     if tally.stored > tally.usable / 10:
         yield "long bodies are stored beside the logs: Bedrock may not read them itself"
+    if tally.learnable < tally.usable:
+        yield f"{tally.usable - tally.learnable:,} calls are longer than the 16 KB line of a job"
     if tally.usable < tally.calls / 2:
         reason = tally.skipped.most_common(1)[0][0]
         yield f"most calls cannot be learnt from, first of all: {reason}"

@@ -19,6 +19,7 @@ from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.ledger import History, Ledger
 from airflow_distill.stages.digest import record_of
 from airflow_distill.stages.evaluation.records import Scorecard
+from airflow_distill.stages.money.spend import Spend, book_of
 from airflow_distill.stages.status import fold
 from airflow_distill.stages.status.records import (
     HISTORY,
@@ -42,7 +43,6 @@ from airflow_distill.stages.storage import (
     ObjectStore,
     join_uri,
 )
-from airflow_distill.workload.spend import Spend, standing, total
 
 TRIES = 8
 """So often a change is made anew when others write at the same time."""
@@ -185,9 +185,10 @@ def _change_of(
 
 
 def _claims(store: ObjectStore, root: str, workload: str, month: str) -> tuple[float, float | None]:
-    claims = Spend(store, root, workload, month).read()
+    entries = Spend(store, root, workload, month).read()
+    claims = [claim for claim in entries if not claim.settles]
     cap = max(claims, key=lambda claim: claim.number).cap if claims else None
-    return total(standing(claims)), cap
+    return float(book_of(entries).usd), cap
 
 
 def _scorecard(store: ObjectStore, record: DecisionRecord) -> Scorecard | None:

@@ -14,13 +14,17 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from airflow_distill.stages.dataset.curate import example_of
+from airflow_distill.stages.dataset.drop import has_long_line
+from airflow_distill.stages.dataset.jsonl import MOST_LINE
 from airflow_distill.stages.digest import digest, prompt_digest
 from airflow_distill.stages.logs.blocks import LogBlocks
-from airflow_distill.stages.logs.parse import LogReader, require_envelope, whole_count
+from airflow_distill.stages.logs.parse import LogReader, Reading, input_tokens, require_envelope, whole_count
 from airflow_distill.stages.logs.selection import Selection, Selector, normal_time, system_fingerprint
 from airflow_distill.stages.logs.shapes import Record, decode_record
 from airflow_distill.stages.logs.unusable import Unusable
 from airflow_distill.stages.model_table import is_application_profile
+from airflow_distill.stages.money.records import Tokens
 
 LONGEST_WATCHED = 1 << 20
 """Bytes of a line that is still looked at; Bedrock stores bodies above 100 KB beside the record."""
@@ -40,7 +44,11 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One logged call. `skipped` names why it cannot be learnt from, empty when it can."""
+    """One logged call. `skipped` names why it cannot be learnt from, empty when it can.
+
+    `input_tokens` are all, of which some were read from a cache or written to one. `too_long` says that
+    its training line would be longer than a distillation job takes.
+    """
 
     kind: Kind
     timestamp: str
@@ -51,6 +59,16 @@ class Call:
     output_tokens: int | None = None
     latency_ms: int | None = None
     skipped: str = ""
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    too_long: bool = False
+
+    @property
+    def tokens(self) -> Tokens:
+        """What the call is billed for, by kind."""
+        return Tokens.of(
+            self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens
+        )
 
 
 class _Stored(Exception):
@@ -106,6 +124,10 @@ class CallReader:
             reading.input_tokens,
             reading.output_tokens,
             reading.latency_ms,
+            "",
+            reading.cache_read_tokens,
+            reading.cache_write_tokens,
+            _is_too_long(reading),
         )
 
     def _system(self, system: str | None) -> str:
@@ -127,14 +149,24 @@ def _from_envelope(line: bytes, skipped: str) -> Call | None:
     assert record.modelId
     assert record.operation
     identity = (record.identity.arn if record.identity else None) or ""
+    asked, cache_read, cache_write = input_tokens(record.input, None, None)
     kind = Kind(record.modelId, record.operation, _pairs(record.requestMetadata), identity)
     return Call(
         kind,
         normal_time(record.timestamp or ""),
-        input_tokens=whole_count(record.input.inputTokenCount) if record.input else None,
+        input_tokens=asked,
         output_tokens=whole_count(record.output.outputTokenCount) if record.output else None,
         skipped=skipped,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
     )
+
+
+def _is_too_long(reading: Reading) -> bool:
+    characters = len(reading.system or "") + len(reading.answer) + sum(len(turn[1]) for turn in reading.turns)
+    if 6 * characters + 64 * len(reading.turns) + 256 < MOST_LINE:
+        return False  # no encoding of so few characters fills a line
+    return has_long_line(example_of(reading.interaction()), with_answers=True)
 
 
 def _pairs(metadata: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

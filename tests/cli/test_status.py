@@ -14,7 +14,7 @@ from airflow_distill.cli.main import main
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.decision.records import Approval, DecisionRecord, Reason, Verdict
-from airflow_distill.workload.spend import Spend
+from airflow_distill.stages.money.spend import Spend
 from tests.release_world import ReleaseWorld
 
 

@@ -19,10 +19,10 @@ from airflow_distill.operators.workload import (
     CheckLifecycleOperator,
     FindLiveModelOperator,
     ReadPromptsOperator,
-    mean_tokens,
 )
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.stages.money.estimate import mean_tokens
 from tests.release_world import ReleaseWorld
 
 pytestmark = pytest.mark.airflow
@@ -78,7 +78,7 @@ def budget(root: Path, dataset: dict[str, Any], **more: Any) -> CheckBudgetOpera
 def test_a_run_within_its_caps_goes_on_and_is_noted(tmp_path: Path, dataset: Callable[..., Any]) -> None:
     told = budget(tmp_path, dataset()).execute(context())
     assert 0 < told["estimate_usd"] < 60
-    (claim,) = tmp_path.glob("w/spend/*/000001.json")
+    (claim,) = tmp_path.glob("w/spend/20*/000001.json")
     assert json.loads(claim.read_text())["usd"] == told["estimate_usd"]
 
 
@@ -127,7 +127,7 @@ def test_the_month_that_pays_is_the_month_of_the_purchase_whatever_time_a_run_st
             student_prices=PRICES,
         )
         operator.execute(context(stands_for))
-    assert [path.parent.name for path in sorted(tmp_path.glob("w/spend/*/*"))] == ["202612", "202612"]
+    assert [path.parent.name for path in sorted(tmp_path.glob("w/spend/20*/*"))] == ["202612", "202612"]
 
 
 def test_learning_logged_answers_is_cheaper_than_asking_the_teacher(
@@ -298,3 +298,35 @@ class Target(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         self.heard.append(context["distill"])
+
+
+def test_the_cap_on_a_day_of_the_host_is_met_before_anything_is_trained(
+    tmp_path: Path, dataset: Callable[..., Any]
+) -> None:
+    traffic = {"input_tokens_per_day": 9_000_000_000, "output_tokens_per_day": 900_000_000}
+    with pytest.raises(AirflowFailException, match=r"no host of .* at most 100\.00 USD a day .*441\.00 USD"):
+        budget(tmp_path, dataset(), usd_per_day=100, **traffic).execute(context())
+    assert not list(tmp_path.glob("w/spend/20*/*"))
+    with pytest.raises(AirflowFailException, match=r"120\.00 USD a day"):
+        budget(tmp_path, dataset(), usd_per_day=100, hourly_price=5, **traffic).execute(context())
+    assert budget(tmp_path, dataset(), usd_per_day=150, hourly_price=5, **traffic).execute(context())
+
+
+def test_a_judge_of_unknown_price_stops_the_run_before_the_job_is_bought(
+    tmp_path: Path, dataset: Callable[..., Any]
+) -> None:
+    judge = "anthropic.claude-haiku-4-5-20251001-v1:0"
+    with pytest.raises(AirflowFailException, match=f"has no price for inference-input of {judge}"):
+        budget(tmp_path, dataset(), judge=judge).execute(context())
+    told = budget(tmp_path, dataset(), judge="meta.llama3-3-70b-instruct-v1:0").execute(context())
+    alone = budget(tmp_path, dataset("d2")).execute(context())
+    assert told["estimate_usd"] > alone["estimate_usd"]
+
+
+def test_the_claim_names_what_each_stage_may_come_to(tmp_path: Path, dataset: Callable[..., Any]) -> None:
+    budget(tmp_path, dataset(), probes=20, usd_per_month=100).execute(context())
+    (claim,) = tmp_path.glob("w/spend/20*/000001.json")
+    said = json.loads(claim.read_text())
+    assert {key.split("@")[0] for key in said["parts"]} == {"job", "evaluation", "release"}
+    assert said["usd"] == pytest.approx(sum(said["parts"].values()))
+    assert (said["cap"], said["run_cap"]) == (100, 60)

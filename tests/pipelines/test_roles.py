@@ -47,6 +47,8 @@ NOT_ON_THE_WIRE = {
     "ssm:DeleteParameter": "the way back of a first release",
     "ssm:AddTagsToResource": "a new pointer",
     "s3:GetBucketLocation": "asked by the doctor and by logs handed to Bedrock",
+    "cloudwatch:GetMetricData": "the guard against idle hosts, in a Dag of its own",
+    "pricing:GetProducts": "`airflow-distill prices update`",
 }
 """Actions of the Airflow identity that this loop does not need, and when they are."""
 

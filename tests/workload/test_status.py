@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_distill.errors import StateError
+from airflow_distill.stages.money.spend import Spend
 from airflow_distill.stages.status.records import (
     Health,
     Question,
@@ -20,7 +21,6 @@ from airflow_distill.stages.status.records import (
     status_uri,
 )
 from airflow_distill.stages.storage import LocalStore, MemoryStore, ObjectChangedError
-from airflow_distill.workload.spend import Spend
 from airflow_distill.workload.status import TRIES, Index, note, note_question, rebuild
 from tests.airflow_pages.goods import AT, DAG, RUN, TASK, WORKLOAD, put_workload
 

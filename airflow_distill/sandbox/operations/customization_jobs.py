@@ -439,6 +439,7 @@ def learn(world: World, region: str, record: Mapping[str, Any], base: str) -> Ou
         outcome.failed_in, outcome.failure = "dataProcessingDetails", problem
         return outcome
     outcome.training_tokens = sum(count_tokens(p) + count_tokens(a) for p, a in outcome.pairs)
+    outcome.training_tokens += sum(count_tokens(lesson.system) for lesson in lessons)
     outcome.fitted = fit(outcome.pairs)
     return outcome
 

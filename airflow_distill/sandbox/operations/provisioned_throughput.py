@@ -69,6 +69,7 @@ def create(world: World, state: RegionState, call: Call) -> dict[str, Any]:
         hidden={"base": base},
         tags=tags,
     )
+    world.meter.start(made, "provisioned-throughput", base, call["modelUnits"], now)
     return {"provisionedModelArn": made}
 
 
@@ -127,20 +128,17 @@ def advance(world: World, state: RegionState, throughput: Resource, now: datetim
     if record["status"] not in ("Creating", "Updating") or throughput.life.fraction(now, reads) < 1:
         return
     moment = throughput.life.moment(1.0, now)
-    was_creating = record["status"] == "Creating"
     record["lastModifiedTime"] = moment
     if throughput.life.broken:
         record["failureMessage"] = throughput.life.broken[:2048]
         record["status"] = "Failed"
+        if not throughput.hidden.get("served"):
+            world.meter.stop(throughput.arn, moment)
         return
     record["status"] = "InService"
     record.pop("failureMessage", None)
     throughput.hidden["served"] = True
     record["modelArn"] = record["desiredModelArn"]
-    if was_creating:
-        world.meter.start(
-            throughput.arn, "provisioned-throughput", throughput.hidden["base"], record["modelUnits"], moment
-        )
 
 
 @operation("GetProvisionedModelThroughput")

@@ -140,6 +140,7 @@ def _converse(world: World, state: RegionState, call: Call) -> tuple[Host, Said]
     said = say(world, host, prompt, system, limit)
     _check_rate(world, host, said)
     _bill(world, host, said)
+    _measure(world, call, said)
     return host, said
 
 
@@ -183,6 +184,7 @@ def _invoke(world: World, state: RegionState, call: Call) -> tuple[Host, Said, A
     said = say(world, host, prompt, system, limit)
     _check_rate(world, host, said)
     _bill(world, host, said)
+    _measure(world, call, said)
     return host, said, body, family, isinstance(body.get("prompt"), str)
 
 
@@ -204,3 +206,16 @@ def _bill(world: World, host: Host, said: Said) -> None:
     purpose = "deployment" if host.billing == "deployment" else "invocation"
     world.meter.use(f"{prefix}input-tokens", host.base.id, said.tokens_in, purpose)
     world.meter.use(f"{prefix}output-tokens", host.base.id, said.tokens_out, purpose)
+
+
+def _measure(world: World, call: Call, said: Said) -> None:
+    """Write what CloudWatch counts of a call."""
+    world.metrics.count(
+        call.region,
+        call["modelId"],
+        world.clock.now(),
+        Invocations=1,
+        InputTokenCount=said.tokens_in,
+        OutputTokenCount=said.tokens_out,
+        InvocationLatency=said.latency_ms,
+    )

@@ -368,6 +368,8 @@ def example_of(interaction: Interaction) -> Example:
         input_tokens=interaction.input_tokens,
         output_tokens=interaction.output_tokens,
         latency_ms=interaction.latency_ms,
+        cache_read_tokens=interaction.cache_read_tokens,
+        cache_write_tokens=interaction.cache_write_tokens,
     )
 
 

@@ -32,6 +32,12 @@ def profile_examples(examples: Sequence[Example]) -> dict[str, Any]:
         "answer_characters": _quantiles(len(e.answer or "") for e in examples),
         "input_tokens": _sum_known(e.input_tokens for e in examples),
         "output_tokens": _sum_known(e.output_tokens for e in examples),
+        **{
+            name: count
+            for name in ("cache_read_tokens", "cache_write_tokens")
+            if (count := _sum_known(getattr(e, name) for e in examples))
+        },
+        "usage": _usage(examples),
         "length_buckets": dict(sorted(Counter(_bucket(e) for e in examples).items())),
         "metadata": _metadata(examples),
         "labels": _labels(examples),
@@ -66,6 +72,25 @@ def _quantiles(values: Iterable[int]) -> dict[str, int]:
 
 def _sum_known(values: Iterable[int | None]) -> int:
     return sum(value for value in values if value is not None)
+
+
+def _usage(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return how many tokens of each kind the logged calls used: count, sums, and sums of products.
+
+    Kinds are fresh input, input read from a cache, input written to one, output. Any price's mean and error over the calls
+    follows from these (`stages/money/savings.CallMoments`).
+    """
+    rows = [
+        (max(0, e.input_tokens - read - write), read, write, e.output_tokens)
+        for e in examples
+        if e.input_tokens is not None and e.output_tokens is not None and not e.golden
+        for read, write in [(e.cache_read_tokens or 0, e.cache_write_tokens or 0)]
+    ]
+    return {
+        "n": len(rows),
+        "sums": [sum(row[i] for row in rows) for i in range(4)],
+        "products": [sum(row[i] * row[j] for row in rows) for i in range(4) for j in range(4)],
+    }
 
 
 def _metadata(examples: Sequence[Example]) -> dict[str, Any]:

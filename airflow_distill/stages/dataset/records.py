@@ -24,7 +24,8 @@ class Example:
     """One prompt, the answer the teacher (or a person) gave, and what is known about it.
 
     `turns` ends with a user turn; `answer` is the reference. `golden` marks answers written or approved by people.
-    `metadata` is the caller's request metadata, sorted by key; slices are cut along it.
+    `metadata` is the caller's request metadata, sorted by key; slices are cut along it. `input_tokens` are all, of which
+    some were read from a cache or written to one.
     """
 
     turns: tuple[Turn, ...]
@@ -36,6 +37,8 @@ class Example:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_ms: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
     @property
     def id(self) -> str:
@@ -55,6 +58,7 @@ class Example:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "latency_ms": self.latency_ms,
+            **cached_json(self.cache_read_tokens, self.cache_write_tokens),
         }
 
     @classmethod
@@ -69,6 +73,8 @@ class Example:
             input_tokens=_number(data.get("input_tokens")),
             output_tokens=_number(data.get("output_tokens")),
             latency_ms=_number(data.get("latency_ms")),
+            cache_read_tokens=_number(data.get("cache_read_tokens")),
+            cache_write_tokens=_number(data.get("cache_write_tokens")),
         )
 
 
@@ -191,6 +197,13 @@ class DatasetManifest:
 def golden_count(profile: Mapping[str, Any]) -> int:
     """Return how many held-out prompts of a manifest's profile have answers that people wrote."""
     return int((profile.get("heldout") or {}).get("golden") or 0)
+
+
+def cached_json(read: int | None, write: int | None) -> dict[str, int]:
+    """Return the cached tokens of a record that has any; a record without them keeps the bytes it always had."""
+    return {
+        name: count for name, count in (("cache_read_tokens", read), ("cache_write_tokens", write)) if count
+    }
 
 
 @overload

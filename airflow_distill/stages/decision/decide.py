@@ -306,6 +306,16 @@ def _cost_checks(policy: PromotionPolicy, costs: Costs | None) -> Iterator[Check
         # the limit counts as reached only when the student is cheaper than staying with the teacher
         yield from _limit("break-even", known.student_monthly_usd, known.teacher_monthly_usd, asked=True)
     yield from _limit("payback", known.payback_days, policy.max_payback_days)
+    if policy.payback_within_life:
+        yield from _life_checks(known)
+
+
+def _life_checks(costs: Costs) -> Iterator[Check]:
+    """Yield whether the run pays for itself at all, and before the student's base model ends; nothing where unknown."""
+    if costs.saves_high_usd is not None and costs.saves_high_usd <= 0:
+        yield Check(code="nothing-to-save", outcome="fail", estimate=costs.saves_high_usd, limit=0.0)
+    elif costs.payback_days is not None and costs.life_days is not None:
+        yield from _limit("payback-beyond-life", costs.payback_days, costs.life_days)
 
 
 def _latency_checks(scorecard: Scorecard, policy: PromotionPolicy) -> Iterator[Check]:
@@ -394,6 +404,18 @@ def _crossed(check: Check) -> Reason:
             "given-away",
             f"{_what(check)}: with this one, successive releases give away {_signed(check.estimate)}; "
             f"{_signed(check.limit)} is allowed.",
+        )
+    if check.code == "nothing-to-save":
+        return Reason(
+            check.code,
+            f"Not worth it: nothing to save, at best {check.estimate or 0.0:,.2f} USD a month "
+            "(policy.payback_within_life).",
+        )
+    if check.code == "payback-beyond-life":
+        return Reason(
+            check.code,
+            f"It pays for itself after {check.estimate or 0.0:,.0f} days; its base model ends in {check.limit or 0.0:,.0f} "
+            "(policy.payback_within_life).",
         )
     if check.estimate is None or check.limit is None:
         return Reason(

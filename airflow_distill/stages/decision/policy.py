@@ -65,8 +65,9 @@ class PromotionPolicy:
     often the same student may be judged on a growing set; each look then spends its share of `alpha`. A student may
     still be stopped by guards (slices, metrics that are not primary), which share one `alpha` by Holm's method. With
     `require_golden` the primary metrics must be shown on prompts that people answered, `min_items` of them at least;
-    the others can only stop. None
-    switches a limit off; a limit meets an unknown figure as if it were crossed.
+    the others can only stop. None switches a limit off; a limit meets an unknown figure as if it were crossed. With
+    `payback_within_life` a run that pays back later than the student's base model ends, or never, holds; here an unknown
+    figure does not.
     """
 
     metrics: tuple[MetricRule, ...]
@@ -85,6 +86,7 @@ class PromotionPolicy:
     max_monthly_usd: float | None = None
     require_break_even: bool = False
     max_payback_days: float | None = None
+    payback_within_life: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", tuple(self.metrics))
@@ -123,7 +125,10 @@ class PromotionPolicy:
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"v": SCHEMA, "metrics": [rule.to_json() for rule in self.metrics]}
-        return out | {f.name: getattr(self, f.name) for f in fields(self) if f.name != "metrics"}
+        out |= {f.name: getattr(self, f.name) for f in fields(self) if f.name != "metrics"}
+        if self.payback_within_life:
+            del out["payback_within_life"]  # policies of earlier releases keep their digest
+        return out
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PromotionPolicy:

@@ -64,6 +64,8 @@ class Given:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_ms: float | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 Ask = Callable[[Example, Parameters], Given]
@@ -210,6 +212,8 @@ def make_answer(
         output_tokens=given.output_tokens,
         parameters=parameters.digest,
         repeat=repeat,
+        cache_read_tokens=given.cache_read_tokens,
+        cache_write_tokens=given.cache_write_tokens,
     )
 
 
@@ -242,17 +246,21 @@ def collect(
     repeats: int = 1,
     patience: Patience | None = None,
     keep_every: int = 50,
+    before: Callable[[Sequence[Example]], None] | None = None,
 ) -> Collected:
     """Return an answer of one model for every distinct prompt and repeat, asking only what is not kept yet.
 
     :param now: seconds on a clock that never goes back.
     :param threads: the most requests in flight at once.
+    :param before: told once, before anything is asked, which prompts are; an error it raises stops the collection.
     :param keep_every: answers after which another object is kept, so a killed task loses little.
     :raises ServiceError: the caller may not ask, or the service is down.
     """
     wanted = questions_of(examples, repeats)
     kept = cache.load()
     missing = [(e, r) for e, r in wanted if (e.id, r) not in kept]
+    if missing and before is not None:
+        before([example for example, _ in missing])
     asking = _Asking(subject, parameters, ask, pacer, now, sleep, patience or Patience(), len(missing))
     fresh = asking.run(missing, cache, max(1, threads), max(1, keep_every)) if missing else {}
     answers = [fresh.get((e.id, r)) or _as_role(kept[(e.id, r)], subject) for e, r in wanted]

@@ -139,6 +139,8 @@ def _logged(key: str, example: Example, model: str) -> Answer:
         latency_ms=example.latency_ms,
         input_tokens=example.input_tokens,
         output_tokens=example.output_tokens,
+        cache_read_tokens=example.cache_read_tokens,
+        cache_write_tokens=example.cache_write_tokens,
     )
 
 

@@ -37,6 +37,9 @@ MAX_JUDGE_METRICS = 3
 MAX_PROMPT_BYTES = 4096
 """Longest prompt that a judge takes, in UTF-8 (AWS: Amazon Bedrock endpoints and quotas, 2026-11)."""
 
+MOST_JUDGE_TOKENS = 1_024
+"""A bound on what a judge says of one answer and metric: a grade and a short explanation."""
+
 TOO_LONG = "too-long"
 """Why a prompt above the limit has no score."""
 

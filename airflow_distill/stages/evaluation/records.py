@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_distill.errors import EvaluationError
+from airflow_distill.stages.dataset.records import cached_json
 from airflow_distill.stages.evaluation import intervals
 
 SCHEMA = 1
@@ -58,6 +59,8 @@ class Answer:
     output_tokens: int | None = None
     parameters: str = ""
     repeat: int = 0
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -85,6 +88,7 @@ class Answer:
             "output_tokens": self.output_tokens,
             "parameters": self.parameters,
             "repeat": self.repeat,
+            **cached_json(self.cache_read_tokens, self.cache_write_tokens),
         }
 
     @classmethod
@@ -101,6 +105,8 @@ class Answer:
             output_tokens=data.get("output_tokens"),
             parameters=data.get("parameters") or "",
             repeat=int(data.get("repeat") or 0),
+            cache_read_tokens=data.get("cache_read_tokens"),
+            cache_write_tokens=data.get("cache_write_tokens"),
         )
 
 
@@ -325,8 +331,9 @@ class Regression:
 class ModelSummary:
     """What one role's answers cost in time and tokens, beside how often they failed.
 
-    Percentiles are over answers that came; token sums are None when any answer that came lacks its count, and `usd` is
-    None when a price or a count is unknown: unknown is never zero.
+    Percentiles are over answers that came. Input tokens are all, the cached ones among them told apart. Token sums are
+    None when any answer that came lacks its count, and `usd` is None when a price or a count is unknown: unknown is
+    never zero.
     """
 
     role: str
@@ -342,6 +349,8 @@ class ModelSummary:
     input_tokens: int | None = None
     output_tokens: int | None = None
     usd: float | None = None
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
     parameters: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -359,6 +368,7 @@ class ModelSummary:
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "usd": self.usd,
+            **cached_json(self.cache_read_tokens, self.cache_write_tokens),
             "parameters": list(self.parameters),
         }
 
@@ -378,6 +388,8 @@ class ModelSummary:
             input_tokens=data.get("input_tokens"),
             output_tokens=data.get("output_tokens"),
             usd=data.get("usd"),
+            cache_read_tokens=int(data.get("cache_read_tokens") or 0),
+            cache_write_tokens=int(data.get("cache_write_tokens") or 0),
             parameters=tuple(data.get("parameters") or ()),
         )
 

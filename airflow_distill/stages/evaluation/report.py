@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 
 from airflow_distill.stages.evaluation.records import Comparison, Interval, Metric, Scorecard
+from airflow_distill.stages.evaluation.report_money import money_groups
 
 VERDICTS = {
     "promote": "Everything the policy asks for is shown.",
@@ -54,6 +55,9 @@ class ReportData:
     :param manifest: the dataset manifest as plain data.
     :param bill: what the run cost so far (`prices.Bill.to_json()`).
     :param billing: what still bills: rows of `what`, `name`, `usd_per_hour`, `until`; None when nobody has looked.
+    :param statement: estimate, actual and open by stage (`Statement.to_json()`).
+    :param exposure: what runs on and until when (`Exposure.to_json()`).
+    :param savings: `savings` (`Saving.to_json()` each) and `payback`.
     :param judges: reports of pairwise judges (`JudgeReport.to_json()`).
     :param texts: example id -> `prompt`, `student`, and other roles' answers; only when the reader asked for them.
     """
@@ -64,6 +68,9 @@ class ReportData:
     costs: Mapping[str, Any] | None = None
     bill: Mapping[str, Any] | None = None
     billing: Sequence[Mapping[str, Any]] | None = None
+    statement: Mapping[str, Any] | None = None
+    exposure: Mapping[str, Any] | None = None
+    savings: Mapping[str, Any] | None = None
     judges: Sequence[Mapping[str, Any]] = ()
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     run: str = ""
@@ -138,6 +145,10 @@ def page(data: ReportData) -> dict[str, Any]:
         "costs": data.costs or decision.get("costs"),
         "bill": data.bill,
         "billing": data.billing,
+        "statement": data.statement,
+        "looked": data.exposure is not None,
+        "saves": bool(data.savings),
+        "money": money_groups(data.statement, data.exposure, data.savings),
         "evidence": _evidence(card, decision),
         "reference": _REFERENCES.get(card.reference, ""),
     }

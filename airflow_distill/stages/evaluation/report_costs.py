@@ -129,8 +129,7 @@ def decision_costs(
 def answers_usd(table: PriceTable, region: str = "") -> Any:
     """Return a function that prices a model's answers: base models and custom models on demand."""
 
-    def price_of(model: str, asked: int, said: int) -> Decimal | None:
-        used = Tokens(asked, said)
+    def price_of(model: str, used: Tokens) -> Decimal | None:
         if ":custom-model/" not in model:
             return table.tokens_usd(model, used, region=region)
         base = model.split(":custom-model/", 1)[1].rpartition("/")[0]

@@ -9,10 +9,10 @@ from decimal import Decimal
 
 from airflow_distill.stages.evaluation.items import Table
 from airflow_distill.stages.evaluation.records import Answer, ModelSummary
-from airflow_distill.stages.money.records import as_float
+from airflow_distill.stages.money.records import Tokens, as_float
 
-PriceOf = Callable[[str, int, int], Decimal | None]
-"""(model, input tokens, output tokens) -> USD, or None when unknown."""
+PriceOf = Callable[[str, Tokens], Decimal | None]
+"""(model, tokens by kind) -> USD, or None when unknown."""
 
 TRUNCATED = {"max_tokens", "length", "MAX_TOKENS", "model_context_window_exceeded"}
 """Stop reasons of an answer that was cut short, in the families' own words."""
@@ -27,6 +27,8 @@ def summarise(table: Table, role: str, price_of: PriceOf | None = None) -> Model
     spent_out = _total([a.output_tokens for a in came])
     model = table.models[role]
     known = price_of is not None and spent_in is not None and spent_out is not None
+    read, write = (sum(getattr(a, f"cache_{way}_tokens") or 0 for a in came) for way in ("read", "write"))
+    used = Tokens.of(spent_in, spent_out, read, write)
     return ModelSummary(
         role=role,
         model=model,
@@ -40,7 +42,9 @@ def summarise(table: Table, role: str, price_of: PriceOf | None = None) -> Model
         latency_p95_ms=percentile([a.latency_ms for a in came if a.latency_ms is not None], 95),
         input_tokens=spent_in,
         output_tokens=spent_out,
-        usd=as_float(price_of(model, spent_in or 0, spent_out or 0)) if known and price_of else None,
+        usd=as_float(price_of(model, used)) if known and price_of else None,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
         parameters=_parameters(answers),
     )
 

@@ -204,7 +204,7 @@ class LogReader:
         if wants is not None and not wants(system, turns):
             return None
         tokens_out = got.outputTokenCount if got is not None else None
-        tokens_in, cache_read, cache_write = _input_tokens(sent, body_in, usage)
+        tokens_in, cache_read, cache_write = input_tokens(sent, body_in, usage)
         reading = Reading(
             SCHEMA,
             record.requestId or "",
@@ -293,7 +293,7 @@ def _fetch(uri: str | None, load: BodyLoader) -> bytes:
     return data
 
 
-def _input_tokens(
+def input_tokens(
     asked: Input | None, of_body: Number, usage: Usage | None
 ) -> tuple[int | None, int | None, int | None]:
     """Return all input tokens, and of them those read from a cache and written to one.

@@ -1,5 +1,7 @@
 """Exposure: the most that can still be billed for what exists now, by resource and in sum.
 
+What a run has claimed and not settled belongs to it: its job, its calls and its candidate host may still use all of it.
+
 A host is billed until its end date, a committed term until it ends, whatever happens to the host. A kept model, and a host
 without an end, are billed until somebody deletes them: they have a price a day and no most. An unknown price is named,
 never counted as zero. Pure.
@@ -26,6 +28,7 @@ class Billing:
     :param usd_a_day: while it exists and nobody calls it; None is unknown.
     :param ends_at: from when on it is no longer billed; None when only a deletion ends it. An end that has passed while the
         resource is still there is no end: it is billed on until somebody deletes it.
+    :param once_usd: of what `is_once`: the most that it may still cost, paid by use and not by time; None is unknown.
     :param committed: the term is owed even if the resource is deleted before.
     """
 
@@ -36,13 +39,19 @@ class Billing:
     ends_at: datetime | None = None
     committed: bool = False
     status: str = ""
+    once_usd: Decimal | None = None
+    is_once: bool = False
 
     def is_endless(self, now: datetime) -> bool:
         """Say whether only a deletion ends the bill."""
+        if self.is_once:
+            return False
         return self.usd_a_day != 0 and (self.ends_at is None or self.ends_at <= now)
 
     def most(self, now: datetime) -> Decimal | None:
         """Return what it can still cost until its end; None when the price is unknown or there is no end."""
+        if self.is_once:
+            return self.once_usd
         if self.usd_a_day == 0:
             return Decimal(0)
         if self.ends_at is None or self.is_endless(now):
@@ -70,7 +79,9 @@ class Exposure:
     @property
     def unknown(self) -> tuple[Billing, ...]:
         """What has no known price."""
-        return tuple(line for line in self.lines if line.usd_a_day is None)
+        return tuple(
+            line for line in self.lines if line.usd_a_day is None or (line.is_once and line.once_usd is None)
+        )
 
     @property
     def most_usd(self) -> Decimal | None:
@@ -105,12 +116,15 @@ def sentence(exposure: Exposure) -> str:
     day = exposure.usd_a_day
     parts = [f"{day:,.2f} USD a day" if day is not None else "an unknown sum a day"]
     if exposure.most_usd is not None and exposure.most_usd > 0:
-        parts.append(f"at most {exposure.most_usd:,.2f} USD until the end dates")
+        parts.append(
+            f"at most {exposure.most_usd:,.2f} USD until the end dates and of what runs have claimed"
+        )
     if exposure.endless:
         parts.append(f"until deleted: {_names(exposure.endless)}")
     if exposure.unknown:
         parts.append(
-            f"no price known for {_names(exposure.unknown)}: state it under budget.student_prices or give --prices"
+            f"no price known for {_names(exposure.unknown)}: run `airflow-distill prices update`, or state "
+            "it under budget.student_prices"
         )
     return "; ".join(parts) + "."
 

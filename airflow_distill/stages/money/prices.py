@@ -186,9 +186,27 @@ class PriceTable:
             times(self.price(f"{kind}-{item}", model, region), quantity) for item, quantity in used.by_item()
         )
 
-    def on_demand_usd(self, model: str, input_tokens: int, output_tokens: int) -> Decimal | None:
-        """Return what a base model's tokens cost when none of the input was cached."""
-        return self.tokens_usd(model, Tokens(input_tokens, output_tokens))
+    def unpriced(
+        self, model: str, used: Tokens, kind: str = "inference", region: str = ""
+    ) -> tuple[str, ...]:
+        """Return the items of these tokens that have no price, such as `inference-cache-read`."""
+        return tuple(
+            f"{kind}-{item}"
+            for item, quantity in used.by_item()
+            if quantity and self.price(f"{kind}-{item}", model, region) is None
+        )
+
+
+def told_age(table: PriceTable, today: str, models: Iterable[str]) -> list[str]:
+    """Return a sentence for the prices of these models that are too old to be trusted unseen; none when all are fresh."""
+    old = table.aged(today, [model for model in models if model])
+    if not old:
+        return []
+    oldest = min(row.date[:10] for row in old)
+    return [
+        f"{len(old)} of these prices are older than {MOST_DAYS} days (the oldest is of {oldest}): "
+        "`airflow-distill prices update` fetches the present ones."
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +229,27 @@ class Change:
         }
 
 
+def renewed(before: PriceTable, fresh: PriceTable) -> PriceTable:
+    """Return a user's table with fetched rows in the place of those for the same thing; what was stated by hand stays."""
+    keys = {(row.item, row.model, row.region) for row in before.rows if row.trust == "stated"}
+    new = [row for row in fresh.rows if (row.item, row.model, row.region) not in keys]
+    replaced = {(row.item, row.model, row.region) for row in new}
+    kept = [row for row in before.rows if (row.item, row.model, row.region) not in replaced]
+    return PriceTable((*kept, *new))
+
+
 def compare(before: PriceTable, after: PriceTable) -> list[Change]:
-    """Return what changed between two tables, by item, model and Region; the first row of a table counts."""
+    """Return what changed between two tables, by item, model and Region; the first row of a table counts.
+
+    A Region that a table has no row for has that of all Regions.
+    """
     was, now = _first_rows(before), _first_rows(after)
-    return [
-        Change(*key, was.get(key), now.get(key))
-        for key in sorted({*was, *now})
-        if was.get(key) != now.get(key)
-    ]
+
+    def told(rows: dict[tuple[str, str, str], Decimal], key: tuple[str, str, str]) -> Decimal | None:
+        return rows.get(key, rows.get((key[0], key[1], "")))
+
+    changes = [Change(*key, told(was, key), told(now, key)) for key in sorted({*was, *now})]
+    return [change for change in changes if change.before != change.after]
 
 
 def _first_rows(table: PriceTable) -> dict[tuple[str, str, str], Decimal]:

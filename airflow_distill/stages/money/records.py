@@ -55,6 +55,46 @@ class Tokens:
     cache_read: int = 0
     cache_write: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cache_read: int | None = None,
+        cache_write: int | None = None,
+    ) -> Tokens:
+        """Return the kinds of a call whose input is counted as a whole, cached tokens included, as our records do."""
+        read, write = cache_read or 0, cache_write or 0
+        return cls(max(0, (input_tokens or 0) - read - write), output_tokens or 0, read, write)
+
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+        )
+
+    def times(self, count: int) -> Tokens:
+        """Return what so many equal calls use."""
+        return Tokens(*(count * quantity for quantity in self._counts))
+
+    @property
+    def _counts(self) -> tuple[int, int, int, int]:
+        return self.input, self.output, self.cache_read, self.cache_write
+
+    def to_json(self) -> dict[str, int]:
+        return dict(zip(("input", "output", "cache_read", "cache_write"), self._counts, strict=True))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tokens:
+        return cls(*(int(data.get(name) or 0) for name in ("input", "output", "cache_read", "cache_write")))
+
+    @property
+    def all_input(self) -> int:
+        """Fresh and cached input together."""
+        return self.input + self.cache_read + self.cache_write
+
     def by_item(self) -> tuple[tuple[str, int], ...]:
         """Return (end of the price item's name, count) pairs."""
         return (
@@ -133,12 +173,18 @@ class Bill:
         }
 
 
+_LATER = ("saves_low_usd", "saves_high_usd", "life_days", "exposed_usd", "exposed_a_day_usd")
+"""Members of `Costs` that records of earlier releases lack; they stand in a record only where they are known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What the decision may ask about money. None is unknown and never passes a limit.
 
     `run_usd` is what this run costs up to the release; the monthly figures are at `tokens_per_day` (input and output
-    together). `unknown` names the price rows that were missing. `priced_at` is the price table's date.
+    together). `unknown` names the price rows that were missing. `priced_at` is the price table's date. The student saves
+    between `saves_low_usd` and `saves_high_usd` a month against `saves_against`; its base model lives `life_days` more
+    (None: no end is announced). `exposed_usd` is the most that could still be billed for the workload at that time.
     """
 
     run_usd: float | None = None
@@ -150,6 +196,12 @@ class Costs:
     host_kind: str = ""
     priced_at: str = ""
     unknown: tuple[str, ...] = ()
+    saves_low_usd: float | None = None
+    saves_high_usd: float | None = None
+    saves_against: str = ""
+    life_days: float | None = None
+    exposed_usd: float | None = None
+    exposed_a_day_usd: float | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -159,6 +211,7 @@ class Costs:
             "tokens_per_day",
             "break_even_tokens_per_day",
             "payback_days",
+            *_LATER,
         ):
             _finite(getattr(self, name), name)
 
@@ -174,6 +227,8 @@ class Costs:
             "host_kind": self.host_kind,
             "priced_at": self.priced_at,
             "unknown": list(self.unknown),
+            **{name: getattr(self, name) for name in _LATER if getattr(self, name) is not None},
+            **({"saves_against": self.saves_against} if self.saves_against else {}),
         }
 
     @classmethod
@@ -188,6 +243,8 @@ class Costs:
             host_kind=data.get("host_kind") or "",
             priced_at=data.get("priced_at") or "",
             unknown=tuple(data.get("unknown") or ()),
+            saves_against=str(data.get("saves_against") or ""),
+            **{name: data.get(name) for name in _LATER},
         )
 
 

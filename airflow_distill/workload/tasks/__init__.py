@@ -9,7 +9,7 @@ takes.
 from __future__ import annotations
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, place_of
+from airflow_distill.workload.tasks.arguments import OPERATORS, forecast_of, idle_arguments, place_of
 from airflow_distill.workload.tasks.dag import (
     PARAMETERS,
     START,
@@ -49,6 +49,7 @@ __all__ = [
     "evaluation_tasks",
     "forecast_of",
     "fresh_logs_arguments",
+    "idle_arguments",
     "job_spec",
     "job_tasks",
     "logs_tasks",

@@ -58,9 +58,32 @@ def forecast_of(workload: Workload) -> dict[str, Any]:
     }
 
 
+def budget_of(workload: Workload) -> dict[str, Any]:
+    """Return the caps that every paid task meets before it begins, and the prices it meets them with."""
+    budget = workload.budget
+    caps = given(
+        usd_per_run=budget.usd_per_run,
+        usd_per_month=budget.usd_per_month,
+        usd_exposed=budget.usd_exposed,
+        epochs=budget.epochs,
+    )
+    return {"budget": caps, **prices_of(workload)}
+
+
 def prices_of(workload: Workload) -> dict[str, Any]:
     """Return the prices that the file states, for every task that says or meets an amount."""
     return given(prices=workload.budget.prices, student_prices=dict(workload.budget.student_prices))
+
+
+def idle_arguments(workload: Workload) -> dict[str, Any]:
+    """Return what the guard against idle hosts is made with."""
+    return {
+        "root": workload.root,
+        "teacher": workload.teacher,
+        "student": workload.student,
+        **prices_of(workload),
+        **given(hourly_price=workload.deployment.hourly_price),
+    }
 
 
 def host_kind_of(workload: Workload) -> str:

@@ -98,6 +98,7 @@ def policy(workload: Workload) -> dict[str, Any]:
         "max_missing_share": asked.max_missing_share,
         "max_error_share": asked.max_error_share,
         "require_break_even": asked.require_break_even,
+        "payback_within_life": asked.payback_within_life,
         **given(
             max_p95_latency_ms=asked.max_p95_latency_ms,
             max_run_usd=asked.max_run_usd,

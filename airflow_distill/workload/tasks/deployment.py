@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, given, place_of, prices_of, units_of
+from airflow_distill.workload.tasks.arguments import OPERATORS, budget_of, given, place_of, units_of
 from airflow_distill.workload.tasks.decision import approval_rule
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec, asset_of
 from airflow_distill.workload.tasks.times import macro
@@ -46,7 +46,8 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
                 input_tokens_per_day=deployment.input_tokens_per_day,
                 output_tokens_per_day=deployment.output_tokens_per_day,
             ),
-            **prices_of(workload),
+            **budget_of(workload),
+            **given(tags=dict(workload.tags)),
         },
         makes="deployment",
         updates=asset_of("release", workload.name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import (
     OPERATORS,
+    budget_of,
     function_paths,
     given,
     place_of,
@@ -24,14 +25,15 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             **place_of(workload),
             "job": Output("job"),
             "host_kind": deployment.host,
-            "lifetime_hours": 24,
+            "lifetime_hours": evaluation.host_hours,
             **given(
                 units=units_of(deployment),
                 hourly_price=deployment.hourly_price,
                 input_tokens_per_day=deployment.input_tokens_per_day,
                 output_tokens_per_day=deployment.output_tokens_per_day,
             ),
-            **prices_of(workload),
+            **budget_of(workload),
+            **given(tags=dict(workload.tags)),
         },
         makes="host",
     )
@@ -48,6 +50,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             "ask_untuned": evaluation.untuned,
             "max_tokens": evaluation.max_tokens,
             "threads": evaluation.threads,
+            **budget_of(workload),
         },
         makes="answers",
     )
@@ -83,6 +86,7 @@ def _judge(workload: Workload) -> tuple[TaskSpec, ...]:
         "answers": Output("answers"),
         "dataset": Output("dataset"),
         "judge": evaluation.judge,
-        **given(labels=evaluation.judge_labels),
+        **given(labels=evaluation.judge_labels, prices=workload.budget.prices),
+        "budget": budget_of(workload)["budget"],
     }
     return (TaskSpec("judge", f"{OPERATORS}.judge.JudgeAnswersOperator", arguments, makes="scores"),)

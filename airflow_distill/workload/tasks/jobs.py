@@ -10,7 +10,15 @@ from airflow_distill.remote import identity
 from airflow_distill.stages.jobs.records import CustomizationSpec
 from airflow_distill.stages.jobs.spec import make_spec
 from airflow_distill.workload.config import Workload
-from airflow_distill.workload.tasks.arguments import OPERATORS, given, host_kind_of, place_of, training_filter
+from airflow_distill.workload.tasks.arguments import (
+    OPERATORS,
+    budget_of,
+    given,
+    host_kind_of,
+    place_of,
+    training_filter,
+)
+from airflow_distill.workload.tasks.deployment import BAKE_PROBES
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
 
 
@@ -38,6 +46,7 @@ def job_tasks(workload: Workload) -> GroupSpec:
             models=workload.models,
             method=job.method if job.method != "distillation" else None,
         ),
+        **budget_of(workload),
     }
     budget = TaskSpec(
         "check_budget",
@@ -49,7 +58,16 @@ def job_tasks(workload: Workload) -> GroupSpec:
             "buy": "{{ params.get('buy') or 'worth_it' }}",
             "epochs": workload.budget.epochs,
             "host_kind": host_kind_of(workload),
+            "host": workload.deployment.host,
+            "model_units": workload.deployment.model_units,
+            "host_hours": workload.evaluation.host_hours,
+            "max_tokens": workload.evaluation.max_tokens,
+            "probes": workload.deployment.smoke_prompts * (1 + BAKE_PROBES)
+            if workload.deployment.enabled
+            else 0,
             **given(
+                judge=workload.evaluation.judge,
+                usd_per_day=workload.deployment.usd_per_day if workload.deployment.enabled else None,
                 usd_per_month=workload.budget.usd_per_month,
                 teacher_called=(
                     False if dataset.source == "logs-pairs" or job.method == "fine-tuning" else None

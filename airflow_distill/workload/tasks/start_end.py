@@ -74,10 +74,10 @@ def end_tasks(workload: Workload) -> GroupSpec:
             "dataset": Output("dataset"),
             **prices_of(workload),
             **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
-            **({"hosts": [Output("deployment")]} if workload.deployment.enabled else {}),
             "forecast": forecast_of(workload),
         },
         makes="report",
+        after=("deployment",),
         removes="turn",
     )
     guard, retention = _guard(workload), _retention(workload)

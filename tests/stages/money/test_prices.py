@@ -91,7 +91,8 @@ def test_a_model_is_found_however_it_is_written(name: str) -> None:
 def test_what_is_not_in_the_table_is_unknown() -> None:
     assert FULL.price("training", "meta.llama3-1-8b-instruct-v1:0") is None
     assert FULL.price("batch-input", TEACHER) is None
-    assert FULL.on_demand_usd("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc", 1, 1) is None
+    arn = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc"
+    assert FULL.tokens_usd(arn, Tokens(1, 1)) is None
     assert table(row("training", "m", None)).price("training", "m") is None
 
 
@@ -275,7 +276,7 @@ def test_a_provisioned_candidate_is_paid_by_the_hour_at_the_quoted_price() -> No
     plan = make_plan(
         host_kind=PROVISIONED, candidate_hours=3, model_units=2, hourly_usd=20.0, asked=("student",)
     )
-    assert float(estimate(FULL, plan).only("evaluation").total_usd) == pytest.approx(120)
+    assert float(estimate(FULL, plan).only("candidate host").total_usd) == pytest.approx(120)
     unknown = make_plan(host_kind=PROVISIONED, asked=("student",))
     assert estimate(FULL, unknown).total_usd is None
 

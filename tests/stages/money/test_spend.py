@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from airflow_distill.errors import StateError
+from airflow_distill.stages.money.spend import Claim, Spend, standing, total
 from airflow_distill.stages.storage import LocalStore, MemoryStore
-from airflow_distill.workload.spend import Claim, Spend, standing, total
 
 ROOT = "s3://bucket/loop"
 
