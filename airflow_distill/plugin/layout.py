@@ -218,6 +218,9 @@ def _verdicts(w: Mapping[str, Any]) -> Block:
     found = w["verdicts"]
     rows = [
         [
+            link(run, run_path(w["dag_id"], run, "distill-evaluation"))
+            if (run := each.get("run_id"))
+            else None,
             {"at": each["at"]},
             {"mark": each["outcome"]},
             {"signed": each.get("estimate")},
@@ -227,11 +230,11 @@ def _verdicts(w: Mapping[str, Any]) -> Block:
         ]
         for each in reversed(found)
     ]
-    head = ["When", "Verdict", "Difference", "From", "To", "Prompts"]
+    head = ["Dag run", "When", "Verdict", "Difference", "From", "To", "Prompts"]
     return _section(
         "Verdicts over time",
         {"verdicts": found},
-        _table("Verdicts", head, rows, left=2, folded=True) if found else None,
+        _table("Verdicts", head, rows, left=3, folded=True) if found else None,
         note="The deciding difference with its interval; the dashed line is the margin.",
     )
 

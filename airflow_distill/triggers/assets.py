@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,9 +24,11 @@ from airflow_distill.errors import ServiceAccessError
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.selection import Selection, Window
 from airflow_distill.stages.logs.source import iter_log_objects
+from airflow_distill.stages.status.records import Next
 from airflow_distill.stages.storage import LocalStore, ObjectStore
 from airflow_distill.triggers.connection import AwsTrigger
 from airflow_distill.triggers.threads import in_thread
+from airflow_distill.workload.status import Index
 from airflow_distill.workload.traffic import (
     CallReader,
     Snapshot,
@@ -117,6 +120,7 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
     :param mapping: model behind opaque ARNs.
     :param check_every: seconds between looks.
     :param lookback_hours: how far back logs are counted, and how late they may come.
+    :param root: where the workload's status is, in which the missing prompts are written down; nowhere when left out.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
         mapping: Mapping[str, str] | None = None,
         check_every: float = 900.0,
         lookback_hours: int = 48,
+        root: str = "",
         **other: Any,
     ) -> None:
         super().__init__(**other)
@@ -147,12 +152,13 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
         self.mapping = dict(mapping or {})
         self.check_every = check_every
         self.lookback_hours = lookback_hours
+        self.root = root
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and plain arguments; never rename one."""
         names = (
             "location", "workload", "threshold", "model", "metadata", "operations", "identity", "system_digest", "mapping",
-            "check_every", "lookback_hours", "aws_conn_id", "region_name", "verify", "botocore_config",
+            "check_every", "lookback_hours", "root", "aws_conn_id", "region_name", "verify", "botocore_config",
         )  # fmt: skip
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
@@ -236,6 +242,23 @@ class FreshLogsTrigger(AwsTrigger, BaseEventTrigger):
                 mark = mark.fired()
             if mark != before:
                 await self._save(mark)
+                await self._tell(mark)
+
+    async def _tell(self, mark: Watermark) -> None:
+        """Write down how many prompts are missing, for the page in Airflow; nothing waits for it."""
+        if not self.root:
+            return
+        missing = max(0, int(self.threshold) - mark.waiting)
+        found = Next(missing=missing, threshold=int(self.threshold))
+
+        def write() -> None:
+            store = self.gateways().objects if self.root.startswith("s3://") else LocalStore()
+            Index(store, self.root).change(self.workload, lambda status: replace(status, next=found))
+
+        try:
+            await in_thread(write)
+        except Exception as error:
+            self.log.info("The status of %s was not written (%s).", self.workload, type(error).__name__)
 
     def _told(self, mark: Watermark) -> dict[str, Any]:
         return {

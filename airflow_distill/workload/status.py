@@ -243,16 +243,13 @@ def rebuild(store: ObjectStore, root: str, workload: str, now: str) -> Status:
             manifest.dataset_id, manifest.train.records, manifest.heldout.records, manifest.window_end
         )
         status = fold.with_dataset(status, dataset=past, teacher=manifest.teacher, student=manifest.student)
+    runs = {each.evaluation_id: each.run_id for each in before.verdicts}
     for record in sorted(_decisions(store, root, workload), key=lambda each: each.decided_at):
-        run = before.verdict.run_id if before.verdict and _same(before, record) else ""
+        run = runs.get(record.evaluation_id, "")
         status = fold.with_decision(status, record, _scorecard(store, record), run)
     for month in sorted(_months(store, root, workload)):
         status = fold.with_spend(status, month, *_claims(store, root, workload, month))
     return status
-
-
-def _same(before: Status, record: DecisionRecord) -> bool:
-    return before.verdict is not None and before.verdict.decision_id == record.decision_id
 
 
 def _manifests(store: ObjectStore, root: str, workload: str) -> Iterator[DatasetManifest]:

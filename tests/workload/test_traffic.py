@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 from airflow_distill.stages.logs.metadata import MetadataFilter
 from airflow_distill.stages.logs.selection import Selection
+from airflow_distill.stages.status.records import Next
+from airflow_distill.stages.storage import LocalStore
+from airflow_distill.workload.status import Index
 from airflow_distill.workload.traffic import (
     CallReader,
     Kind,
@@ -259,6 +262,22 @@ class TestWatcher:
         same = {self.trigger(app, n).shared_stream_key() for app, n in (("a", 1), ("b", 9))}
         assert len(same) == 1
         assert self.trigger(region_name="us-west-2").shared_stream_key() not in same
+
+    def test_how_many_prompts_are_missing_is_written_into_the_workloads_status(self, tmp_path: Path) -> None:
+        def missing() -> Next | None:
+            status = Index(LocalStore(), str(tmp_path)).read("tickets")
+            return status.next if status else None
+
+        trigger = self.trigger(threshold=5, root=str(tmp_path))
+        self.events(trigger, counted(*(line(p) for p in "abc")))
+        assert missing() == Next(missing=2, threshold=5)
+        self.events(trigger, counted(*(line(p) for p in "abcdefg")))
+        assert missing() == Next(missing=5, threshold=5), "it has fired, and counts anew"
+
+    def test_a_status_that_cannot_be_written_stops_no_watcher(self, tmp_path: Path) -> None:
+        (tmp_path / "status").write_text("a file where the folder should be")
+        trigger = self.trigger(threshold=2, root=str(tmp_path))
+        assert len(self.events(trigger, counted(*(line(p) for p in "abc")))) == 1
 
     def test_a_poll_that_fails_is_tried_again_and_never_raises(self) -> None:
         from airflow_distill.triggers.assets import FreshLogsTrigger

@@ -122,6 +122,7 @@ def with_decision(
         high=found.high if found else None,
         limit=found.limit if found else None,
         n=verdict.n,
+        run_id=run_id,
     )
     past = [p for p in status.verdicts if (p.evaluation_id, p.at) != (point.evaluation_id, point.at)]
     return replace(

@@ -118,6 +118,7 @@ class PastVerdict:
     high: float | None = None
     limit: float | None = None
     n: int = 0
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def fresh_logs_arguments(workload: Workload) -> dict[str, Any]:
     return {
         "location": logs.location,
         "workload": workload.name,
+        "root": workload.root,
         "threshold": schedule.fresh_prompts,
         "model": workload.teacher,
         "check_every": schedule.check_every.total_seconds(),
