@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from airflow_distill.errors import EvaluationError, StateError
+from airflow_distill.errors import EvaluationError, ServiceAccessError, StateError
 from airflow_distill.stages.dataset.records import DatasetManifest
 from airflow_distill.stages.decision.record import read_record
 from airflow_distill.stages.decision.records import DecisionRecord
@@ -47,6 +47,10 @@ from airflow_distill.stages.storage import (
 TRIES = 8
 """So often a change is made anew when others write at the same time."""
 
+_ABSENT = (ObjectMissingError, ServiceAccessError)
+"""S3 answers 403 for an object that is not there to a role that may list only some folders (AWS: GetObject); the write that
+follows is conditional, so a record that is there is never lost by it."""
+
 _DECISION = re.compile(r"/decision[^/]*\.json$|/approval[^/]*\.json$")
 Kept = TypeVar("Kept", Status, RunStatus)
 
@@ -65,7 +69,7 @@ class Index:
         """Return where a workload stands, or None when nobody has written it down, or not readably."""
         try:
             return decode_status(self._store.read(status_uri(self._root, workload)))
-        except (ObjectMissingError, ValueError):
+        except (*_ABSENT, ValueError):
             return None
 
     def change(self, workload: str, how: Callable[[Status], Status]) -> Status:
@@ -94,7 +98,7 @@ class Index:
             try:
                 raw, tag = self._store.read_tagged(uri)
                 present = decode(raw)
-            except (ObjectMissingError, ValueError):
+            except (*_ABSENT, ValueError):
                 pass
             changed = how(present)
             data = encode(changed)

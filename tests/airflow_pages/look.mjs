@@ -11,19 +11,31 @@ const spec = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: spec.chromium, args: ["--no-sandbox", "--disable-gpu"] });
 const told = [];
+const contexts = new Map();
+
+/* One context for all looks of a user in a theme at a size, so that Airflow's own interface is fetched once. */
+async function contextFor(look) {
+  const size = { width: look.width || 1440, height: look.height || 1000 };
+  const key = JSON.stringify([size, Boolean(look.dark), look.token]);
+  if (!contexts.has(key)) {
+    const context = await browser.newContext({
+      viewport: size,
+      colorScheme: look.dark ? "dark" : "light",
+      timezoneId: "Europe/Berlin",
+      locale: "en-GB",
+      reducedMotion: "reduce",
+    });
+    await context.addInitScript((dark) => localStorage.setItem("theme", dark ? "dark" : "light"), Boolean(look.dark));
+    if (look.token) await context.addCookies([{ name: "_token", value: look.token, url: spec.base }]);
+    contexts.set(key, context);
+  }
+  return contexts.get(key);
+}
+
 for (const look of spec.looks) {
   const errors = [];
   const foreign = [];
-  const context = await browser.newContext({
-    viewport: { width: look.width || 1440, height: look.height || 1000 },
-    colorScheme: look.dark ? "dark" : "light",
-    timezoneId: "Europe/Berlin",
-    locale: "en-GB",
-    reducedMotion: "reduce",
-  });
-  await context.addInitScript((dark) => localStorage.setItem("theme", dark ? "dark" : "light"), Boolean(look.dark));
-  if (look.token) await context.addCookies([{ name: "_token", value: look.token, url: spec.base }]);
-  const page = await context.newPage();
+  const page = await (await contextFor(look)).newPage();
   page.on("console", (m) => m.type() === "error" && errors.push(m.text().slice(0, 300)));
   page.on("pageerror", (e) => errors.push(String(e).slice(0, 300)));
   page.on("dialog", (d) => { errors.push(`a dialog: ${d.message()}`); d.dismiss(); });
@@ -80,7 +92,7 @@ for (const look of spec.looks) {
     errors.push(`look: ${String(error).slice(0, 300)}`);
   }
   told.push({ ...saw, errors, foreign });
-  await context.close();
+  await page.close();
 }
 await browser.close();
 console.log(JSON.stringify(told));

@@ -154,7 +154,7 @@ def write_dags(folder: Path, role_arn: str) -> None:
 
 
 @contextlib.contextmanager
-def pages_world(count: int = 900, **variables: str) -> Iterator[World]:
+def pages_world(count: int = 700, **variables: str) -> Iterator[World]:
     """Make the world, run the four workloads to where they end, and take it down afterwards."""
     home = Path(tempfile.mkdtemp(prefix="airflow-distill-pages-"))
     with Sandbox(log_delay=0.05, quotas={**GRANTED_UNITS, "customization-jobs-in-progress": 100}) as sandbox:

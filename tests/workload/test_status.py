@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_distill.errors import StateError
+from airflow_distill.errors import ServiceAccessError, StateError
 from airflow_distill.stages.money.spend import Spend
 from airflow_distill.stages.status.records import (
     Health,
@@ -89,6 +89,23 @@ def test_somebody_who_never_gets_through_says_how_to_make_it_anew() -> None:
     store.write(status_uri(ROOT, WORKLOAD), b"x")
     with pytest.raises(StateError, match="changed by others"):
         Index(store, ROOT).change(WORKLOAD, lambda status: status)
+
+
+def test_a_first_status_is_written_by_a_role_that_may_not_list_its_folder() -> None:
+    """S3 says 403, not 404, to such a role."""
+
+    class Narrow(MemoryStore):
+        def read_tagged(self, uri: str) -> tuple[bytes, str]:
+            if uri not in self.objects:
+                raise ServiceAccessError("no", operation="GetObject", code="AccessDenied")
+            return super().read_tagged(uri)
+
+    store = Narrow()
+    for at in (AT, "2026-12-01T00:00:00Z"):
+        Index(store, ROOT).change(WORKLOAD, lambda status, at=at: replace(status, at=at))
+    found = Index(store, ROOT).read(WORKLOAD)
+    assert found is not None
+    assert found.at == "2026-12-01T00:00:00Z"
 
 
 def test_a_status_that_cannot_be_read_is_begun_anew(place: tuple[Any, str]) -> None:
