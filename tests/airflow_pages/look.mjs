@@ -46,8 +46,8 @@ for (const look of spec.looks) {
     if (look.narrow) {
       // Airflow's grid takes a small screen for itself; its own button folds it away.
       const fold = page.getByLabel("Collapse Details Panel");
-      await fold.waitFor({ state: "attached", timeout: 30000 });
-      await fold.dispatchEvent("click");
+      await page.waitForSelector('[data-distill], [aria-label="Collapse Details Panel"]', { state: "attached", timeout: 60000 });
+      if (await fold.count()) await fold.first().dispatchEvent("click");
     }
     await page.waitForSelector("[data-distill]", { state: "attached", timeout: 60000 });
     await page.waitForFunction(() => !document.querySelector("[data-distill]")?.textContent.includes("Reading…"), null, { timeout: 60000 });
