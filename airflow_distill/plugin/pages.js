@@ -4,7 +4,7 @@
  * as a text node. Reads ./api/ with the user's own session; writes nothing. Names below are those of plugin.py.
  */
 const { React, ChakraUI: C, ReactRouterDOM: R } = globalThis;
-const { createElement: h, useState, useEffect, useMemo, Fragment } = React;
+const { createElement: h, useState, useEffect, Fragment } = React;
 const API = new URL("./api/", import.meta.url);
 const part = encodeURIComponent;
 const B = (props, ...kids) => h(C.Box, props, ...kids);
@@ -20,11 +20,10 @@ const zone = () => {
     return z;
   } catch { return undefined; }
 };
-const date = (iso, time = true) => {
+const date = (iso) => {
   const d = new Date(iso);
   if (!iso || isNaN(d)) return "unknown";
-  const style = { dateStyle: "medium", timeZone: zone(), ...(time ? { timeStyle: "short" } : {}) };
-  return new Intl.DateTimeFormat(undefined, style).format(d);
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: zone() }).format(d);
 };
 const zoneName = () => zone() || Intl.DateTimeFormat().resolvedOptions().timeZone;
 const age = (iso) => {
@@ -227,7 +226,7 @@ function Workload({ dag, name }) {
     h(Load, { path: `dags/${part(dag)}/workloads/${part(name)}` }, (d) => h(Blocks, { d })));
 }
 function Workloads() {
-  const [dag, name] = (R.useParams()["*"] || "").split("/").map((s) => decodeURIComponent(s));
+  const [dag, name] = (R.useParams()["*"] || "").split("/");
   return name ? h(Workload, { dag, name, key: name }) : h(List);
 }
 function Card() {
