@@ -36,6 +36,7 @@ for (const look of spec.looks) {
   const errors = [];
   const foreign = [];
   const page = await (await contextFor(look)).newPage();
+  page.setDefaultTimeout(120000);
   page.on("console", (m) => m.type() === "error" && errors.push(m.text().slice(0, 300)));
   page.on("pageerror", (e) => errors.push(String(e).slice(0, 300)));
   page.on("dialog", (d) => { errors.push(`a dialog: ${d.message()}`); d.dismiss(); });
@@ -46,11 +47,11 @@ for (const look of spec.looks) {
     if (look.narrow) {
       // Airflow's grid takes a small screen for itself; its own button folds it away.
       const fold = page.getByLabel("Collapse Details Panel");
-      await page.waitForSelector('[data-distill], [aria-label="Collapse Details Panel"]', { state: "attached", timeout: 60000 });
+      await page.waitForSelector('[data-distill], [aria-label="Collapse Details Panel"]', { state: "attached", timeout: 120000 });
       if (await fold.count()) await fold.first().dispatchEvent("click");
     }
-    await page.waitForSelector("[data-distill]", { state: "attached", timeout: 60000 });
-    await page.waitForFunction(() => !document.querySelector("[data-distill]")?.textContent.includes("Reading…"), null, { timeout: 60000 });
+    await page.waitForSelector("[data-distill]", { state: "attached", timeout: 120000 });
+    await page.waitForFunction(() => !document.querySelector("[data-distill]")?.textContent.includes("Reading…"), null, { timeout: 120000 });
     for (const name of look.click || []) await page.getByRole("button", { name }).first().click();
     if (look.click) await page.waitForTimeout(1500);
     await page.waitForTimeout(400);

@@ -25,7 +25,7 @@ from tests.airflow_pages.goods import AT, comparison, scorecard
 from tests.airflow_pages.hostile import HOSTILE, hostile_status
 from tests.airflow_pages.world import FAILED, HELD, LIVE, ROOT, WAITING, World, pages_world
 
-pytestmark = [pytest.mark.pages, pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.pages, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 HERE = Path(__file__).parent
 WIDTHS = (320, 768, 1440)
@@ -63,7 +63,7 @@ def see(world: World, chromium: str, tmp_path_factory: pytest.TempPathFactory) -
             ["node", str(HERE / "look.mjs"), str(spec)],
             capture_output=True,
             text=True,
-            timeout=1200,
+            timeout=2000,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
