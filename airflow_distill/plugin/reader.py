@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,13 +20,16 @@ from airflow.configuration import conf
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.links.switch import SECTION
 from airflow_distill.stages.digest import record_of, sha256_hex
+from airflow_distill.stages.shown import one_line
 from airflow_distill.stages.status.records import (
+    HISTORIES,
     MOST_BYTES,
     WORKLOAD_NAME,
     RunStatus,
     Status,
     decode_run,
     decode_status,
+    plain,
     runs_prefix,
     status_uri,
     statuses_prefix,
@@ -48,9 +51,12 @@ class GoodsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
+    """A status as it was read last, and what a list shows of it; both None where the record cannot be read."""
+
     tag: str
     status: Status | None
+    row: Mapping[str, Any] | None
 
 
 class Reader:
@@ -63,17 +69,17 @@ class Reader:
     def __init__(self, store: ObjectStore, root: str) -> None:
         self._store = store
         self.root = root.rstrip("/")
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._listed_at = float("-inf")
         self._lock = threading.Lock()
 
-    def statuses(self) -> tuple[list[Status], int]:
+    def statuses(self) -> tuple[list[Kept], int]:
         """Return all workloads' statuses by name, and how many records could not be read."""
         with self._lock:
             if time.monotonic() - self._listed_at > MEMORY_SECONDS:
                 self._refresh()
             kept = [self._kept[name] for name in sorted(self._kept)]
-        found = [each.status for each in kept if each.status is not None]
+        found = [each for each in kept if each.status is not None]
         return found, len(kept) - len(found)
 
     def _refresh(self) -> None:
@@ -86,16 +92,15 @@ class Reader:
         changed = [n for n, item in listed.items() if n not in self._kept or self._kept[n].tag != item.tag]
         with ThreadPoolExecutor(READERS) as pool:
             read = dict(zip(changed, pool.map(lambda n: self._one(n, listed[n]), changed), strict=True))
-        self._kept = {
-            name: _Kept(item.tag, read[name]) if name in read else self._kept[name]
-            for name, item in listed.items()
-        }
+        self._kept = {name: read.get(name) or self._kept[name] for name in listed}
         self._listed_at = time.monotonic()
 
-    def _one(self, name: str, item: StoredObject) -> Status | None:
-        if item.size > MOST_BYTES:
-            return None
-        return self._status(item.uri, name)
+    def _one(self, name: str, item: StoredObject) -> Kept:
+        status = self._status(item.uri, name) if item.size <= MOST_BYTES else None
+        if status is None:
+            return Kept(item.tag, None, None)
+        row = {field: value for field, value in shown(status).items() if field not in HISTORIES}
+        return Kept(item.tag, status, row)
 
     def _status(self, uri: str, workload: str) -> Status | None:
         try:
@@ -168,6 +173,21 @@ class Reader:
         if len(data) > most:
             raise GoodsError(f"{uri} holds more than {most:,} bytes; the page does not read it.")
         return data
+
+
+def shown(record: Any) -> Any:
+    """Return a record as plain data whose texts are one line each, without controls and marks of direction."""
+    return _one_line(plain(record))
+
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, Mapping):
+        return {one_line(name): _one_line(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_one_line(each) for each in value]
+    return value
 
 
 def reader_from_settings() -> Reader:

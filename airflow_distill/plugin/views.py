@@ -6,11 +6,11 @@ and times are the page's own affair: numbers go out as numbers, times in ISO 860
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from airflow_distill.plugin.reader import GoodsError, Reader
+from airflow_distill.plugin.reader import GoodsError, Reader, shown
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.records import Release
@@ -19,19 +19,21 @@ from airflow_distill.stages.evaluation.records import ROLES, Answer, Comparison,
 from airflow_distill.stages.shown import one_line
 from airflow_distill.stages.status.attention import attention, everything
 from airflow_distill.stages.status.fold import HELDOUT_DIGITS, deciding
-from airflow_distill.stages.status.records import RunStatus, Status, plain
+from airflow_distill.stages.status.records import HISTORIES, RunStatus, Status, plain
 from airflow_distill.stages.storage import join_uri
 
 MOST_SLICES = 40
 MOST_WORST = 20
-_HISTORY = ("releases", "verdicts", "datasets")
-"""Fields of a status that a list does not show."""
 
 
 def workload_list(reader: Reader, allowed: Collection[str], now: datetime) -> dict[str, Any]:
     """Return one row for each workload whose Dag the user may see."""
     found, unreadable = reader.statuses()
-    rows = [status_row(each, now) for each in found if each.dag_id in allowed]
+    rows = [
+        {**each.row, **_today(each.status, now)}
+        for each in found
+        if each.status and each.row and each.status.dag_id in allowed
+    ]
     return {
         "workloads": rows,
         "hidden": len(rows) < len(found),
@@ -40,26 +42,10 @@ def workload_list(reader: Reader, allowed: Collection[str], now: datetime) -> di
     }
 
 
-def status_row(status: Status, now: datetime) -> dict[str, Any]:
-    """Return a status without its history, with what needs a person first."""
-    row = {name: value for name, value in shown(status).items() if name not in _HISTORY}
+def _today(status: Status, now: datetime) -> dict[str, Any]:
+    """Return what of a row depends on the time: the month, and what needs a person first."""
     first = attention(status, now)
-    return {**row, "month": f"{now:%Y%m}", "attention": shown(first) if first else None}
-
-
-def shown(record: Any) -> Any:
-    """Return a record as plain data whose texts are one line each, without controls and marks of direction."""
-    return _one_line(plain(record))
-
-
-def _one_line(value: Any) -> Any:
-    if isinstance(value, str):
-        return one_line(value)
-    if isinstance(value, Mapping):
-        return {one_line(name): _one_line(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_one_line(each) for each in value]
-    return value
+    return {"month": f"{now:%Y%m}", "attention": shown(first) if first else None}
 
 
 def workload_page(reader: Reader, dag_id: str, workload: str, now: datetime) -> dict[str, Any]:
@@ -73,8 +59,9 @@ def workload_page(reader: Reader, dag_id: str, workload: str, now: datetime) -> 
             }
         }
     return {
-        **status_row(status, now),
-        **{name: shown(getattr(status, name)) for name in _HISTORY},
+        **{name: [] for name in HISTORIES},
+        **shown(status),
+        **_today(status, now),
         "attentions": [shown(each) for each in sorted(everything(status, now), key=lambda a: a.grave)],
         "root": reader.root,
     }

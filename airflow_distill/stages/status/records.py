@@ -33,7 +33,8 @@ HISTORY = 24
 """So many releases, verdicts and datasets are remembered, where the bytes allow it; the oldest go first."""
 
 MONTHS = 12
-_HISTORIES: Any = ("verdicts", "datasets", "releases")
+HISTORIES = ("verdicts", "datasets", "releases")
+"""Fields that hold what was; a list shows none of them, and their old end is what makes room."""
 WORKLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 Read = TypeVar("Read")
@@ -326,7 +327,7 @@ def encode(record: Status | RunStatus) -> bytes:
 
     :raises StateError: it does not fit even without any history.
     """
-    for name in _HISTORIES:
+    for name in HISTORIES:
         if len(getattr(record, name, ())) > HISTORY:
             record = replace(record, **{name: getattr(record, name)[-HISTORY:]})
     while True:
@@ -337,7 +338,7 @@ def encode(record: Status | RunStatus) -> bytes:
 
 
 def _shorter(record: Any) -> Any:
-    names = [name for name in _HISTORIES if getattr(record, name, ())]
+    names = [name for name in HISTORIES if getattr(record, name, ())]
     if names:
         longest = max(names, key=lambda name: len(getattr(record, name)))
         return replace(record, **{longest: getattr(record, longest)[1:]})
