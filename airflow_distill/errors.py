@@ -17,7 +17,7 @@
     +-- JobError                        a remote job ended otherwise than in success: carries its snapshot
     |   +-- JobFailedError
     |   +-- JobStoppedError
-    |   +-- JobTimeoutError               our deadline passed; the job may still run and cost
+    |   +-- JobTimeoutError               timed out; the job may still be running and billing
     +-- StateError                      the record of an earlier attempt cannot be read; never read as "none"
     +-- TurnLostError                   this run was given up, and another one took its workload over
     +-- DiskFullError                   a local disk is full; retryable

@@ -313,7 +313,7 @@ class Execution:
             closed = self.ledger.outcome(self.release)
             raise ReleaseConflictError(
                 f"deployment: release {self.release} was closed as {closed.outcome if closed else 'ended'} by another run.",
-                hint="This run stops here; a retry reads what is live now.",
+                hint="This run stops here. Retry: the next try reads what is live now.",
             )
         if fence != self._hold.fence:
             self._nobody_took_over(self._hold)
@@ -340,7 +340,7 @@ class Execution:
         elif self.ledger.head(self.entry) is None:
             raise ReleaseConflictError(
                 f"deployment: release {self.release} has ended, and a later one was claimed since.",
-                hint="What this run had left to tidy up is left to the reaper.",
+                hint="`airflow-distill reap` deletes what this run left behind.",
             )
 
     def _nobody_took_over(self, mine: Hold) -> None:
@@ -349,7 +349,7 @@ class Execution:
             who = present.holder if present else "nobody"
             raise ReleaseConflictError(
                 f"deployment: release {self.release} was taken over by {who}.",
-                hint="This run stops here; whoever took it over finishes it or rolls it back.",
+                hint="This run stops here. The run that took the release over finishes it or rolls it back.",
             )
 
     def _after_the_end(self, closed: Outcome) -> Outcome:
@@ -609,7 +609,7 @@ class Execution:
                 f"deployment: {host.kind} {host.name} ({host.arn}) exists already, and no live release of this ledger made "
                 f"it (its tag says release {host.tags.get(TAG_RELEASE, 'none')}).",
                 hint="It may serve callers and is not touched. Was the ledger deleted? Restore it from the bucket's "
-                "versions; if nobody needs the host, delete it by hand.",
+                "versions; if the host is not in use, delete it by hand.",
             )
 
     def _may_replace(self, host: Host) -> bool:

@@ -90,7 +90,7 @@ def _with_tags(bedrock: BedrockGateway, found: JobSnapshot) -> Host:
     except ServiceNotFoundError as error:
         raise StateError(
             f"deployment: {found.kind} {found.name} was there and is gone.",
-            hint="Somebody deleted it; a retry looks again and buys it again.",
+            hint="It was deleted. Retry: the next try looks it up and buys a new one if there is none.",
         ) from error
 
 

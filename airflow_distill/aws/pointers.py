@@ -54,7 +54,7 @@ def publish_pointer(
     if present is not None and present.root.rstrip("/") != pointer.root.rstrip("/"):
         raise OwnershipError(
             f"deployment: the parameter {pointer.name} belongs to root {present.root or 'unknown'}, not to {pointer.root}.",
-            hint="Callers of somebody else read it; it is not touched. Delete it by hand if nobody does.",
+            hint="Another system may read it, so it was not changed. Delete it by hand if it is not in use.",
         )
     text = json.dumps(pointer.to_json(), sort_keys=True)
     names = [pointer.name]

@@ -203,7 +203,8 @@ def rollback_intent(
             return _resumed(past, root, settings)
     if live is None:
         raise DeploymentError(
-            f"deployment: no release of {workload} is live.", hint="There is nothing to go back from."
+            f"deployment: no release of {workload} is live.",
+            hint="Nothing is live, so there is nothing to roll back.",
         )
     goal = _goal(history, live, workload, to)
     spec = goal.target.host
@@ -260,14 +261,14 @@ def _goal(history: History, live: Live, workload: str, to: int | None) -> Live:
         if not before:
             raise DeploymentError(
                 f"deployment: {workload} has no older release to go back to.",
-                hint="`airflow-distill release list` shows what there is; `--to` brings any of them back.",
+                hint="`airflow-distill release list` shows all releases; `release rollback --to N` goes back to one.",
             )
         return before[-1]
     entry = history.entry(to)
     if entry is None:
         raise DeploymentError(
             f"deployment: {workload} has no release {to}.",
-            hint="`airflow-distill release list` shows what there is.",
+            hint="`airflow-distill release list` shows all releases.",
         )
     return live_of(entry)
 
@@ -401,7 +402,7 @@ def hold_unless_current(intent: Intent, now: Standing) -> None:
         raise DeploymentError(
             f"deployment: {intent.workload} is live on the window that ends {newer}; this model was made from an older "
             f"one (to {intent.window_end}); nothing was changed.",
-            hint="An older window replaces a newer one only when you say so: `allow_older=True`.",
+            hint="To release a model of an older window, set `allow_older=True`.",
         )
 
 
@@ -426,7 +427,7 @@ def _choose(
     except ServiceNotFoundError as error:
         raise DeploymentError(
             f"deployment: the model {intent.model_arn} does not exist any more.",
-            hint="It was retired; distil again, or go back to a release whose model is still there.",
+            hint="Its model was deleted. Distil again, or roll back to a release whose model still exists.",
         ) from error
     capability = read_capability(gateways.bedrock, model, gateways.bedrock.region)
     base = base_of_arn(intent.model_arn)

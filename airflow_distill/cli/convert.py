@@ -36,13 +36,15 @@ def register(commands: Any, add_common: Callable[[argparse.ArgumentParser], None
     """Add the subcommand."""
     parser = commands.add_parser(
         "convert",
-        help="show what other tools' records become, and write them in our form",
-        description="Show what the first record of a file becomes, and convert the file.",
+        help="convert records of other tools to our format",
+        description="Show how the first record of a file is converted, and convert the file.",
         epilog=_NOTES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="PATH", help="a file, also s3://bucket/key")
-    parser.add_argument("--out", metavar="FILE", help="write what was converted; without it, only show")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write the converted records to FILE; without it, only show the first"
+    )
     parser.add_argument(
         "--feedback", action="store_true", help="the file holds feedback on answers, not prompts"
     )

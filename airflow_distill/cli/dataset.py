@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SALT = "airflow-distill"
 _CHECK_NOTES = """exit status:
-  0  accepted: the service will take the data
+  0  accepted: the service accepts the data
   1  rejected: the findings say which line, what is wrong and what to do
-  2  it could not be read
+  2  the data could not be read
 
 examples:
   airflow-distill dataset check prompts.jsonl --student amazon.nova-micro-v1:0:128k
@@ -38,7 +38,7 @@ examples:
 _BUILD_NOTES = """writes train.jsonl, heldout.jsonl, findings.jsonl, manifest.json and card.md to DIR; the same logs and
 options give the same bytes. With --remember, later builds into DIR keep training and held-out prompts apart for ever.
 
-exit status: 0 accepted, 1 built but the service would refuse it, 2 it could not be read
+exit status: 0 accepted, 1 built but the service would refuse it, 2 the data could not be read
 
 example:
   airflow-distill dataset build --logs s3://bucket/logs --model amazon.nova-pro-v1:0 --metadata app=bank --out bank/
@@ -64,12 +64,16 @@ def _register_check(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     check.add_argument("path", metavar="PATH", help="a file, a folder or s3://bucket/prefix")
-    check.add_argument("--kind", choices=("prompts", "logs"), default="prompts", help="what it is (prompts)")
+    check.add_argument(
+        "--kind", choices=("prompts", "logs"), default="prompts", help="kind of input (default: prompts)"
+    )
     check.add_argument(
         "--student", metavar="MODEL", default="", help="check by the rules of this student's family"
     )
     _add_form(check)
-    check.add_argument("--model", metavar="ID", default="", help="logs only: the teacher whose records count")
+    check.add_argument(
+        "--model", metavar="ID", default="", help="logs only: the teacher; records of this model are counted"
+    )
     _add_metadata(check)
     _add_mapping(check)
     _add_common(check)
@@ -95,18 +99,25 @@ def _register_build(commands: Any) -> None:
     build.add_argument(
         "--logs", required=True, metavar="PATH", help="logs: a file, a folder or s3://bucket/prefix"
     )
-    build.add_argument("--model", required=True, metavar="ID", help="the teacher whose answers are taken")
+    build.add_argument("--model", required=True, metavar="ID", help="teacher: records of this model are used")
     build.add_argument(
         "--out", required=True, metavar="DIR", help="where to write: a folder or s3://bucket/prefix"
     )
     _add_metadata(build)
     _add_mapping(build)
-    build.add_argument("--start", metavar="T", help="first moment, such as 2026-11-16T00:00:00Z")
-    build.add_argument("--end", metavar="T", help="first moment no longer in the window")
+    build.add_argument(
+        "--start", metavar="T", help="start of the window, inclusive, such as 2026-11-16T00:00:00Z"
+    )
+    build.add_argument(
+        "--end", metavar="T", help="end of the window, exclusive, such as 2026-11-23T00:00:00Z"
+    )
     build.add_argument("--limit", type=_count, default=15_000, metavar="N", help="most prompts (15000)")
     build.add_argument("--heldout", type=_share, default=0.1, metavar="SHARE", help="share held out (0.1)")
     build.add_argument(
-        "--salt", default=DEFAULT_SALT, metavar="S", help="fixes the split; keep it for a workload"
+        "--salt",
+        default=DEFAULT_SALT,
+        metavar="S",
+        help="salt of the split; use the same one for all datasets of a workload",
     )
     build.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that read logs (1)")
     build.add_argument(
@@ -117,19 +128,19 @@ def _register_build(commands: Any) -> None:
     build.add_argument(
         "--golden",
         metavar="FILE",
-        help="examples that people answered: they judge every student and teach none",
+        help="examples with labels from people; used for evaluation only, unless --golden-share allows training",
     )
     build.add_argument(
         "--golden-share",
         type=_share,
         default=0.0,
         metavar="SHARE",
-        help="let half of the golden examples be taught, up to this share of train.jsonl (0)",
+        help="use half of the golden examples for training, up to this share of train.jsonl (0)",
     )
     build.add_argument(
         "--feedback",
         metavar="PATH",
-        help="what was said of single answers: a file, a folder or s3://bucket/prefix",
+        help="feedback on single answers: a file, a folder or s3://bucket/prefix",
     )
     build.add_argument(
         "--use",
@@ -159,7 +170,7 @@ def _register_build(commands: Any) -> None:
         help="careful (default): near copies are dropped unless a number, a sign, a negation or a name tells them apart; "
         "0.3 to 1: the share of words from which they are; none: only exact copies are",
     )
-    build.add_argument("--keep-near-duplicates", action="store_true", help="short for --near-duplicates none")
+    build.add_argument("--keep-near-duplicates", action="store_true", help="same as --near-duplicates none")
     build.add_argument(
         "--keep",
         nargs="+",
@@ -180,7 +191,9 @@ def _register_build(commands: Any) -> None:
         help="drop prompts with words that the student's family reserves, such as User:",
     )
     build.add_argument("--no-redact", action="store_true", help="keep secrets and personal identifiers")
-    build.add_argument("--remember", action="store_true", help="keep a ledger in DIR/fingerprints")
+    build.add_argument(
+        "--remember", action="store_true", help="store fingerprints of held-out prompts in DIR/fingerprints"
+    )
     build.add_argument(
         "--lost",
         type=_share,

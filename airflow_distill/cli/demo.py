@@ -26,14 +26,14 @@ def register(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.15,
         metavar="M",
-        help="how far below the teacher the student may score and still be promoted (0.15)",
+        help="largest allowed gap to the teacher's score (0.15)",
     )
     account = parser.add_argument_group("how hard the account is")
     account.add_argument(
         "--read-lag",
         type=float,
         metavar="SECONDS",
-        help="for so long after a create, Get and List do not show what was made: 0 to 60 (0)",
+        help="delay until Get and List show a new resource: 0 to 60 (0)",
     )
     account.add_argument(
         "--quota-units",
@@ -66,7 +66,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path(".distill-demo"),
         metavar="DIR",
-        help="where to keep it all (.distill-demo)",
+        help="folder for everything the demo writes (.distill-demo)",
     )
 
 

@@ -24,15 +24,15 @@ def register(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_job_arguments(parser)
     parser.add_argument("--logs", help="where invocation logs are delivered, s3://bucket/prefix")
-    parser.add_argument("--logs-are-data", action="store_true", help="Bedrock is to read the logs itself")
+    parser.add_argument("--logs-are-data", action="store_true", help="Bedrock reads the logs itself")
     parser.add_argument("--host-kind", choices=["provisioned-throughput", "custom-model-deployment"])
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--quiet", action="store_true", help="print only what is not in order")
+    parser.add_argument("--quiet", action="store_true", help="print only checks that did not pass")
     parser.add_argument(
         "--learn",
         metavar="FILE",
         type=Path,
-        help="ask the harmless ones of the open questions about the service instead, and write what was seen",
+        help="ask the service the read-only open questions instead, and write the answers to FILE",
     )
 
 

@@ -44,7 +44,9 @@ def register(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="prompts of the person: one a line, as text or as a record of bedrock-conversation-2024",
     )
-    parser.add_argument("--yes", action="store_true", help="do it; without this only print what would change")
+    parser.add_argument(
+        "--yes", action="store_true", help="perform the changes; without this flag they are only printed"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

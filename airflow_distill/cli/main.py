@@ -25,14 +25,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scout": ("airflow_distill.cli.scout", "rank what could be distilled first, from invocation logs"),
     "status": (
         "airflow_distill.cli.status",
-        "say where a workload stands: live, jobs, hosts, verdict, spend",
+        "show a workload's status: live model, jobs, hosts, verdict, spend",
     ),
     "iam": ("airflow_distill.cli.iam", "print the least-privilege policies of a workload"),
     "dataset": ("airflow_distill.cli.dataset", "check prompt files and logs; build a dataset from logs"),
     "evaluate": ("airflow_distill.cli.evaluate", "score collected answers under a policy; write a report"),
     "models": (
         "airflow_distill.cli.models",
-        "print the table of models in force; compare it with the account",
+        "print the table of models in use; compare it with the account",
     ),
     "doctor": ("airflow_distill.cli.doctor", "ask an account, read-only, whether a job would go through"),
     "plan": (
@@ -41,14 +41,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "prices": (
         "airflow_distill.cli.prices",
-        "print the price table in force, fetch list prices, tell what differs",
+        "print the price table in use, fetch list prices, compare two tables",
     ),
     "spend": (
         "airflow_distill.cli.spend",
         "say what runs cost and may still cost, what the student saved, whether the bill agrees",
     ),
     "release": ("airflow_distill.cli.release", "list and show releases, go back to an older one"),
-    "reap": ("airflow_distill.cli.reap", "find what still bills and nobody needs; remove it with --yes"),
+    "reap": ("airflow_distill.cli.reap", "find what still bills and is not in use; delete it with --yes"),
     "forget": ("airflow_distill.cli.forget", "erase one person from a workload's folder"),
     "completion": ("airflow_distill.cli.completion", "print a completion script for bash, zsh or fish"),
     "verify": ("airflow_distill.cli.verify", "check the chain of digests behind the live model"),

@@ -18,10 +18,10 @@ from airflow_distill.cli.terminal import say, say_json
 def register(parser: argparse.ArgumentParser) -> None:
     """Add the words and their arguments."""
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
-    show = words.add_parser("list", help="print pairs, hosts, contexts and quota codes in force")
+    show = words.add_parser("list", help="print pairs, hosts, contexts and quota codes in use")
     show.add_argument("--json", action="store_true", help="print a table that `models:` takes")
     show.set_defaults(word_run=_list)
-    check = words.add_parser("check", help="compare the table with what the account says")
+    check = words.add_parser("check", help="compare the table with the account")
     add_connection_flags(check)
     check.set_defaults(word_run=_check)
     for word in (show, check):

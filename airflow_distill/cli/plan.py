@@ -32,7 +32,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--use-prompt-response", action="store_true", help="with --logs: take logged answers as they are"
     )
     parser.add_argument(
-        "--dataset-id", help="with --logs: what tells this run from the next, such as the window"
+        "--dataset-id", help="with --logs: id of these logs, such as the month; other ids buy other jobs"
     )
     parser.add_argument("--records", type=int, help="with --logs: how many records, for the price")
     parser.add_argument("--input-tokens", type=float, help="mean tokens of a prompt, for the price")
@@ -43,11 +43,18 @@ def register(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="how many jobs these inputs may buy (one more only after a stop or a failure that may heal)",
     )
-    parser.add_argument("--owner", help="who answers for what is bought (default: you)")
+    parser.add_argument("--owner", help="owner of what is bought, for its tag (default: you)")
     parser.add_argument(
-        "--lifetime-days", type=int, default=90, help="how long the model is meant to live (default: 90)"
+        "--lifetime-days",
+        type=int,
+        default=90,
+        help="days after which the model may be deleted (default: 90)",
     )
-    parser.add_argument("--offline", action="store_true", help="ask nobody, not even whether the job exists")
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="send no request to AWS, not even to ask whether the job exists",
+    )
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 

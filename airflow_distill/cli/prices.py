@@ -1,4 +1,4 @@
-"""`airflow-distill prices`: print the price table in force, fetch present list prices, and tell what differs between two.
+"""`airflow-distill prices`: print the price table in use, fetch list prices, compare two tables.
 
     airflow-distill prices show --prices my-prices.json --model amazon.nova-micro-v1:0
     airflow-distill prices update my-prices.json --region us-east-1
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def register(parser: argparse.ArgumentParser) -> None:
     """Add the words and their arguments."""
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
-    show = words.add_parser("show", help="print the table in force")
+    show = words.add_parser("show", help="print the table in use")
     show.add_argument(
         "--prices", metavar="URI", help="your table, a path or s3://; overrides the packaged one"
     )
@@ -42,7 +42,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     update.add_argument("--dry-run", action="store_true", help="print what would change; write nothing")
     update.add_argument("--json", action="store_true", help="print one JSON object per difference")
     update.set_defaults(word_run=_update)
-    diff = words.add_parser("diff", help="print what differs between two tables")
+    diff = words.add_parser("diff", help="print the differences between two tables")
     diff.add_argument("before", metavar="URI", help="a path, s3://, or `packaged`")
     diff.add_argument("after", metavar="URI")
     diff.add_argument("--json", action="store_true", help="print one JSON object per difference")

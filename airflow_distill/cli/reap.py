@@ -16,25 +16,35 @@ def register(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_account_flags(parser, workload=False)
     parser.add_argument(
-        "--yes", action="store_true", help="remove what may be removed; without this only list it"
+        "--yes", action="store_true", help="delete what may go; without this flag it is only listed"
     )
     parser.add_argument(
         "--run", metavar="RUN", help="only resources of this run: `dag_id/run_id`, or a run_id alone"
     )
     parser.add_argument(
-        "--now", action="store_true", help="do not wait for expiry and grace; only what is needed stays"
+        "--now",
+        action="store_true",
+        help="ignore end dates and grace periods; delete everything that is not in use",
     )
     parser.add_argument(
-        "--grace-hours", type=float, default=24.0, metavar="H", help="for hosts without an end (24)"
+        "--grace-hours",
+        type=float,
+        default=24.0,
+        metavar="H",
+        help="grace period of hosts without an end date, in hours (24)",
     )
     parser.add_argument(
-        "--model-grace-days", type=float, default=14.0, metavar="D", help="for models never released (14)"
+        "--model-grace-days",
+        type=float,
+        default=14.0,
+        metavar="D",
+        help="grace period of models never released, in days (14)",
     )
     parser.add_argument(
         "--keep-releases", type=int, default=1, metavar="N", help="older releases that keep their model (1)"
     )
     parser.add_argument(
-        "--artefacts", action="store_true", help="also delete the job output of removed models"
+        "--artefacts", action="store_true", help="also delete the job output of deleted models"
     )
     parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
 

@@ -2,10 +2,10 @@
 
 list      every release: what it was, how it ended, what is live
 show      one release with its evidence, checks and digests
-rollback  bring an older release back by the same code as a promotion; prints the plan unless --yes
-resume    finish a release that its run left open, or roll it back
+rollback  roll back to an older release by the same code as a promotion; prints the plan unless --yes
+resume    finish an open release whose run has ended, or roll it back
 drift     compare ledger, pointer and live host
-repair    make pointer and live host what the ledger says
+repair    set pointer and live host to what the ledger says
 """
 
 from __future__ import annotations
@@ -38,39 +38,43 @@ def register(parser: argparse.ArgumentParser) -> None:
     showing.add_argument("number", type=int, metavar="N", help="the release's number")
     add_account_flags(showing)
     showing.set_defaults(work=show_release)
-    back = commands.add_parser("rollback", help="bring an older release back")
+    back = commands.add_parser("rollback", help="roll back to an older release")
     add_account_flags(back)
     back.add_argument(
-        "--to", type=int, metavar="N", help="release to bring back; the one before when left out"
+        "--to", type=int, metavar="N", help="release to roll back to (default: the previous one)"
     )
-    back.add_argument("--why", default="", metavar="TEXT", help="one sentence for the ledger")
-    back.add_argument("--yes", action="store_true", help="do it; without this the plan is printed only")
+    back.add_argument("--why", default="", metavar="TEXT", help="reason, one sentence, kept in the ledger")
     back.add_argument(
-        "--units", metavar="N", help="model units, if a new provisioned throughput must be bought"
+        "--yes", action="store_true", help="perform the plan; without this flag it is only printed"
     )
-    back.add_argument("--hourly-price", metavar="USD", help="price of one model unit an hour, in that case")
+    back.add_argument("--units", metavar="N", help="model units, if a provisioned throughput must be bought")
+    back.add_argument("--hourly-price", metavar="USD", help="USD an hour for one model unit, in that case")
     back.add_argument("--ends-at", metavar="TIME", help="its end date, in that case")
     _waits(back)
     back.set_defaults(work=roll_back)
-    going_on = commands.add_parser("resume", help="finish a release that its run left open, or roll it back")
+    going_on = commands.add_parser(
+        "resume", help="finish an open release whose run has ended, or roll it back"
+    )
     add_account_flags(going_on)
-    going_on.add_argument("--back", action="store_true", help="roll it back; without this it is finished")
-    going_on.add_argument("--yes", action="store_true", help="do it; without this the plan is printed only")
+    going_on.add_argument("--back", action="store_true", help="roll back instead of finishing")
+    going_on.add_argument(
+        "--yes", action="store_true", help="perform the plan; without this flag it is only printed"
+    )
     _waits(going_on)
     going_on.set_defaults(work=resume)
     differing = commands.add_parser("drift", help="compare ledger, pointer and live host")
     add_account_flags(differing)
     differing.set_defaults(work=show_drift)
-    mending = commands.add_parser("repair", help="make pointer and live host what the ledger says")
+    mending = commands.add_parser("repair", help="set pointer and live host to what the ledger says")
     add_account_flags(mending)
     mending.add_argument(
         "--nothing-live",
         action="store_true",
-        help="say instead that nothing is live, so that the loop starts afresh",
+        help="record that nothing is live, so that the loop starts from the beginning",
     )
-    mending.add_argument("--why", default="", metavar="TEXT", help="one sentence for the ledger")
+    mending.add_argument("--why", default="", metavar="TEXT", help="reason, one sentence, kept in the ledger")
     mending.add_argument(
-        "--yes", action="store_true", help="do it; without this the findings are printed only"
+        "--yes", action="store_true", help="repair; without this flag the findings are only printed"
     )
     _waits(mending)
     mending.set_defaults(work=repair)
@@ -78,9 +82,11 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def _waits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wait-hours", type=float, default=3.0, metavar="H", help="how long a host may take (3)"
+        "--wait-hours", type=float, default=3.0, metavar="H", help="hours a host may take to become ready (3)"
     )
-    parser.add_argument("--poll-seconds", type=float, default=15.0, metavar="S", help="between looks (15)")
+    parser.add_argument(
+        "--poll-seconds", type=float, default=15.0, metavar="S", help="seconds between status checks (15)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -138,7 +144,7 @@ def show_release(args: argparse.Namespace) -> int:
     if entry is None:
         raise DeploymentError(
             f"deployment: {args.workload} has no release {args.number}.",
-            hint="`airflow-distill release list` shows what there is.",
+            hint="`airflow-distill release list` shows all releases.",
         )
     body = {
         "uri": ledger.uri(args.number),

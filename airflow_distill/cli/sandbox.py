@@ -43,7 +43,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--ready-file", type=Path, help="written when requests are answered; JSON with URL and token"
     )
-    start.add_argument("--state", type=Path, help="folder that keeps everything over a restart")
+    start.add_argument("--state", type=Path, help="folder that keeps the state across restarts")
     start.add_argument(
         "--pace", default="instant", help="instant, reads:N or seconds:S (default: %(default)s)"
     )
@@ -55,25 +55,25 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--quota", action="append", default=[], metavar="NAME=N", help="change a quota; repeatable"
     )
     start.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="change an option")
-    start.add_argument("--models", type=Path, help="your table of models; lies over the packaged one")
+    start.add_argument("--models", type=Path, help="your table of models; overrides the packaged one")
     start.add_argument("--quiet", action="store_true", help="print nothing")
-    _talking(words.add_parser("status", help="what runs and how it is set"))
-    _talking(words.add_parser("reset", help="empty everything, S3 and IAM too"))
+    _talking(words.add_parser("status", help="show what runs and its settings"))
+    _talking(words.add_parser("reset", help="delete all state, S3 and IAM included"))
     _talking(words.add_parser("flush", help="deliver waiting invocation logs now"))
-    meter = _talking(words.add_parser("meter", help="what it would have cost so far"))
+    meter = _talking(words.add_parser("meter", help="show what the calls so far would have cost"))
     meter.add_argument("--json", action="store_true", help="print the whole answer")
     clock = _talking(words.add_parser("clock", help="read or move the sandbox's clock"))
     clock.add_argument("--advance", type=float, metavar="SECONDS")
     clock.add_argument("--set", metavar="TIME", help="ISO 8601")
-    pace = _talking(words.add_parser("pace", help="change how fast new resources move"))
+    pace = _talking(words.add_parser("pace", help="set how fast new resources change state"))
     pace.add_argument("pace", help="instant, reads:N or seconds:S")
     pace.add_argument("--kind", help="only one kind, such as customization-job")
     faults = _talking(words.add_parser("faults", help="add, list or clear injected faults"))
     acts = faults.add_subparsers(dest="act", metavar="ACT")
-    acts.add_parser("list", help="list the rules in force")
-    clear = acts.add_parser("clear", help="remove all rules, or one")
+    acts.add_parser("list", help="list the active faults")
+    clear = acts.add_parser("clear", help="remove all faults, or one")
     clear.add_argument("id", nargs="?")
-    add = acts.add_parser("add", help="add a rule")
+    add = acts.add_parser("add", help="add a fault")
     add.add_argument(
         "kind", help="throttle, internal, drop, slow, lost-answer, stuck, fail, ... (see the guide)"
     )
@@ -81,15 +81,15 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--operation", default="*", help="operation or pattern, such as 'Get*' or 's3:PutObject'"
     )
     add.add_argument("--match", default="*", help="pattern over the name or id in the call")
-    add.add_argument("--count", type=int, help="how many calls it hits")
-    add.add_argument("--skip", type=int, default=0, help="how many calls pass before it hits")
-    add.add_argument("--rate", type=float, default=1.0, help="share of calls it hits")
+    add.add_argument("--count", type=int, help="number of matching calls that fail")
+    add.add_argument("--skip", type=int, default=0, help="number of matching calls that pass first")
+    add.add_argument("--rate", type=float, default=1.0, help="share of matching calls that fail, 0 to 1")
     add.add_argument("--seconds", type=float, default=0.0, help="for slow and clock-jump")
-    add.add_argument("--after", type=float, default=0.0, help="seconds from now until it begins")
-    add.add_argument("--until", type=float, help="seconds from now until it ends")
+    add.add_argument("--after", type=float, default=0.0, help="seconds from now until the fault starts")
+    add.add_argument("--until", type=float, help="seconds from now until the fault ends")
     add.add_argument("--message", help="text of the error or failure")
     add.add_argument("--code", help="another error code")
-    add.add_argument("--seed", type=int, default=0, help="for the rate")
+    add.add_argument("--seed", type=int, default=0, help="seed of the random choice for --rate")
 
 
 def _talking(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--logs", metavar="URI", required=True, help="invocation logs, s3://... or a folder")
     parser.add_argument("--days", type=int, default=7, help="how far back to read (default: 7)")
-    parser.add_argument("--all", action="store_true", help="read everything, whatever its age")
+    parser.add_argument("--all", action="store_true", help="read all logs, ignoring --days")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="how many to show (default: 15)")
     parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
     add_connection_flags(parser)

@@ -35,7 +35,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
-        "--write", action="store_true", help="also write the status that the pages in Airflow show, rebuilt"
+        "--write", action="store_true", help="also rebuild the status that the Airflow pages show"
     )
     parser.add_argument(
         "--dag-id",

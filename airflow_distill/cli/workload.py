@@ -50,10 +50,12 @@ def register(parser: argparse.ArgumentParser) -> None:
     eject = commands.add_parser("eject", help="print plain operator code", description=_what(eject_file))
     eject.add_argument("path", metavar="FILE", type=Path, help="workload file")
     eject.set_defaults(work=eject_file)
-    end = commands.add_parser("retire", help="switch a workload off", description=_what(retire_file))
+    end = commands.add_parser(
+        "retire", help="retire a workload: pointer, hosts, models, data", description=_what(retire_file)
+    )
     end.add_argument("path", metavar="FILE", type=Path, help="workload file")
     end.add_argument(
-        "--grace-hours", type=float, default=24.0, metavar="H", help="how long hosts still answer (24)"
+        "--grace-hours", type=float, default=24.0, metavar="H", help="hours until hosts are deleted (24)"
     )
     end.add_argument(
         "--redirect",
@@ -68,7 +70,9 @@ def register(parser: argparse.ArgumentParser) -> None:
         default="keep",
         help="windows, datasets, answers, reports (keep)",
     )
-    end.add_argument("--yes", action="store_true", help="do it; without this the plan is printed only")
+    end.add_argument(
+        "--yes", action="store_true", help="perform the plan; without this flag it is only printed"
+    )
     add_connection_flags(end)
     end.add_argument("--json", action="store_true", help="print the steps as JSON")
     end.set_defaults(work=retire_file)
@@ -77,7 +81,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 INIT_OPTIONS = {
-    "owner": "team or person who answers for it",
+    "owner": "team or person that owns the workload",
     "teacher": "model id or system inference profile",
     "student": "base model id with its context suffix",
     "root": "S3 folder for datasets, answers and releases",
@@ -99,7 +103,9 @@ def init_file(args: argparse.Namespace) -> int:
 
     path: Path = args.path
     if path.exists():
-        raise ConfigurationError(f"{path} exists already.", hint="Choose another name, or remove it first.")
+        raise ConfigurationError(
+            f"{path} exists already.", hint="Choose another name, or delete the file first."
+        )
     given = {option: getattr(args, option) for option in INIT_OPTIONS if getattr(args, option)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(workload_text(path.stem, **given), encoding="utf-8")
@@ -108,7 +114,7 @@ def init_file(args: argparse.Namespace) -> int:
 
 
 def lint_files(args: argparse.Namespace) -> int:
-    """Print every problem of workload files, with file, line, column and a suggestion. Exit status 1 when there are any."""
+    """Print every problem in workload files with file, line, column and a suggestion. Exit status 1 when there are any."""
     from airflow_distill.errors import ConfigurationError
     from airflow_distill.workload.dry_run import late_problems
     from airflow_distill.workload.reading import check_folder, check_workload
@@ -188,7 +194,7 @@ def eject_file(args: argparse.Namespace) -> int:
 
 
 def retire_file(args: argparse.Namespace) -> int:
-    """Plan and perform the end of a workload: pointer, hosts, models, data. Run again, it goes on."""
+    """Plan and perform the end of a workload: pointer, hosts, models, data. Run it again to continue."""
     from airflow_distill.aws.gateways import store_for
     from airflow_distill.aws.retire import Terms, retire
     from airflow_distill.workload.reading import read_workload

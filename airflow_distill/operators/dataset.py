@@ -412,7 +412,7 @@ def receipts_of(value: Any) -> list[Mapping[str, Any]]:
     found = [value] if isinstance(value, Mapping) else list(value or ())
     if not found or any(not isinstance(item, Mapping) or item.get("kind") != "harvest" for item in found):
         raise ConfigurationError(
-            "dataset: `harvest` is not a harvest receipt.", hint="Hand in the output of HarvestLogsOperator."
+            "dataset: `harvest` is not a harvest receipt.", hint="Pass the output of HarvestLogsOperator."
         )
     return sorted(found, key=lambda receipt: tuple(receipt["window"]))
 

@@ -258,7 +258,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
         if "defaults" in kwargs:
             raise ConfigurationError(
                 "decision: a promotion has no default answer.",
-                hint="Leave `defaults` out: no answer is a hold.",
+                hint="Remove `defaults`: no answer means hold.",
             )
         if on_hold not in ON_HOLD:
             raise ConfigurationError(f"decision: on_hold is one of {', '.join(ON_HOLD)}.")
@@ -473,7 +473,7 @@ class ApprovePromotionOperator(DistillTask, ApprovalOperator):
             self.log.warning("%s is passed over: it does not satisfy the rule that stands now.", uri)
         raise EvaluationError(
             f"decision: {MOST_ANSWERS} answers to decision {record.decision_id} are recorded and none counts.",
-            hint=f"Look at {beside}*.json: who writes them?",
+            hint=f"Check who else writes {beside}*.json.",
         )
 
     def _answer(self, context: Any, event: Mapping[str, Any], receipt: Mapping[str, Any]) -> Approval:

@@ -645,7 +645,7 @@ class SmokeTestOperator(DistillOperator):
         if not result.passed:
             raise DeploymentError(
                 f"deployment: the smoke test of {arn} failed: {'; '.join(result.reasons)}.",
-                hint="`airflow-distill release rollback` brings the release before back.",
+                hint="`airflow-distill release rollback` goes back to the previous release.",
             )
         return {
             "kind": "smoke",

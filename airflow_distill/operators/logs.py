@@ -360,7 +360,7 @@ def _receipts(harvests: Any) -> Iterable[dict[str, Any]]:
         if not isinstance(receipt, Mapping) or receipt.get("kind") != "harvest":
             raise ConfigurationError(
                 "logs: `harvests` contains something that is not a harvest receipt.",
-                hint="Hand in the mapped task's output.",
+                hint="Pass the mapped task's output.",
             )
         yield dict(receipt)
 

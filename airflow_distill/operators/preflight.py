@@ -137,7 +137,7 @@ class BedrockDoctorOperator(DistillOperator):
             raise ServiceUnavailableError(
                 f"doctor: {told}",
                 operation="doctor",
-                hint="Nothing is known to be wrong; a retry asks again. If it lasts, check network and credentials.",
+                hint="AWS did not answer; a retry asks again. If this continues, check network and credentials.",
             )
         return {
             "kind": "doctor",

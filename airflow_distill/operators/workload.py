@@ -439,7 +439,7 @@ class CheckBudgetOperator(DistillOperator):
         if unlisted := no_code(found):
             raise ConfigurationError(
                 f"jobs: whether a host of {student} fits cannot be asked, so no job was bought: {unlisted}.",
-                hint="Then clear the task. An account begins with a quota of 0, and then nothing could serve the student.",
+                hint="Then clear the task. New accounts have a quota of 0, which leaves no host for the student.",
             )
         blocked = no_room(found)
         if blocked:
@@ -500,8 +500,8 @@ class CheckBudgetOperator(DistillOperator):
         if most.total_usd is None:
             raise BudgetError(
                 f"jobs: {self.workload} has no price for {', '.join(most.unknown)}; nothing was bought.",
-                hint="Run `airflow-distill prices update`, or give them under budget.student_prices, or a whole table "
-                "under budget.prices.",
+                hint="Run `airflow-distill prices update`, set budget.student_prices, or give a price table in "
+                "budget.prices.",
             )
         if most.total_usd > self.usd_per_run:
             raise BudgetError(
@@ -518,7 +518,7 @@ class CheckBudgetOperator(DistillOperator):
         )
         if not stands:
             raise BudgetError(
-                f"jobs: {self.workload} was allowed {_money(others)} this month and this run may cost "
+                f"jobs: {self.workload} has {_money(others)} committed this month and this run may add "
                 f"{_money(most.total_usd)}; the cap is {_money(cap)}; nothing was bought.",
                 hint="Wait for next month, or raise budget.usd_per_month.",
             )

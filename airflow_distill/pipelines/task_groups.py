@@ -129,7 +129,7 @@ def build_group(group: GroupSpec, workload: Workload, given: Mapping[str, Any]) 
     if missing:
         raise ConfigurationError(
             f"pipelines: the {group.stage} group of {workload.name} lacks {', '.join(missing)}.",
-            hint="Hand in the receipts that the groups before it return.",
+            hint="Pass the receipts that the groups before it return.",
         )
     receipts: Receipts = dict(given)
     made: Receipts = {}

@@ -79,7 +79,7 @@ class Owner:
             )
         return OwnershipError(
             f"{what} is not ours ({self._wanted}): it belongs to {whose(tags)}.",
-            hint="It is not touched. Rename it or the workload, or delete it by hand if nobody needs it.",
+            hint="It was not changed. Rename it or the workload, or delete it by hand if it is not in use.",
         )
 
     def _made_elsewhere(self, tags: Mapping[str, str]) -> bool:

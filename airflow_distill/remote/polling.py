@@ -312,11 +312,11 @@ def outcome_error(outcome: Outcome, what: str) -> DistillError | None:
             f"{what}: could not be watched any longer: {trouble.message}",
             operation="wait",
             code=trouble.code,
-            hint="The work itself was not touched. Restore the access, then clear the task: it adopts what runs.",
+            hint="The job was not changed. Restore the access, then clear the task: it adopts what runs.",
         )
     return StateError(
         f"{what}: the trigger's event cannot be read.",
-        hint="The work itself was not touched; a retry adopts it.",
+        hint="The job was not changed; a retry adopts it.",
     )
 
 

@@ -270,7 +270,7 @@ def _read(wish: Wish, name: str, sleep: Callable[[float], None]) -> JobSnapshot 
             error = caught
     raise StateError(
         f"submit: could not find out whether {name} exists: {error.message if error else ''}",
-        hint="Nothing was bought; a retry looks again.",
+        hint="Nothing was bought. Retry: the next try looks the name up first.",
     ) from error
 
 
@@ -282,7 +282,8 @@ def _settled(wish: Wish, name: str, sleep: Callable[[float], None]) -> JobSnapsh
             return found
         sleep(_STOPPING_PAUSE)
     raise StateError(
-        f"submit: {name} is still stopping.", hint="A retry looks again and buys the next generation."
+        f"submit: {name} is still stopping.",
+        hint="Retry: the next try looks the name up and buys the next generation.",
     )
 
 
@@ -356,7 +357,7 @@ def _never_shown(name: str, arn: str, more: str = "") -> StateError:
     return StateError(
         f"submit: the service accepted {name} ({arn}) and has shown nothing under it for {sum(APPEARS):.0f} s: it was "
         f"deleted, or it never came to be.{more}",
-        hint="Nothing more is bought. Look for the name in the console; a retry looks again first.",
+        hint="Nothing more was bought. Look for the name in the console; a retry looks it up first.",
     )
 
 
@@ -374,7 +375,7 @@ def _look_again(
             raise StateError(
                 f"submit: creating {name} failed ({error}), and it could not be looked up afterwards "
                 f"({unread.message}).",
-                hint="It may exist; a retry looks first and buys nothing twice.",
+                hint="It may exist. Retry: the next try looks it up first and buys nothing twice.",
             ) from error
         if found is not None:
             return found

@@ -163,7 +163,7 @@ class Turns:
         if last is None:
             raise StateError(
                 f"workload: {self.uri(number)} vanished after it was written.",
-                hint="Let nothing else delete objects below `turns/`.",
+                hint="Check what else deletes objects below `turns/`.",
             )
         if last.number != number and last.runner != me and self._runner_or_none(number) == me:
             self._end(number, "overtaken")

@@ -83,7 +83,8 @@ def _open_all(store: ObjectStore, place: str, side: str, note: LedgerNote) -> It
             stream = store.open(uri)
         except ObjectMissingError as error:
             raise StateError(
-                f"dataset: {uri} is gone.", hint="Restore it; without it nobody knows what judged a release."
+                f"dataset: {uri} is gone.",
+                hint="Restore it: without it, prompts that judged a release could be trained on.",
             ) from error
         with stream:
             yield open_fingerprints(stream, uri)

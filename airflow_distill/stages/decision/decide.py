@@ -366,30 +366,30 @@ def _needed(quality: Iterable[Check]) -> int | None:
 
 def _worse(check: Check) -> Reason:
     code = "worse" if check.code == "quality" else "worse-slice" if check.slice else "worse-guard"
-    return Reason(
-        code, f"{_what(check)}: {_signed(check.estimate)}, worse than {_signed(check.limit)} allows."
-    )
+    return Reason(code, f"{_what(check)}: {_points(check.estimate)}; allowed: {_points(check.limit)}.")
 
 
 def _unsettled(check: Check) -> Reason:
     if check.bound is None:
         return Reason("too-few", f"{_what(check)}: {check.n} prompts are too few to judge.")
-    leaning = "" if (check.estimate or 0.0) > (check.limit or 0.0) else ", leaning to worse"
+    leaning = "" if (check.estimate or 0.0) > (check.limit or 0.0) else "; so far it is not"
     more = (
-        f"{check.needed} further prompts would settle it" if check.needed else "no sensible number settles it"
+        f"{check.needed} further prompts would settle it"
+        if check.needed
+        else "no practical number of further prompts would settle it"
     )
     return Reason(
         "open",
-        f"{_what(check)}: {_signed(check.estimate)}, at least {_signed(check.bound)}, "
-        f"must exceed {_signed(check.limit)}{leaning}; {more}.",
+        f"{_what(check)}: {_points(check.estimate)}, at worst {_points(check.bound)}; "
+        f"required: {_required(check.limit)}{leaning}; {more}.",
     )
 
 
 def _shown(check: Check) -> Reason:
     return Reason(
         "shown",
-        f"{_what(check)}: {_signed(check.estimate)}, at least {_signed(check.bound)}, "
-        f"above {_signed(check.limit)}.",
+        f"{_what(check)}: {_points(check.estimate)}, at worst {_points(check.bound)}; "
+        f"required: {_required(check.limit)}.",
     )
 
 
@@ -397,13 +397,13 @@ def _crossed(check: Check) -> Reason:
     if check.code == "not-worse":
         return Reason(
             "incumbent-kept",
-            f"{_what(check)}: {_signed(check.estimate)}; it must score above it, a tie keeps the incumbent.",
+            f"{_what(check)}: {_points(check.estimate)}; required: above. A tie keeps the incumbent.",
         )
     if check.code == "given-away":
         return Reason(
             "given-away",
-            f"{_what(check)}: with this one, successive releases give away {_signed(check.estimate)}; "
-            f"{_signed(check.limit)} is allowed.",
+            f"{_what(check)}: with this release, successive releases add up to {_points(check.estimate)}; "
+            f"allowed: {_points(check.limit)}.",
         )
     if check.code == "nothing-to-save":
         return Reason(
@@ -434,5 +434,13 @@ def _where(slice_name: str) -> str:
     return f" where {slice_name}" if slice_name else ""
 
 
-def _signed(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:+.4f}"
+def _required(limit: float | None) -> str:
+    return f"better than {_points(limit)}" if limit else "better"
+
+
+def _points(value: float | None) -> str:
+    """Return a difference of scores in points of a hundred, with its direction."""
+    if value is None:
+        return "unknown"
+    points = f"{abs(value) * 100:.2f}".rstrip("0").rstrip(".")
+    return "equal" if points == "0" else f"{points} points {'below' if value < 0 else 'above'}"

@@ -143,7 +143,7 @@ class PromotionPolicy:
             unknown = ", ".join(sorted(set(settings) - known)) or "its version"
             raise ConfigurationError(
                 f"decision: unknown policy settings: {unknown}.",
-                hint=f"Settings are {', '.join(sorted(known))}.",
+                hint=f"Allowed: {', '.join(sorted(known))}.",
             )
         if "metrics" not in settings:
             raise ConfigurationError("decision: the policy names no metrics.")
@@ -160,8 +160,8 @@ def _rules(data: Any) -> list[MetricRule]:
     for rule in data:
         if not set(rule) <= known or not {"name", "margin"} <= set(rule):
             raise ConfigurationError(
-                "decision: a metric rule has a name, a margin and nothing unknown.",
-                hint=f"Settings are {', '.join(sorted(known))}.",
+                "decision: a metric rule needs `name` and `margin`, and takes no unknown setting.",
+                hint=f"Allowed: {', '.join(sorted(known))}.",
             )
     return [MetricRule(**rule) for rule in data]
 

@@ -127,7 +127,7 @@ def live_of(entry: Entry) -> Live:
     if outcome is None or outcome.outcome != "released":
         raise DeploymentError(
             f"deployment: release {entry.release.release} of {entry.release.workload} was never live.",
-            hint="`airflow-distill release list` shows which releases were.",
+            hint="`airflow-distill release list` shows all releases.",
         )
     return Live(entry.release.release, entry.release.target, entry.release.target.host.kind, outcome.host_arn)
 

@@ -149,6 +149,6 @@ def _one_model(role: str, found: Mapping[str, list[Answer]]) -> str:
     if len(models) > 1:
         raise EvaluationError(
             f"evaluation: the {role}'s answers come from {len(models)} models ({', '.join(models)}).",
-            hint="Answers of an earlier candidate lie in the same folder; collect into a fresh one.",
+            hint="The folder has answers of an earlier candidate; collect into a new one.",
         )
     return models[0]

@@ -126,7 +126,7 @@ class Score:
         if self.value is not None and not 0.0 <= self.value <= 1.0:
             raise EvaluationError(
                 f"evaluation: a score of {self.metric} lies outside 0 to 1.",
-                hint="Scale it; where lower is better, hand on one minus the value.",
+                hint="Scale it to 0 to 1; where lower is better, return one minus the value.",
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def make_spec(
     if bool(receipt.get("train_uri")) == bool(invocation_logs):
         raise ConfigurationError(
             "jobs: give either a dataset with a train_uri or invocation_logs.",
-            hint="Pass the dataset receipt, or the log location with its filter, not both and not neither.",
+            hint="Pass either the dataset receipt or the log location with its filter.",
         )
     if receipt.get("accepted") is False:
         raise DatasetRejectedError(

@@ -54,7 +54,7 @@ class Window:
         first, last = _bound(start), _bound(end)
         if first >= last:
             raise ConfigurationError(
-                f"logs: the window {first} to {last} is empty.", hint="Let the start lie before the end."
+                f"logs: the window {first} to {last} is empty.", hint="The start must be before the end."
             )
         return cls(first, last)
 

@@ -251,5 +251,6 @@ class Costs:
 def _finite(value: float | None, name: str) -> None:
     if value is not None and not math.isfinite(value):
         raise EvaluationError(
-            f"costs: {name} is not a finite number.", hint="A price or a forecast is broken."
+            f"costs: {name} is not a finite number.",
+            hint="Check the prices and the forecast: one of them is not a finite number.",
         )
