@@ -22,7 +22,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=7, help="how far back to read (default: 7)")
     parser.add_argument("--all", action="store_true", help="read all logs, ignoring --days")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="how many to show (default: 15)")
-    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
+    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
     add_connection_flags(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

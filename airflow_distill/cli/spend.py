@@ -59,7 +59,7 @@ def _place(parser: argparse.ArgumentParser) -> None:
         "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
     )
     add_connection_flags(parser)
-    parser.add_argument("--prices", metavar="URI", help="price table that lies over the packaged one")
+    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 

@@ -47,12 +47,12 @@ def read_budget(budget: Any) -> dict[str, float]:
     given = dict(budget) if isinstance(budget, Mapping) else {} if budget is None else None
     if given is None or not set(given) <= BUDGET:
         raise ConfigurationError(
-            "money: `budget` holds what is not known here.", hint=f"It takes {', '.join(sorted(BUDGET))}."
+            "money: `budget` has unknown settings.", hint=f"Allowed: {', '.join(sorted(BUDGET))}."
         )
     try:
         return {name: float(usd) for name, usd in given.items() if usd is not None}
     except (TypeError, ValueError):
-        raise ConfigurationError("money: `budget` holds what is no number.") from None
+        raise ConfigurationError("money: a value of `budget` is not a number.") from None
 
 
 @dataclass(slots=True)
