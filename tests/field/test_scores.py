@@ -395,3 +395,65 @@ def test_every_text_reads_the_same_twice(text: str) -> None:
     assume(folded(text))
     assert labels.read(text) == labels.read(labels.read(text)) != ""
     assert folded(folded(text)) == folded(text)
+
+
+INTENTS = ["refund", "no_refund", "exchange", "1", "-1", "10", "C", "C#", "C++", "<5", ">5", "退款", "换货"]
+READ_AS = [
+    ("Answer - refund", "refund"), ("Label – exchange", "exchange"), ("1)", "1"), ("1.", "1"), ("refund)", "refund"),
+    ("−1", "-1"), ("Label: −1", "-1"), ("Label -1", ""), ("(1)", ""), ("1.0", ""), ("+1", ""), ("11", ""), ("**C#**", "C#"),
+    ("C++.", "C++"), ("c#", "C#"), ("No_Refund.", "no_refund"), ("no refund", ""), ("not refund", ""),
+    ("refund, exchange", ""),
+    ("标签：退款", "退款"), ("退款。", "退款"), ("< 5", ""), ("<5.", "<5"), ("5", ""), ("Étiquette : refund", "refund"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "label"), READ_AS)
+def test_answers_of_other_models_are_read_as_the_label_they_give_or_none(said: str, label: str) -> None:
+    assert LabelSet.of(INTENTS).read(said) == label
+
+
+@pytest.mark.parametrize(
+    ("said", "reference", "score"),
+    [
+        ('{"k": "e\u0301"}', '{"k": "\u00e9"}', 1.0),
+        ('{"e\u0301": 1}', '{"\u00e9": 1}', 1.0),
+        ('{"a": 1e0}', '{"a": 1}', 1.0),
+        ('{"a": 10e-1}', '{"a": 1.0}', 1.0),
+        ('{"a": 1234567890123456789}', '{"a": 1234567890123456788}', 0.0),
+        ('{"a": "1"}', '{"a": 1}', 0.0),
+        ('{"a": true}', '{"a": 1}', 0.0),
+        ('{"a": null}', '{"a": ""}', 0.0),
+        ('{"a": []}', '{"a": {}}', 0.0),
+        ('{"a": [1, 2]}', '{"a": [2, 1]}', 0.0),
+        ("{'a': 1}", '{"a": 1}', 0.0),
+        ('{"a": 1,}', '{"a": 1}', 0.0),
+        ('<json>{"a": 1}</json>', '{"a": 1}', 1.0),
+        ("a=1", '{"a": 1}', 0.0),
+    ],
+)
+def test_fields_are_equal_when_they_say_the_same(said: str, reference: str, score: float) -> None:
+    assert value_of("json_fields", said, reference) == score
+
+
+@pytest.mark.parametrize(
+    ("metric", "said", "reference", "low", "high"),
+    [
+        ("exact", "-5", "5", 0, 0), ("exact", "−5", "-5", 1, 1), ("exact", "1.5", "1,5", 0, 0), ("exact", "😀", "😢", 0, 0),
+        ("exact", "हिन्दी", "हिनदी", 0, 0), ("token_f1", "ຂອບໃຈ", "ຂອບໃຈຫຼາຍໆ", 0.1, 0.9),
+        ("token_f1", "ខ្ញុំចង់ទិញ", "ខ្ញុំចង់លក់", 0.1, 0.9), ("token_f1", "ပြန်အမ်းငွေ", "ပြန်အမ်း", 0.1, 0.95),
+        ("rouge_l", "คำตอบคือใช่", "คำตอบคือไม่ใช่", 0.1, 0.95), ("token_f1", "-5", "5", 0, 0), ("token_f1", "5%", "5", 0, 0.9),
+        ("token_f1", "谢谢你的帮助", "谢谢您的帮助", 0.1, 0.95), ("rouge_l", "ありがとう", "ありがとう", 1, 1),
+    ],
+)  # fmt: skip
+def test_overlap_in_other_scripts_lies_between_nothing_and_all(
+    metric: str, said: str, reference: str, low: float, high: float
+) -> None:
+    assert low <= value_of(metric, said, reference) <= high
+
+
+def value_of(metric: str, said: str, reference: str) -> float:
+    scorer = make_scorer(metric)
+    assert isinstance(scorer, ItemScorer)
+    value = scorer.score(said, example(0, reference))
+    assert value is not None
+    return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 
 from airflow_distill.stages.dataset.families import StudentFamily
 from airflow_distill.stages.dataset.jsonl import MOST_LINE, bedrock_record, encode_line
@@ -187,9 +188,13 @@ REFUSED_WORDS = frozenset({"refusal", "content_filtered", "content_filter", "mal
 # What reads as nothing although `str.strip` leaves it: marks of width zero, as exports of web pages have them.
 _BLANK = "\u200b\u200c\u200d\u2060\ufeff\xad"
 _THINKING = re.compile(
-    r"(?:^|(?<=[.!?:。！？] )|(?<=[.!?:。！？>]))[ \t]*<(thinking|think)>", re.IGNORECASE | re.MULTILINE
+    r"(?:^|(?<=[.!?:。！？] )|(?<=[.!?:。！？>]))[ \t]*<(thinking|think)[ \t]{0,4}>",
+    re.IGNORECASE | re.MULTILINE,
 )
-_THOUGHT = {name: re.compile(f"</{name}>", re.IGNORECASE) for name in ("thinking", "think")}
+_TAGS = {name: re.compile(rf"<(/?){name}[ \t]{{0,4}}>", re.IGNORECASE) for name in ("thinking", "think")}
+_ENDED = re.compile(r"</(?:thinking|think)[ \t]{0,4}>[ \t]*(?:\r?\n|$)", re.IGNORECASE)
+_OPENED = re.compile(r"<(?:thinking|think)[ \t]{0,4}>", re.IGNORECASE)
+_MOST_NESTED = 64
 
 
 def is_truncated(interaction: Interaction) -> bool:
@@ -216,21 +221,40 @@ def has_thinking(text: str) -> bool:
 def without_thinking(text: str) -> str:
     """Return a text without its `<thinking>...</thinking>`; of one that never ends, nothing that follows is left.
 
-    Only what begins a line or a sentence is thinking; a tag in the middle of one is what the text is about, and stays.
+    Only what begins a line or a sentence is thinking; a tag in the middle of one, or in a block of code, is what the text
+    is about, and stays. Where a template has begun the thinking, the answer holds only its end: it ends a line then.
 
     >>> without_thinking("<thinking>Is it late?</thinking> It is late.")
     'It is late.'
     """
-    if "<" not in text or "<think" not in text.lower():
+    if "<" not in text or "think" not in text.lower():
         return text
     kept = []
-    at = 0
-    for found in _THINKING.finditer(text):
+    at = fences = looked = 0
+    end = _ENDED.search(text)
+    if end is not None and not _OPENED.search(text, 0, end.start()) and "`" not in text[: end.start()]:
+        kept.append("")
+        at = looked = end.end()
+    for found in _THINKING.finditer(text, at):
         if found.start() >= at:
+            fences += text.count("```", looked, found.start())
+            looked = found.start()
+            if fences % 2:
+                continue
             kept.append(text[at : found.start()])
-            end = _THOUGHT[found[1].lower()].search(text, found.end())
-            at = end.end() if end else len(text)
+            at = looked = _end_of_thought(text, found.end(), found[1].lower())
     return "".join([*kept, text[at:]]).strip() if kept else text
+
+
+def _end_of_thought(text: str, start: int, name: str) -> int:
+    """Return where thinking ends that begins at a place: with the tag that closes it, thinking inside of it included."""
+    depth, first = 1, 0
+    for tag in islice(_TAGS[name].finditer(text, start), _MOST_NESTED):
+        depth += -1 if tag[1] else 1
+        first = first or (tag.end() if tag[1] else 0)
+        if not depth:
+            return tag.end()
+    return first or len(text)
 
 
 def has_bad_roles(example: Example) -> bool:

@@ -34,6 +34,124 @@ _CONTRACTED = re.compile(r"n[’']t(?!\w)|(?<!\w)n[’'](?=\w)", re.IGNORECASE)
 _NEGATED = re.compile("ない|なかった|なく|ません|아니|ไม่|មិន|ບໍ່")
 _NEGATING = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "anti")
 
+_RIVALLING = """
+on off
+before after until since during avant après antes después depois vor nach prima dopo voor na до после önce sonra przed po
+increase decrease raise lower reduce
+increased decreased raised lowered reduced
+increasing decreasing raising lowering reducing
+erhöhen senken verringern
+augmenter diminuer réduire
+aumentar disminuir reducir diminuir reduzir aumentare diminuire ridurre
+увеличить уменьшить снизить
+artırmak azaltmak
+minimum maximum average min max mean median
+ascending descending
+aufsteigend absteigend
+croissant décroissant
+ascendente descendente crescente decrescente
+open close
+opened closed
+öffnen schließen
+ouvrir fermer
+abrir cerrar fechar
+openen sluiten
+aan uit
+kopen verkopen
+открыть закрыть
+açmak kapatmak
+enable disable
+activate deactivate
+aktivieren deaktivieren
+activer désactiver
+activar desactivar ativar desativar
+включить выключить
+add remove delete update
+hinzufügen entfernen löschen
+ajouter supprimer enlever
+agregar añadir eliminar quitar borrar adicionar remover excluir
+добавить удалить
+start stop pause resume end
+buy sell rent
+kaufen verkaufen
+acheter vendre
+comprar vender
+купить продать
+first last second third next previous
+left right
+up down
+above below
+over under
+more less fewer
+mehr weniger
+plus moins
+más menos mais
+больше меньше
+higher lower
+high low
+most least
+best worst
+better worse
+import export
+upload download
+send receive
+deposit withdraw
+credit debit
+cheapest dearest
+cheap expensive
+accept reject decline
+allow forbid block
+encode decode
+encrypt decrypt
+positive negative
+add subtract multiply divide
+win lose
+arrive depart
+arrival departure
+north south east west
+inside outside
+inbound outbound
+morning afternoon evening night
+today tomorrow yesterday
+heute morgen gestern
+aujourd'hui demain hier
+hoy mañana ayer
+hoje amanhã ontem
+oggi domani ieri
+сегодня завтра вчера
+bugün yarın dün
+vandaag morgen gisteren
+idag imorgon igår
+dziś dzisiaj jutro wczoraj
+early late
+earlier later
+old new
+hot cold
+big small
+large small
+male female
+adult child
+true false
+weekly monthly yearly daily annually quarterly hourly
+täglich wöchentlich monatlich jährlich
+monday tuesday wednesday thursday friday saturday sunday
+lundi mardi mercredi jeudi vendredi samedi dimanche
+lunes martes miércoles jueves viernes sábado domingo
+понедельник вторник среда четверг пятница суббота воскресенье
+january february march april may june july august september october november december
+km kg miles pounds celsius fahrenheit kelvin
+kilograms grams
+euros dollars yen
+"""
+_RIVALS: dict[str, set[int]] = {}
+"""Word -> the lines above that it stands in; two words of one line shut each other out."""
+for _number, _line in enumerate(_RIVALLING.strip().split("\n")):
+    for _each in _line.split():
+        _RIVALS.setdefault(_each, set()).add(_number)
+
+_TURKISH_NOT = re.compile(r"\w{1,24}?(?:[ae]m[ae]|m[ae]z|m[ıiuü]yor|m[ae]d[ıi]|m[ae]y[ae]c)")
+"""Turkish denies inside its verbs."""
+
 _OFTEN = """
 a an the i i'm my we our you your he she it they this that these those there here what which who whom whose when where why
 how if is are was were am be do does did can could will would shall should may might must have has had and or but please
@@ -74,6 +192,7 @@ def ask_the_same(one: str, other: str) -> bool:
             (left.is_caseless and right.is_caseless)
             or (_without_case(gone) and _without_case(come))
             or _one_denies(gone, come)
+            or _shut_out(gone, come)
         )
     changed = gone + come
     return not _NEGATED.search("".join(word for word in left.words + right.words if word in changed))
@@ -144,11 +263,23 @@ def _without_case(words: Counter[str]) -> bool:
     return any(word == word.upper() and any(map(str.isalpha, word)) for word in words)
 
 
+def _shut_out(gone: Counter[str], come: Counter[str]) -> bool:
+    """Say whether a word stands in the place of one that it shuts out, as `before` and `after`."""
+    lines = [{line for word in words for line in _RIVALS.get(word, ())} for words in (gone, come)]
+    return bool(lines[0] & lines[1])
+
+
 def _one_denies(gone: Counter[str], come: Counter[str]) -> bool:
     """Say whether a word stands in the place of its opposite, as `valid` and `invalid`."""
-    return any(
+    if any(
         prefix + word in other
         for one, other in ((gone, come), (come, gone))
         for word in one
         for prefix in _NEGATING
-    )
+    ):
+        return True
+    denied = [{word[:2] for word in words if _TURKISH_NOT.match(word)} for words in (gone, come)]
+    if denied[0] == denied[1]:
+        return False
+    stems = {word[:2] for word in gone} & {word[:2] for word in come}
+    return bool((denied[0] ^ denied[1]) & stems)

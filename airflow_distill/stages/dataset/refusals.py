@@ -34,7 +34,8 @@ _REFUSING = (
 _GIVING = r"(?:provide|share|give|offer|write|generate|create|process|complete|produce|recommend|describe|explain|tell)\b"
 _GENERAL = (
     r"\s+(?:(?:you|with|on|to|in|as|about|for|out|any|any of|any kind of|specific|further|detailed)\s+){0,4}"
-    r"(?:that|this|it|these|those|such|(?:your|the|any|such) (?:requests?|questions?|query|prompt)"
+    r"(?:requests? (?:that|which|for|to|of|involving|like)\b"
+    r"|that|this|it|these|those|such|(?:your|the|any|such) (?:requests?|questions?|query|prompt)"
     r"|questions? (?:about|on|of|related)|(?:discussions?|conversations?)\b"
     r"|(?:medical|legal|financial|tax|investment|personal|professional|health|political)\b[\w, ]{0,40}"
     r"|(?:instructions|guidance|content|material|information|advice|assistance|help) (?:on|about|that|for"
@@ -78,7 +79,7 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"es tut mir leid|tut mir leid|entschuldig\w{1,6}|leider|ich bedaure|bedauerlicherweise",
-        r"(?:ich kann|kann ich|ich darf|darf ich|ich bin nicht in der lage)\b.{0,60}?"
+        r"(?:(?:ich kann|kann ich|ich darf|darf ich)\b(?=.{0,60}\b(?:nicht|kein))|ich bin nicht in der lage\b).{0,60}?"
         r"(?:helfen|beantworten|antworten|unterst[üu]tzen|nachkommen|erf[üu]llen|bereitstellen|behilflich"
         r"|eingehen|geben|erstellen|schreiben|teilen)",
         r"\baber sie k[öo]nnen\b|\bbevor\b|\bnachdem\b|\bsondern\b",
@@ -143,7 +144,7 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
         r"하지만 .{0,20}수 있습니다",
     ),
     (
-        r"عذر[اًا]{1,2}|آسف|أعتذر|معذرة|للأسف|يؤسفني",
+        r"عذر[اًا]{1,2}|آسف|أعتذر|نعتذر|معذرة|عفو[اًا]{1,2}|للأسف|مع (?:كل )?الأسف|يؤسفني",
         r".{0,12}?(?:لا (?:أستطيع|يمكنني|أقدر)|لست قادر\w{0,2}|لن أتمكن|غير قادر).{0,60}?(?:مساعد|الإجابة"
         r"|إجابة|تقديم|تنفيذ|تلبية|الرد|كتابة|توفير)",
         r"لكن يمكنك",
@@ -153,11 +154,58 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
         r".{0,60}?(?:मदद|सहायता|उत्तर|जवाब|प्रदान|जानकारी).{0,20}?(?:नहीं (?:कर|दे) सक|असमर्थ|नहीं सक)",
         r"लेकिन आप",
     ),
+    (
+        r"ขออภัย|ขอโทษ|เสียใจด้วย",
+        r".{0,20}?(?:ไม่สามารถ|ไม่อาจ).{0,30}?(?:ช่วย|ตอบ|ให้ข้อมูล|ดำเนินการ|สนับสนุน|สร้าง|เขียน)",
+        r"แต่คุณสามารถ",
+    ),
+    (
+        r"(?:rất )?(?:xin lỗi|tiếc)|rất tiếc",
+        r"(?:nhưng )?(?:tôi|mình) (?:không thể|không được phép).{0,40}?(?:hỗ trợ|giúp|trả lời|cung cấp|thực hiện"
+        r"|đáp ứng|viết|tạo)",
+        r"nhưng bạn có thể",
+    ),
+    (
+        r"maaf(?:kan)?|mohon maaf|sayangnya",
+        r"(?:saya|aku) (?:tidak|tak) (?:dapat|bisa|boleh|mampu).{0,40}?(?:bantu|jawab|beri|sedia|penuhi|buat|tulis)",
+        r"\btetapi anda (?:dapat|bisa)",
+    ),
+    (
+        r"(?:jag är |jeg er |jag |jeg )?(?:ledsen|tyvärr|förlåt|beklagar|beklager|undskyld|desværre|dessverre"
+        r"|lei for det)",
+        r"(?:jag|jeg) kan (?:inte|ikke).{0,40}?(?:hjälp|svara|hjelp|hjælp|svare|tillhandah|assister)",
+        r"\bmen (?:du|ni|dere) kan",
+    ),
+    (
+        r"(?:je mi líto|omlouvám se|bohužel|promiňte)",
+        r".{0,20}?(?:nemohu|nemůžu|nejsem schop).{0,40}?(?:pomoci|pomoct|odpověd|poskytnout|splnit)",
+        r"\bale můžete",
+    ),
+    (
+        r"(?:îmi pare rău|scuze|din păcate|regret)",
+        r".{0,12}?nu (?:pot|sunt în măsură).{0,40}?(?:ajut|răspun|ofer|furniz|îndepli|scri)",
+        r"\bdar puteți",
+    ),
+    (
+        r"вибачте|перепрошую|на жаль|мені шкода",
+        r"я не (?:можу|зможу|в змозі).{0,60}?(?:допомог|відпові|надати|виконати|створити|написати)",
+        r"але ви можете",
+    ),
+    (
+        r"(?:λυπάμαι|συγγνώμη|δυστυχώς)",
+        r".{0,12}?δεν μπορώ.{0,40}?(?:βοηθήσω|απαντήσω|παράσχω|εκτελέσω)",
+        r"αλλά μπορείτε",
+    ),
+    (
+        r"(?:אני )?(?:מצטער\w{0,2}|סליחה|לצערי)",
+        r".{0,12}?(?:לא (?:יכול\w{0,2}|ניתן לי)|אין באפשרותי).{0,40}?(?:לעזור|לסייע|לענות|לספק|לבצע)",
+        r"אבל (?:אתה|את|אפשר)",
+    ),
 )
 _OTHER_REFUSALS = tuple(
     (
         re.compile(
-            rf"\W{{0,5}}(?:{sorry})[\s,.:;!，。、！،-]{{0,6}}\w{{0,6}}[\s,，]{{0,2}}(?:{cannot})",
+            rf"\W{{0,5}}(?:{sorry})[\s,.:;!，。、！،-]{{0,6}}(?:\w{{0,8}}[\s,，]{{0,2}}){{0,2}}(?:{cannot})",
             re.IGNORECASE,
         ),
         re.compile(other_way, re.IGNORECASE),

@@ -37,6 +37,11 @@ _DONE = "[DONE]"
 _SILENT_EVENTS = frozenset({"content_block_stop", "message_stop", "ping"})
 
 
+def _intervened(action: str | None) -> bool:
+    """Say whether a guardrail's action is that it stepped in: `INTERVENED`, or `GUARDRAIL_INTERVENED` as others write."""
+    return action is not None and action.endswith(_INTERVENED)
+
+
 def read_output(body: OutputBody | Events) -> Answer:
     """Return the answer of a response body.
 
@@ -45,7 +50,7 @@ def read_output(body: OutputBody | Events) -> Answer:
     if isinstance(body, list):
         return _read_events(body)
     answer = _read_object(body)
-    return (answer[0], GUARDRAIL, *answer[2:]) if body.guardrail == _INTERVENED else answer
+    return (answer[0], GUARDRAIL, *answer[2:]) if _intervened(body.guardrail) else answer
 
 
 def _read_object(body: OutputBody) -> Answer:
@@ -164,7 +169,7 @@ def _read_events(events: Events) -> Answer:
                 raise Unusable(SkipReason.UNKNOWN_OUTPUT)
             continue
         _refuse_failure(event)
-        if event.guardrail == _INTERVENED:
+        if _intervened(event.guardrail):
             stream.intervened = True
         if not (
             _take_converse(event, stream)
@@ -235,7 +240,7 @@ def _take_anthropic(event: Event, stream: _Stream) -> bool:
         stream.count(event.usage)
         if isinstance(event.delta, Delta):
             stream.stop = event.delta.stop_reason or stream.stop
-            stream.intervened |= event.delta.guardrail == _INTERVENED
+            stream.intervened |= _intervened(event.delta.guardrail)
     else:
         return kind in _SILENT_EVENTS
     return True
@@ -246,7 +251,7 @@ def _take_delta(delta: Delta, stream: _Stream) -> None:
         raise Unusable(SkipReason.TOOL_USE)
     if delta.text is not None:
         stream.pieces.append(delta.text)
-    if delta.guardrail == _INTERVENED:
+    if _intervened(delta.guardrail):
         stream.intervened = True
 
 

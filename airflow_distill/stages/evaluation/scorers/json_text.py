@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_distill.stages.digest import normalized
+
 DEEPEST = 100
 """Levels of nesting that are still read; no program's answer is deeper, and recursion would end far above."""
 _MOST_STARTS = 64
@@ -58,7 +60,7 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, str) and isinstance(right, str):
-        return left.strip() == right.strip()
+        return normalized("NFC", left).strip() == normalized("NFC", right).strip()
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
     if isinstance(left, dict) and isinstance(right, dict):
@@ -83,7 +85,7 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 def _amid(text: str) -> Iterator[Any]:
-    decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_number)
+    decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_number, object_pairs_hook=_object)
     at = 0
     for _ in range(_MOST_STARTS):
         starts = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
@@ -101,7 +103,7 @@ def _amid(text: str) -> Iterator[Any]:
 
 def _checked(text: str) -> Any:
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_number)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_number, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise NotJsonError("not JSON") from None
     if _too_deep(value):
@@ -129,6 +131,11 @@ def _number(digits: str) -> float:
     if math.isinf(value):
         raise ValueError(digits)
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose keys are in one Unicode form."""
+    return {normalized("NFC", key): value for key, value in pairs}
 
 
 def _refuse(name: str) -> Any:

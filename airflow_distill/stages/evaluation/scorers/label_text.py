@@ -30,7 +30,7 @@ _LEAD_IN = re.compile(
     r"|antwort|kategorie|klasse|ergebnis|etiqueta|respuesta|categoría|clase|resultado|resposta|categoria|réponse|catégorie"
     r"|étiquette|classe|résultat|risposta|etichetta|метка|ответ|категория|класс|etiket|cevap|kategori|التصنيف|الإجابة|उत्तर"
     r"|คำตอบ|标签|答案|类别|分类|標籤|類別|分類|ラベル|回答|答え|カテゴリ|라벨|레이블|답변|정답|분류)"
-    r"[*_`]{0,3} ?(?:[:：=]| is:?| ist:?| est ?:?| es:?|は|是[:：]?)[*_`]{0,3} ?",
+    r"[*_`]{0,3} ?(?:[:：=]| [–—-] (?!\d)| is:?| ist:?| est ?:?| es:?|は|是[:：]?)[*_`]{0,3} ?",
     re.IGNORECASE,
 )
 _MOST_STEPS = 8
@@ -136,4 +136,6 @@ def _without_mark(text: str) -> str:
     """Return the text without the marks that end a sentence; ! and ? stay behind digits (5!, Nf3?)."""
     marks = _STOPS if any(char.isdigit() for char in text) else _STOPS + _CALLS
     bare = text.rstrip(marks)
+    if bare == text and text.endswith(")") and "(" not in text:  # an item of a list: `1)`, `b)`
+        bare = text[:-1]
     return "" if bare == text else bare

@@ -24,10 +24,14 @@ _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufe0e\ufe0f\ufeff]")
 _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"))
 
 
+_MINUS = "\N{MINUS SIGN}"
+"""The sign that typography writes for the hyphen of a negative number."""
+
+
 def unicode_form(text: str) -> str:
     """Return the text in one Unicode form, with single spaces; case and every visible mark stay."""
     plain = _FORMS.sub(lambda found: unicodedata.normalize("NFKC", found.group()), _INVISIBLE.sub("", text))
-    return " ".join(normalized("NFC", plain).split())
+    return " ".join(normalized("NFC", plain.replace(_MINUS, "-")).split())
 
 
 def folded(text: str) -> str:
