@@ -25,6 +25,7 @@ from airflow_distill.operators.evaluation_jobs import (
     BedrockEvaluateAnswersOperator,
 )
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
+from airflow_distill.operators.idle import CheckIdleHostsOperator
 from airflow_distill.operators.jobs import (
     BedrockCopyModelOperator,
     BedrockDeleteCustomModelOperator,
@@ -38,8 +39,10 @@ from airflow_distill.operators.logs import HarvestLogsOperator, MergeHarvestOper
 from airflow_distill.operators.preflight import BedrockDoctorOperator, PlanDistillationOperator
 from airflow_distill.operators.reap import ReapUnusedOperator
 from airflow_distill.operators.report import RenderReportOperator
+from airflow_distill.operators.retention import ApplyRetentionOperator
 from airflow_distill.operators.run import EndRunOperator
 from airflow_distill.operators.turn import EndTurnOperator, TakeTurnOperator
+from airflow_distill.operators.watch import RetrainOperator, RollBackOperator, WatchStudentOperator
 from airflow_distill.operators.workload import (
     CheckBudgetOperator,
     CheckCommitmentsOperator,
@@ -342,6 +345,35 @@ with DAG("examples", schedule=None, render_template_as_native_obj=True, default_
 
     # region ReapUnusedOperator
     ReapUnusedOperator(task_id="reap", delete=False, fail_if_found=True)
+    # endregion
+
+    # region CheckIdleHostsOperator
+    CheckIdleHostsOperator(task_id="idle_hosts", days=14, hourly_price=18.4)
+    # endregion
+
+    # region ApplyRetentionOperator
+    ApplyRetentionOperator(
+        task_id="apply_retention", keep={"windows": timedelta(days=90), "answers": timedelta(days=180)}
+    )
+    # endregion
+
+    # region WatchStudentOperator
+    WatchStudentOperator(
+        task_id="watch",
+        logs="s3://acme-bedrock-logs/bedrock",
+        scorer="label_accuracy",
+        sample=100,
+        usd_per_day=2.0,
+        rules={"alpha": 0.05, "roll_back": "ask"},
+    )
+    # endregion
+
+    # region RetrainOperator
+    RetrainOperator(task_id="retrain", watch="{{ ti.xcom_pull(task_ids='watch') }}")
+    # endregion
+
+    # region RollBackOperator
+    RollBackOperator(task_id="roll_back_the_student", watch="{{ ti.xcom_pull(task_ids='watch') }}")
     # endregion
 
     # region CheckLifecycleOperator
