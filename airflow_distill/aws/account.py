@@ -61,7 +61,9 @@ def iter_hosts(bedrock: BedrockGateway, workload: str | None = None) -> Iterator
 def iter_models(bedrock: BedrockGateway) -> Iterator[Resource]:
     """Yield every custom model in the Region that carries our tags."""
     for item in bedrock.iter_custom_models(isOwned=True):
-        arn = str(item["modelArn"])
+        arn = str(item.get("modelArn") or "")
+        if not arn:
+            continue
         tags = _tags_of(bedrock, arn)
         if TAG_WORKLOAD not in tags:
             continue
@@ -83,7 +85,9 @@ def iter_models(bedrock: BedrockGateway) -> Iterator[Resource]:
 def iter_running_jobs(bedrock: BedrockGateway) -> Iterator[Resource]:
     """Yield every customization job in progress that carries our tags."""
     for item in bedrock.iter_customization_jobs(statusEquals="InProgress"):
-        arn = str(item["jobArn"])
+        arn = str(item.get("jobArn") or "")
+        if not arn:
+            continue
         tags = _tags_of(bedrock, arn)
         if TAG_WORKLOAD in tags:
             yield Resource(
@@ -110,7 +114,9 @@ def read_capability(bedrock: BedrockGateway, model: Mapping[str, Any], region: s
 
     :param model: the answer of GetCustomModel.
     """
-    student = str(model.get("baseModelArn") or "").rsplit("/", 1)[-1] or base_of_arn(str(model["modelArn"]))
+    student = str(model.get("baseModelArn") or "").rsplit("/", 1)[-1] or base_of_arn(
+        str(model.get("modelArn") or "")
+    )
     kinds = tuple(k for k in hosts_of(student) if k != ON_DEMAND or region in deployment_regions())
     status, end = "", None
     for name in dict.fromkeys((student, base_model_id(student))):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_distill.aws.calls import Gateway
-from airflow_distill.errors import ServiceNotFoundError
+from airflow_distill.aws.calls import Gateway, operation_name
+from airflow_distill.errors import ServiceNotFoundError, ServiceUnavailableError
 
 Plain = dict[str, Any]
 
@@ -37,11 +37,11 @@ class BedrockGateway(Gateway):
 
     def list_foundation_models(self, **filters: str) -> list[Plain]:
         """Return model summaries; filters such as `byCustomizationType="DISTILLATION"`."""
-        return list(self.call("list_foundation_models", **filters).get("modelSummaries", ()))
+        return list(self.call("list_foundation_models", **filters).get("modelSummaries") or ())
 
     def get_foundation_model(self, model_id: str) -> Plain:
         """Return `modelDetails` of a foundation model, its lifecycle included."""
-        return dict(self.call("get_foundation_model", modelIdentifier=model_id)["modelDetails"])
+        return dict(self.call("get_foundation_model", modelIdentifier=model_id).get("modelDetails") or {})
 
     def get_inference_profile(self, profile_id: str) -> Plain:
         """Return an inference profile with the models behind it."""
@@ -55,7 +55,7 @@ class BedrockGateway(Gateway):
 
     def create_customization_job(self, request: Mapping[str, Any]) -> str:
         """Submit a customization job; returns its ARN. This is the call that costs."""
-        return str(self.call("create_model_customization_job", **request)["jobArn"])
+        return self._bought("create_model_customization_job", "jobArn", request)
 
     def get_customization_job(self, identifier: str) -> Plain:
         """Return a job by name or ARN.
@@ -98,7 +98,7 @@ class BedrockGateway(Gateway):
 
     def create_provisioned_throughput(self, request: Mapping[str, Any]) -> str:
         """Buy provisioned throughput; returns its ARN."""
-        return str(self.call("create_provisioned_model_throughput", **request)["provisionedModelArn"])
+        return self._bought("create_provisioned_model_throughput", "provisionedModelArn", request)
 
     def get_provisioned_throughput(self, identifier: str) -> Plain:
         """Return provisioned throughput by name or ARN."""
@@ -122,7 +122,7 @@ class BedrockGateway(Gateway):
 
     def create_deployment(self, request: Mapping[str, Any]) -> str:
         """Create a custom model deployment; returns its ARN."""
-        return str(self.call("create_custom_model_deployment", **request)["customModelDeploymentArn"])
+        return self._bought("create_custom_model_deployment", "customModelDeploymentArn", request)
 
     def get_deployment(self, identifier: str) -> Plain:
         """Return a custom model deployment by name or ARN."""
@@ -146,7 +146,7 @@ class BedrockGateway(Gateway):
 
     def create_evaluation_job(self, request: Mapping[str, Any]) -> str:
         """Submit an evaluation job; returns its ARN."""
-        return str(self.call("create_evaluation_job", **request)["jobArn"])
+        return self._bought("create_evaluation_job", "jobArn", request)
 
     def get_evaluation_job(self, arn: str) -> Plain:
         """Return an evaluation job; only the ARN identifies it, not the name."""
@@ -164,7 +164,7 @@ class BedrockGateway(Gateway):
 
     def create_batch_job(self, request: Mapping[str, Any]) -> str:
         """Submit a batch inference job (CreateModelInvocationJob); returns its ARN."""
-        return str(self.call("create_model_invocation_job", **request)["jobArn"])
+        return self._bought("create_model_invocation_job", "jobArn", request)
 
     def get_batch_job(self, arn: str) -> Plain:
         """Return a batch inference job by ARN."""
@@ -182,7 +182,7 @@ class BedrockGateway(Gateway):
 
     def create_copy_job(self, request: Mapping[str, Any]) -> str:
         """Copy a custom model into this Region; returns the copy job's ARN."""
-        return str(self.call("create_model_copy_job", **request)["jobArn"])
+        return self._bought("create_model_copy_job", "jobArn", request)
 
     def get_copy_job(self, arn: str) -> Plain:
         """Return a model copy job by ARN."""
@@ -196,9 +196,8 @@ class BedrockGateway(Gateway):
 
     def tags(self, arn: str) -> dict[str, str]:
         """Return a resource's tags."""
-        return {
-            t["key"]: t["value"] for t in self.call("list_tags_for_resource", resourceARN=arn).get("tags", ())
-        }
+        told = self.call("list_tags_for_resource", resourceARN=arn).get("tags") or ()
+        return {str(tag["key"]): str(tag.get("value") or "") for tag in told if tag.get("key")}
 
     def tag(self, arn: str, tags: Mapping[str, str]) -> None:
         """Add tags to a resource, replacing values of the same keys."""
@@ -210,6 +209,20 @@ class BedrockGateway(Gateway):
         """Remove tags from a resource."""
         self.call("untag_resource", resourceARN=arn, tagKeys=keys)
 
+    def _bought(self, method: str, member: str, request: Mapping[str, Any]) -> str:
+        """Buy something and return its ARN.
+
+        :raises ServiceUnavailableError: the answer names no ARN; whether anything was bought is looked up by name.
+        """
+        arn = str(self.call(method, **request).get(member) or "")
+        if not arn:
+            raise ServiceUnavailableError(
+                f"{operation_name(method)}: the answer names no {member}.",
+                operation=operation_name(method),
+                hint="It may have been bought; it is looked up by its name before anything is tried again.",
+            )
+        return arn
+
     def _items(self, method: str, member: str, filters: Mapping[str, Any]) -> Iterator[Plain]:
         for page in self.pages(method, **filters):
-            yield from page.get(member, ())
+            yield from page.get(member) or ()

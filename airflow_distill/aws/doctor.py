@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from airflow_distill.aws.failure import NO_CREDENTIALS
 from airflow_distill.aws.gateways import AwsGateways
+from airflow_distill.aws.models import LIFECYCLES, lifecycle_of
 from airflow_distill.aws.quotas import no_code, no_room, rooms
 from airflow_distill.aws.s3 import split_uri
 from airflow_distill.errors import DistillError, ServiceNotFoundError
@@ -321,7 +322,7 @@ class Examination:
         found = self.aws.bedrock.list_foundation_models(
             byCustomizationType=CUSTOMIZATION_TYPES[self.spec.method]
         )
-        self.offered = {str(model["modelId"]): model for model in found}
+        self.offered = {str(model.get("modelId") or ""): model for model in found}
         return "ok", f"{len(found)} models take {self.spec.method} in {self.region}", ""
 
     def student_offered(self) -> Answer:
@@ -341,11 +342,12 @@ class Examination:
 
     def teacher_lifecycle(self) -> Answer:
         """A teacher at its end stops answering."""
-        return self._lifecycle(models.base_model_id(self.spec.teacher))
+        return self._lifecycle(models.base_model_id(self.spec.teacher), teaches=True)
 
-    def _lifecycle(self, model: str) -> Answer:
-        lifecycle = self.aws.bedrock.get_foundation_model(model).get("modelLifecycle") or {}
-        status, end = str(lifecycle.get("status", "ACTIVE")), lifecycle.get("endOfLifeTime")
+    def _lifecycle(self, model: str, *, teaches: bool = False) -> Answer:
+        """A Legacy model is not customised any more; it goes on answering those who have used it (AWS: Model lifecycle)."""
+        details = self.aws.bedrock.get_foundation_model(model)
+        status, end = lifecycle_of(details), (details.get("modelLifecycle") or {}).get("endOfLifeTime")
         when = f", ends on {end:%Y-%m-%d}" if isinstance(end, datetime) else ""
         known = models.model_end(model)
         end = end if isinstance(end, datetime) else known
@@ -357,6 +359,18 @@ class Examination:
             )
         if status == "ACTIVE":
             return "ok", f"{model} is active{when}", ""
+        if status not in LIFECYCLES:
+            return (
+                "warning",
+                f"{model} has an unknown lifecycle status, {status}{when}",
+                "Look it up on the service's page on model lifecycle.",
+            )
+        if teaches:
+            return (
+                "warning",
+                f"the teacher {model} is legacy{when}: it answers those who have used it in the last 15 days",
+                "Choose another teacher before that day.",
+            )
         return (
             "failed",
             f"{model} is {status.lower()}{when}: no new jobs",

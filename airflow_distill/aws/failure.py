@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
 
 from airflow_distill.errors import (
     ConfigurationError,
@@ -127,6 +128,10 @@ def translate(error: Exception, operation: str) -> DistillError:
         return _unavailable(operation, "", type(error).__name__)
     if isinstance(error, sdk.BotoCoreError):
         return ConfigurationError(f"{operation}: {error}", hint="Check the connection's Region and settings.")
+    if isinstance(
+        error, ResponseParserError
+    ):  # such as the page of a proxy in between; says nothing about the call
+        return _unavailable(operation, "", "the answer could not be read")
     if isinstance(error, OSError):
         return DiskFullError.from_os(error) or _unavailable(operation, "", type(error).__name__)
     return ServiceError(f"{operation}: unexpected {type(error).__name__} from the SDK.", operation=operation)

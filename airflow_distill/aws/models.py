@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.remote.records import spelled
 from airflow_distill.stages.model_table import ModelTable, read_table, using
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError
 
@@ -41,6 +42,14 @@ def models_in_force(gateways: AwsGateways | None, uri: str | None) -> Iterator[M
         yield table
 
 
+LIFECYCLES = ("ACTIVE", "LEGACY")
+
+
+def lifecycle_of(model: Mapping[str, Any]) -> str:
+    """Return a model's lifecycle status as the service spells it; `ACTIVE` when the answer names none."""
+    return spelled((model.get("modelLifecycle") or {}).get("status") or "ACTIVE", LIFECYCLES)
+
+
 def compare_with_account(table: ModelTable, gateways: AwsGateways) -> list[str]:
     """Return what the account says differently, one sentence each: models offered, lifecycle, profiles.
 
@@ -49,10 +58,13 @@ def compare_with_account(table: ModelTable, gateways: AwsGateways) -> list[str]:
     region = gateways.bedrock.region
     told: list[str] = []
     offered: dict[str, dict[str, Any]] = {
-        str(model["modelId"]): model
+        str(model.get("modelId") or ""): model
         for model in gateways.bedrock.list_foundation_models(byCustomizationType="DISTILLATION")
+        if model.get("modelId")
     }
-    everything = {str(model["modelId"]): model for model in gateways.bedrock.list_foundation_models()}
+    everything = {
+        str(model.get("modelId") or ""): model for model in gateways.bedrock.list_foundation_models()
+    }
     here = [pair for pair in table.pairs if pair.region == region and pair.trust != "withdrawn"]
     students = sorted({pair.student for pair in here})
     told += [
@@ -68,10 +80,10 @@ def compare_with_account(table: ModelTable, gateways: AwsGateways) -> list[str]:
         model = everything.get(pair.teacher)
         if model is None:
             told.append(f"the teacher {pair.teacher} is in the table and {region} does not list it")
-        elif (model.get("modelLifecycle") or {}).get("status", "ACTIVE") != "ACTIVE":
-            told.append(f"the teacher {pair.teacher} is {model['modelLifecycle']['status'].lower()}")
+        elif (status := lifecycle_of(model)) != "ACTIVE":
+            told.append(f"the teacher {pair.teacher} is {status.lower()}")
     listed = gateways.bedrock.iter_inference_profiles(typeEquals="SYSTEM_DEFINED")
-    profiles = {str(each["inferenceProfileId"]) for each in listed}
+    profiles = {str(each.get("inferenceProfileId") or "") for each in listed}
     told += [
         f"profile {profile} begins with a prefix that the table does not know"
         for profile in sorted(profiles)

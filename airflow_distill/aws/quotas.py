@@ -38,17 +38,18 @@ class QuotaGateway(Gateway):
             if error.code == "NoSuchResourceException":
                 return None
             raise
-        return float(found["Quota"]["Value"])
+        value = (found.get("Quota") or {}).get("Value")
+        return None if value is None else float(value)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield every quota of Bedrock as the service tells it."""
         for page in self.pages("list_service_quotas", "NextToken", ServiceCode=SERVICE):
-            yield from page.get("Quotas", ())
+            yield from page.get("Quotas") or ()
 
     def named(self) -> Iterator[tuple[str, float]]:
         """Yield every quota of Bedrock as (name, value)."""
         for row in self.rows():
-            yield str(row.get("QuotaName", "")), float(row.get("Value", 0))
+            yield str(row.get("QuotaName", "")), float(row.get("Value") or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from airflow_distill.aws.bedrock import BedrockGateway, Plain
 from airflow_distill.errors import ServiceConflictError, ServiceNotFoundError
 from airflow_distill.remote.hosts import ON_DEMAND, PROVISIONED, read_host, snapshot_of
-from airflow_distill.remote.records import JobSnapshot, Kind, state_of
+from airflow_distill.remote.records import JobSnapshot, Kind, state_of, status_of
 from airflow_distill.remote.times import iso_text
 
 
@@ -74,7 +74,7 @@ def _phases(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def customization_job(answer: Plain) -> JobSnapshot:
     """Read a customization job, from Get or from List (whose members are named otherwise)."""
-    status = str(answer.get("status", ""))
+    status = status_of("customization-job", answer.get("status"))
     return JobSnapshot(
         kind="customization-job",
         arn=str(answer.get("jobArn", "")),
@@ -106,7 +106,7 @@ def custom_model_deployment(answer: Plain) -> JobSnapshot:
 
 def evaluation_job(answer: Plain) -> JobSnapshot:
     """Read an evaluation job; its failure texts come as a list."""
-    status = str(answer.get("status", ""))
+    status = status_of("evaluation-job", answer.get("status"))
     return JobSnapshot(
         kind="evaluation-job",
         arn=str(answer.get("jobArn", "")),
@@ -124,7 +124,7 @@ def evaluation_job(answer: Plain) -> JobSnapshot:
 
 def batch_inference_job(answer: Plain) -> JobSnapshot:
     """Read a batch inference job; partly completed counts as success, with the record counts to judge by."""
-    status = str(answer.get("status", ""))
+    status = status_of("batch-inference-job", answer.get("status"))
     output = (answer.get("outputDataConfig") or {}).get("s3OutputDataConfig") or {}
     return JobSnapshot(
         kind="batch-inference-job",
@@ -150,7 +150,7 @@ def batch_inference_job(answer: Plain) -> JobSnapshot:
 
 def model_copy_job(answer: Plain) -> JobSnapshot:
     """Read a model copy job; its name is the target model's."""
-    status = str(answer.get("status", ""))
+    status = status_of("model-copy-job", answer.get("status"))
     return JobSnapshot(
         kind="model-copy-job",
         arn=str(answer.get("jobArn", "")),
@@ -177,7 +177,7 @@ def _pager(
         if page_size:
             filters["maxResults"] = page_size
         for page in bedrock.pages(method, **filters):
-            yield list(page.get(member, ()))
+            yield list(page.get(member) or ())
 
     return pages
 

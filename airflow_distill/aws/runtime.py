@@ -66,15 +66,16 @@ class RuntimeGateway(Gateway):
         if tool_config:
             request["toolConfig"] = dict(tool_config)
         answer = self.call("converse", **request)
-        content = tuple(answer.get("output", {}).get("message", {}).get("content", ()))
-        usage = answer.get("usage", {})
+        message = (answer.get("output") or {}).get("message") or {}
+        content = tuple(message.get("content") or ())
+        usage = answer.get("usage") or {}
         read, write = (int(usage.get(f"cache{way}InputTokens") or 0) for way in ("Read", "Write"))
         return Reply(
-            text="".join(block["text"] for block in content if "text" in block),
+            text="".join(str(block["text"]) for block in content if block.get("text") is not None),
             stop_reason=str(answer.get("stopReason", "")),
-            input_tokens=int(usage.get("inputTokens", 0)) + read + write,
-            output_tokens=int(usage.get("outputTokens", 0)),
-            latency_ms=int(answer.get("metrics", {}).get("latencyMs", 0)),
+            input_tokens=int(usage.get("inputTokens") or 0) + read + write,
+            output_tokens=int(usage.get("outputTokens") or 0),
+            latency_ms=int((answer.get("metrics") or {}).get("latencyMs") or 0),
             content=content,
             cache_read_tokens=read,
             cache_write_tokens=write,

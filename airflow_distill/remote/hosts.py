@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_distill.remote.records import JobSnapshot, State
+from airflow_distill.remote.records import JobSnapshot, State, spelled, status_of
 from airflow_distill.remote.times import iso_text
 
 HostKind = Literal["provisioned-throughput", "custom-model-deployment"]
@@ -25,6 +25,7 @@ KINDS: tuple[HostKind, ...] = (PROVISIONED, ON_DEMAND)
 
 HostState = Literal["ready", "settling", "other-model", "failed"]
 
+_UPDATES = ("Updating", "UpdateCompleted", "UpdateFailed")
 _IN_SERVICE = frozenset({"InService", "Active"})
 _BASE = re.compile(r":(?:custom-model|foundation-model)/([^/]+?)(?::\d+[km])?(?:/|$)")
 
@@ -122,7 +123,7 @@ def _provisioned(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
         model_arn=model,
         desired_arn=desired or model,
         base_model=base_of_arn(model) or base_of_arn(str(answer.get("foundationModelArn") or "")),
-        status=str(answer.get("status") or ""),
+        status=status_of(PROVISIONED, answer.get("status")),
         units=int(answer.get("modelUnits") or 0) or None,
         commitment=str(answer.get("commitmentDuration") or "none"),
         commitment_ends_at=_time(answer.get("commitmentExpirationTime")),
@@ -135,7 +136,7 @@ def _provisioned(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
 
 def _deployment(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
     update = answer.get("updateDetails") or {}
-    status, aimed = str(update.get("updateStatus") or ""), str(update.get("modelArn") or "")
+    status, aimed = spelled(update.get("updateStatus"), _UPDATES), str(update.get("modelArn") or "")
     model = str(answer.get("modelArn") or "")
     if status == "UpdateCompleted" and aimed:
         model = aimed
@@ -146,7 +147,7 @@ def _deployment(answer: Mapping[str, Any], tags: Mapping[str, str]) -> Host:
         model_arn=model,
         desired_arn=aimed or model,
         base_model=base_of_arn(model),
-        status=str(answer.get("status") or ""),
+        status=status_of(ON_DEMAND, answer.get("status")),
         update_status=status,
         created_at=_time(answer.get("createdAt")),
         reason=str(answer.get("failureMessage") or ""),

@@ -7,7 +7,8 @@ they mean for somebody who waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -75,9 +76,31 @@ STATES: Mapping[Kind, Mapping[str, State]] = {
 ENDED: frozenset[State] = frozenset({"succeeded", "failed", "stopped"})
 
 
+def spelled(told: Any, known: Iterable[str]) -> str:
+    """Return a word of the service in the spelling that we know it by; one that we do not know stays as it was told.
+
+    Recorded answers and documents disagree about upper case and underscores in some words.
+
+    >>> spelled("IN_PROGRESS", ["InProgress"]), spelled("Paused", ["InProgress"]), spelled(None, [])
+    ('InProgress', 'Paused', '')
+    """
+    text = "" if told is None else str(told)
+    plain = _plain(text)
+    return next((word for word in known if _plain(word) == plain), text)
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s_-]", "", word).casefold()
+
+
+def status_of(kind: Kind, told: Any) -> str:
+    """Return the status in the service's usual spelling; a word that we do not know stays as it was told."""
+    return spelled(told, STATES[kind])
+
+
 def state_of(kind: Kind, status: str) -> State:
     """Return what a status of the service means; a word we do not know is "unknown"."""
-    return STATES[kind].get(status, "unknown")
+    return STATES[kind].get(spelled(status, STATES[kind]), "unknown")
 
 
 @dataclass(frozen=True, slots=True)

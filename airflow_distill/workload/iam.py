@@ -421,6 +421,8 @@ def _airflow_on_roles(workload: Workload, place: _Place) -> Iterator[Document]:
     yield _allow("DoctorReadsPolicies", ["iam:GetPolicy", "iam:GetPolicyVersion"], policies)
     quotas = f"arn:{place.partition}:servicequotas:{place.region}:{place.account}:bedrock/*"
     yield _allow("DoctorReadsQuotas", ["servicequotas:GetServiceQuota"], quotas)
+    # A list is of no resource; it names the quotas whose codes the table of models does not know.
+    yield _allow("DoctorListsQuotas", ["servicequotas:ListServiceQuotas"], "*")
     # Neither knows resources: the idle guard reads counts of calls, `prices update` public list prices.
     yield _allow("ReadUsageAndPrices", ["cloudwatch:GetMetricData", "pricing:GetProducts"], "*")
 
@@ -434,8 +436,11 @@ def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterat
     folder = place.objects(own).removesuffix("*")
     once = [f"{folder}{pattern}" for pattern in WRITTEN_ONCE]
     yield _allow("ReadOwn", ["s3:GetObject"], place.objects(own))
-    kept = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+    kept = ["s3:PutObject", "s3:DeleteObject"]
     yield _allow("KeepGoods", kept, [f"{folder}{pattern}" for pattern in KEPT])
+    # The reaper finds what killed uploads left, wherever in the folder; ending one deletes no object.
+    yield _allow("FindUploads", ["s3:ListBucketMultipartUploads"], place.bucket(own))
+    yield _allow("EndUploads", ["s3:AbortMultipartUpload"], place.objects(own))
     # Which Airflow an id belongs to is noted beside the workloads' folders, once.
     noted = f"{place.objects(workload.root).removesuffix('*')}airflows/*"
     if_absent = {"Null": {"s3:if-none-match": "false"}}

@@ -1,0 +1,188 @@
+"""Every call of the package as IAM would be asked about it, heard at the sandbox's door."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+
+from airflow_distill.sandbox import Sandbox
+from airflow_distill.sandbox.dispatch import Dispatcher
+from airflow_distill.sandbox.neighbours import Neighbours
+from tests.workload.policies import Context, evaluate
+
+ACCOUNT = "123456789012"
+Request = tuple[str, str, Context]
+
+KINDS = {
+    "ModelCustomizationJob": "model-customization-job",
+    "CustomModel": "custom-model",
+    "ProvisionedModelThroughput": "provisioned-model",
+    "CustomModelDeployment": "custom-model-deployment",
+    "EvaluationJob": "evaluation-job",
+    "ModelInvocationJob": "model-invocation-job",
+}
+IDENTIFIERS = ("jobIdentifier", "modelIdentifier", "provisionedModelId", "customModelDeploymentIdentifier")
+MODELS = ("baseModelIdentifier", "modelId", "modelArn", "desiredModelId")
+
+
+class Wire:
+    """Every call of the package as IAM would be asked about it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.requests: list[Request] = []
+        self.of_role: set[tuple[str, str]] = set()
+        self.on = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note what is asked meanwhile."""
+        self.on = True
+        try:
+            yield
+        finally:
+            self.on = False
+
+    def refused(self, documents: list[Any]) -> set[tuple[str, str]]:
+        """Return what was asked and the documents together do not allow."""
+        return {(a, r) for a, r, context in self.requests if not evaluate(documents, a, r, context)}
+
+    def used(self) -> set[str]:
+        """Return the actions that were asked."""
+        return {action for action, _, _ in self.requests}
+
+    def bedrock(self, route: Any, call: Any) -> None:
+        if not self.on:
+            return
+        arn = f"arn:aws:bedrock:{call.region}:{ACCOUNT}:"
+        if route.service == "bedrock-runtime":
+            for resource in self._asked(call, call["modelId"]):
+                self.requests.append(("bedrock:InvokeModel", resource, self._tags(call.region, resource)))
+            return
+        action = f"bedrock:{route.name}"
+        if route.name.startswith("List") and route.name != "ListTagsForResource":
+            self.requests.append((action, "*", {}))
+        elif route.name in ("TagResource", "UntagResource", "ListTagsForResource"):
+            resource = str(call["resourceARN"])
+            given = {tag["key"]: tag["value"] for tag in call.get("tags") or []}
+            self.requests.append(
+                (action, resource, {**self._tags(call.region, resource), **asked_tags(given)})
+            )
+        elif route.name.startswith("Create"):
+            self._create(call, action, arn, KINDS[route.name.removeprefix("Create")])
+        else:
+            kind = next((k for name, k in KINDS.items() if route.name.endswith(name)), None)
+            identifier = str(next((call.parameters[n] for n in IDENTIFIERS if n in call.parameters), "*"))
+            if kind is None:
+                self.requests.append((action, "*", {}))
+                return
+            resource = identifier if identifier.startswith("arn:") else f"{arn}{kind}/{identifier}"
+            self.requests.append((action, resource, self._tags(call.region, resource)))
+
+    def _create(self, call: Any, action: str, arn: str, kind: str) -> None:
+        job_tags = {t["key"]: t["value"] for t in call.get("jobTags") or call.get("tags") or []}
+        context = asked_tags(job_tags)
+        self.requests.append((action, f"{arn}{kind}/new", context))
+        self.requests.append(("bedrock:TagResource", f"{arn}{kind}/new", context))
+        for name in MODELS:
+            if name in call.parameters:
+                self.requests += [(action, resource, context) for resource in self._asked(call, call[name])]
+        model_tags = {t["key"]: t["value"] for t in call.get("customModelTags") or []}
+        if model_tags:
+            self.requests.append(("bedrock:TagResource", f"{arn}custom-model/new", asked_tags(model_tags)))
+
+    def _asked(self, call: Any, identifier: str) -> Iterator[str]:
+        if identifier.startswith("arn:"):
+            yield identifier
+        elif re.match(r"[a-z]{2}\.", identifier):
+            yield f"arn:aws:bedrock:{call.region}:{ACCOUNT}:inference-profile/{identifier}"
+            yield f"arn:aws:bedrock:us-west-2::foundation-model/{identifier.split('.', 1)[1]}"
+        else:
+            yield f"arn:aws:bedrock:{call.region}::foundation-model/{identifier}"
+
+    def _tags(self, region: str, resource: str) -> dict[str, Any]:
+        tags = self.sandbox.world.store.region(region).tags.get(resource, {})
+        return {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
+
+    def neighbour(self, service: str, request: Any) -> None:
+        if not self.on:
+            return
+        if service == "s3":
+            self.requests.append(s3_request(request))
+        elif service == "iam":
+            asked = dict(parse_qsl(request.body.decode()))
+            arn = asked.get("PolicyArn") or f"arn:aws:iam::{ACCOUNT}:role/{asked.get('RoleName', '')}"
+            self.requests.append((f"iam:{asked['Action']}", arn, {}))
+        elif service == "ssm":
+            name = next(v for k, v in request.headers.items() if k.lower() == "x-amz-target").rsplit(".", 1)[
+                1
+            ]
+            parameter = json.loads(request.body).get("Name", "")
+            self.requests.append((f"ssm:{name}", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{parameter}", {}))
+        elif service == "servicequotas":
+            name = next(v for k, v in request.headers.items() if k.lower() == "x-amz-target").rsplit(".", 1)[
+                1
+            ]
+            code = json.loads(request.body).get("QuotaCode", "")
+            arn = f"arn:aws:servicequotas:us-east-1:{ACCOUNT}:bedrock/{code}" if code else "*"
+            self.requests.append((f"servicequotas:{name}", arn, {}))
+        else:
+            assert service == "sts"  # GetCallerIdentity needs no permission
+
+
+def asked_tags(tags: dict[str, str]) -> dict[str, Any]:
+    context: dict[str, Any] = {f"aws:RequestTag/{name}": value for name, value in tags.items()}
+    return {**context, "aws:TagKeys": list(tags)} if tags else context
+
+
+def s3_request(request: Any) -> Request:
+    bucket, _, key = unquote(request.raw_path).lstrip("/").partition("/")
+    query = dict(parse_qsl(request.query, keep_blank_values=True))
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if not key:
+        if "location" in query:
+            return "s3:GetBucketLocation", f"arn:aws:s3:::{bucket}", {}
+        if "uploads" in query:
+            return "s3:ListBucketMultipartUploads", f"arn:aws:s3:::{bucket}", {}
+        return "s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": query.get("prefix", "")}
+    if request.method == "DELETE" and "uploadId" in query:
+        return "s3:AbortMultipartUpload", f"arn:aws:s3:::{bucket}/{key}", {}
+    action = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "POST": "PutObject",
+              "DELETE": "DeleteObject"}[request.method]  # fmt: skip
+    absent = {"s3:if-none-match": headers["if-none-match"]} if "if-none-match" in headers else {}
+    return f"s3:{action}", f"arn:aws:s3:::{bucket}/{key}", absent
+
+
+def listen(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Wire:
+    """Listen to the calls of one sandbox, and to what it asks of service roles."""
+    found = Wire(sandbox)
+    run, neighbour, allows = Dispatcher._run, Dispatcher._neighbour, Neighbours.allows
+    quotas = Dispatcher._quotas
+
+    def heard_run(self: Any, route: Any, call: Any) -> Any:
+        found.bedrock(route, call)
+        return run(self, route, call)
+
+    def heard_neighbour(self: Any, service: str, request: Any, connection: Any) -> Any:
+        found.neighbour(service, request)
+        return neighbour(self, service, request, connection)
+
+    def heard_quotas(self: Any, request: Any, region: str) -> Any:
+        found.neighbour("servicequotas", request)
+        return quotas(self, request, region)
+
+    def heard_allows(self: Any, role: Any, action: str, resource: str) -> bool:
+        found.of_role.add((action, resource))
+        return allows(self, role, action, resource)
+
+    patch.setattr(Dispatcher, "_run", heard_run)
+    patch.setattr(Dispatcher, "_neighbour", heard_neighbour)
+    patch.setattr(Dispatcher, "_quotas", heard_quotas)
+    patch.setattr(Neighbours, "allows", heard_allows)
+    return found
