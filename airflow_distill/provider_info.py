@@ -12,6 +12,7 @@ OPERATORS = (
     "deployment",
     "evaluation",
     "evaluation_jobs",
+    "guards",
     "hosts",
     "jobs",
     "judge",

@@ -65,3 +65,10 @@ def retrain_asset(workload: Workload) -> Asset:
     return Asset(
         name=f"distill_retrain_{workload.name}", uri=f"distill://retrain/{workload.name}", group="distill"
     )
+
+
+def successor_asset(workload: Workload) -> Asset:
+    """Return the asset by which the end of a student's base model starts the loop onto its successor."""
+    return Asset(
+        name=f"distill_successor_{workload.name}", uri=f"distill://successor/{workload.name}", group="distill"
+    )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable, Param
 
 from airflow_distill.notifications.workload import WorkloadNotifier
-from airflow_distill.pipelines.assets import fresh_logs_asset, retrain_asset
+from airflow_distill.pipelines.assets import fresh_logs_asset, retrain_asset, successor_asset
 from airflow_distill.pipelines.task_groups import loop_groups, operator_class
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.shown import markdown_code
@@ -60,6 +61,11 @@ def build_dags(
         made[path] = broken_dag(broken_id(path, prefix, taken), problems)
         taken.add(made[path].dag_id)
     dags = [made[path] for path in sorted(made)]
+    dags += [
+        successor_dag(each, prefix=prefix, default_args=default_args)
+        for each in sound
+        if each.lifecycle is not None
+    ]
     return {dag.dag_id: dag for dag in (*dags, *([guard] if guard else []))}
 
 
@@ -118,6 +124,17 @@ def build_dag(
         if told := notifiers(workload, event):
             setattr(dag.task_dict[task_id], callback, told)
     return dag
+
+
+def successor_dag(
+    workload: Workload, *, prefix: str = "distill_", default_args: Mapping[str, Any] | None = None
+) -> DAG:
+    """Build the Dag that distils the workload into its student's successor; the guard of the lifecycle starts it."""
+    assert workload.lifecycle is not None
+    onto = workload.model_copy(update={"student": workload.lifecycle.successor, "lifecycle": None})
+    return build_dag(
+        onto, prefix=f"{prefix}successor_", default_args=default_args, schedule=[successor_asset(workload)]
+    )
 
 
 def schedule_of(workload: Workload) -> Any:
@@ -194,6 +211,17 @@ def _guards_of(workload: Workload) -> None:
     commitments(task_id=f"commitments_{workload.name}", root=workload.root, **shared)
     idle = operator_class(f"{tasks.OPERATORS}.idle.CheckIdleHostsOperator")
     idle(task_id=f"idle_{workload.name}", **tasks.idle_arguments(workload), **shared)
+    if workload.lifecycle is not None:
+        operator_class(f"{tasks.OPERATORS}.guards.StartSuccessorOperator")(
+            task_id=f"successor_{workload.name}",
+            root=workload.root,
+            successor=workload.lifecycle.successor,
+            teacher=workload.teacher,
+            student=workload.student,
+            ahead=timedelta(days=workload.lifecycle.days_before),
+            outlets=[successor_asset(workload)],
+            **{key: value for key, value in shared.items() if key != "on_failure_callback"},
+        )
     if workload.watch is not None and workload.logs is not None:
         _watch_of(workload)
 
@@ -202,6 +230,14 @@ def _watch_of(workload: Workload) -> None:
     """Look after the live student, and do what the file allows when it is not well."""
     watch = workload.watch
     assert watch is not None
+    if workload.deployment.enabled:
+        operator_class(f"{tasks.OPERATORS}.guards.VerifyWorkloadOperator")(
+            task_id=f"verify_{workload.name}",
+            workload=workload.name,
+            root=workload.root,
+            on_failure_callback=notifiers(workload, "watch") or None,
+            **tasks.default_arguments(workload),
+        )
     shared: dict[str, Any] = {**tasks.default_arguments(workload), "retries": 2}
     task = operator_class(f"{tasks.OPERATORS}.watch.WatchStudentOperator")(
         task_id=f"watch_{workload.name}",

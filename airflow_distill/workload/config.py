@@ -744,6 +744,15 @@ class Budget(Settings):
     )
 
 
+class Lifecycle(Settings):
+    """What follows when the student's base model comes to its end."""
+
+    successor: str = Field(description="base model to distil into next, with its context suffix")
+    days_before: Count = Field(
+        default=120, ge=1, le=730, description="how long before the end the loop starts on it"
+    )
+
+
 class Watch(Settings):
     """How the live student is looked after, once a day."""
 
@@ -867,6 +876,9 @@ class Workload(Settings):
     schedule: Schedule = Schedule()
     budget: Budget
     retention: Retention = Retention()
+    lifecycle: Lifecycle | None = Field(
+        default=None, description="move to another student before this one ends"
+    )
     watch: Watch | None = Field(default=None, description="look after the live student, once a day")
     alerts: tuple[Notifier, ...] = Field(default=(), description="who is told about what")
 
