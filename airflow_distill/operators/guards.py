@@ -48,13 +48,14 @@ class VerifyWorkloadOperator(DistillOperator):
             raise AirflowSkipException(f"verify: {self.workload} has no release")
         for line in found.unseen:
             self.log.info("Not looked at: %s", line)
-        receipt = {
+        told = [f"{b.link}: {b.meaning}"[:160] for b in found.broken[:10]]
+        receipt: dict[str, Any] = {
             "kind": "verified",
             "v": 1,
             "workload": self.workload,
             "live": found.live,
             "checked": found.checked,
-            "broken": [f"{b.link}: {b.meaning}"[:160] for b in found.broken[:10]],
+            "broken": told,
         }
         if not found.broken:
             self.log.info("%s links hold.", found.checked)
@@ -64,7 +65,7 @@ class VerifyWorkloadOperator(DistillOperator):
         if context.get("ti") is not None:
             context["ti"].xcom_push(key="return_value", value=receipt)
         raise AirflowFailException(
-            f"verify: {len(found.broken)} of {found.checked} links of {self.workload} do not hold: {receipt['broken'][0]}. "
+            f"verify: {len(found.broken)} of {found.checked} links of {self.workload} do not hold: {told[0]}. "
             f"See `airflow-distill release drift --workload {self.workload} --root {self.root}` and `release repair`."
         )
 
