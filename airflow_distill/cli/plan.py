@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_distill.cli.account import connect
 from airflow_distill.cli.doctor import add_job_arguments, complete, filters_of
 from airflow_distill.cli.terminal import say, say_json
-from airflow_distill.errors import ConfigurationError
+from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.remote.identity import resource_tags
 from airflow_distill.stages.digest import record_of
 from airflow_distill.stages.jobs.spec import make_spec
@@ -20,6 +20,7 @@ from airflow_distill.stages.storage import LocalStore, ObjectMissingError, join_
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
     from airflow_distill.aws.planning import JobPlan
+    from airflow_distill.stages.money.prices import PriceTable
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan; returns 1 when the job would be refused."""
     from airflow_distill.aws.planning import plan_job
+    from airflow_distill.aws.prices import read_prices
 
     complete(args)
     gateways = None if args.offline else connect(args)
@@ -80,6 +82,14 @@ def run(args: argparse.Namespace) -> int:
         ),
         **_data(args, gateways),
     )
+    table = read_prices(
+        gateways,
+        file.budget.prices if file is not None else None,
+        student=args.student,
+        stated={str(item): usd for item, usd in file.budget.student_prices.items()}
+        if file is not None
+        else None,
+    )
     plan = plan_job(
         spec,
         gateways.bedrock if gateways else None,
@@ -88,12 +98,36 @@ def run(args: argparse.Namespace) -> int:
         input_tokens=args.input_tokens,
         output_tokens=args.output_tokens,
         region=args.region or (gateways.bedrock.region if gateways else ""),
+        table=table,
     )
+    told, exposure = exposure_told(gateways, args.root, args.name, table)
     if args.json:
-        say_json(plan.to_json(), indent=2)
+        say_json({**plan.to_json(), "exposure": exposure}, indent=2)
     else:
-        say(*lines(plan))
+        say(*lines(plan), f"exposure     {told}")
     return 1 if plan.action == "refuse" else 0
+
+
+def exposure_told(
+    gateways: AwsGateways | None, root: str, workload: str, table: PriceTable
+) -> tuple[str, dict[str, Any] | None]:
+    """Return what is billed for the workload already, and the most that it may come to, as a sentence and as data."""
+    from airflow_distill.aws.exposure import exposure_of
+    from airflow_distill.aws.gateways import store_for
+    from airflow_distill.remote.ownership import Owner
+    from airflow_distill.stages.money.exposure import sentence
+    from airflow_distill.stages.money.runs import open_steps
+
+    if gateways is None:
+        return "not looked up (--offline)", None
+    now = datetime.now(UTC)
+    try:
+        region = gateways.bedrock.region
+        claimed = open_steps(store_for(gateways, root), root, workload, table, now=now, region=region)
+        found = exposure_of(gateways, Owner(workload, root), table, now=now, claimed=claimed)
+    except DistillError as error:
+        return f"could not be looked up: {error.message}", None
+    return sentence(found), found.to_json()
 
 
 def _data(args: argparse.Namespace, gateways: AwsGateways | None) -> dict[str, Any]:
