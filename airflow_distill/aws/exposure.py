@@ -60,4 +60,5 @@ def _billing(resource: Resource, table: PriceTable, region: str, status: str) ->
         ends_at=max(known, default=None),
         committed=term is not None,
         status=status,
+        model=resource.base_model,
     )

@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan; returns 1 when the job would be refused."""
     from airflow_distill.aws.planning import plan_job
     from airflow_distill.aws.prices import read_prices
+    from airflow_distill.stages.money.prices import told_age
 
     complete(args)
     gateways = None if args.offline else connect(args)
@@ -104,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say_json({**plan.to_json(), "exposure": exposure}, indent=2)
     else:
-        say(*lines(plan), f"exposure     {told}")
+        aged = told_age(table, f"{datetime.now(UTC):%Y-%m-%d}", [spec.teacher, spec.student])
+        say(*lines(plan), f"exposure     {told}", *(f"prices       {line}" for line in aged))
     return 1 if plan.action == "refuse" else 0
 
 

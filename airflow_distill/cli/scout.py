@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Read, group, rank, print; exit status 1 when nothing fits."""
     from airflow_distill.aws.prices import read_prices
     from airflow_distill.errors import ConfigurationError
+    from airflow_distill.stages.money.prices import told_age
 
     prices = read_prices(None, args.prices)
     survey = look(args)
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         say_json({"days": round(survey.days, 2), "candidates": [c.to_json() for c in shown]}, indent=2)
     else:
         say(*table(shown, survey.days))
+        for line in told_age(prices, f"{datetime.now(UTC):%Y-%m-%d}", [each.model for each in shown]):
+            say(line)
     return 0 if any(c.fits for c in found) else 1
 
 

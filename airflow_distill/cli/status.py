@@ -88,6 +88,7 @@ def status_of(
     from airflow_distill.remote.identity import slug
     from airflow_distill.remote.ownership import Owner
     from airflow_distill.stages.money.exposure import sentence
+    from airflow_distill.stages.money.prices import told_age
     from airflow_distill.stages.money.runs import open_steps
 
     region = gateways.bedrock.region
@@ -133,6 +134,7 @@ def status_of(
         "decision": _latest_decision(store, root, name),
         "spent_this_month_usd": _spent(store, root, name, now),
         "exposure": exposure.to_json() | {"sentence": sentence(exposure)},
+        "prices": told_age(table, f"{now:%Y-%m-%d}", [line.model for line in exposure.lines]),
     }
 
 
@@ -252,4 +254,5 @@ def lines(told: dict[str, Any]) -> list[str]:
         out.append(f"bills      {kind} {host['host_arn']}: {host['status']}")
     out += [f"release    {each['release']}: {each['outcome']}" for each in told["releases"]]
     out.append(f"allowed    {told['spent_this_month_usd']:.2f} USD this month")
-    return [*out, f"exposure   {told['exposure']['sentence']}"]
+    out.append(f"exposure   {told['exposure']['sentence']}")
+    return [*out, *(f"prices     {line}" for line in told["prices"])]

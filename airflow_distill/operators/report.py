@@ -184,11 +184,16 @@ class RenderReportOperator(DistillOperator):
         self, store: ObjectStore, place: tuple[str, str], dataset_id: str, table: PriceTable
     ) -> dict[str, Any] | None:
         """Return what the run cost, or None when nothing was written down: an older run, or none of our operators."""
+        from airflow_distill.stages.money.prices import told_age
         from airflow_distill.stages.money.runs import statement_of
 
         region = self.gateways.bedrock.region
         found = statement_of(store, *place, dataset_id, table, now=wall_clock(), region=region)
-        return found.to_json() if found.rows else None
+        if not found.rows:
+            return None
+        dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
+        models = [str(dataset.get(role) or "") for role in ("teacher", "student")]
+        return found.to_json() | {"aged": told_age(table, f"{wall_clock():%Y-%m-%d}", models)}
 
     def _exposure(
         self, store: ObjectStore, place: tuple[str, str], table: PriceTable

@@ -84,11 +84,15 @@ def _cost(statement: Mapping[str, Any]) -> MoneyGroup:
             _usd(statement["actual_usd"]),
             _usd(statement["open_usd"]),
             "",
-            f"{PRICE} ({', '.join(unpriced)})" if unpriced else f"prices of {statement['priced_at']}",
+            f"{PRICE} ({', '.join(unpriced)})" if unpriced else _priced(statement),
             sum=True,
         )
     )
     return MoneyGroup("What it cost", ("Estimated", "Came to", "May still come"), "", tuple(rows))
+
+
+def _priced(statement: Mapping[str, Any]) -> str:
+    return " ".join(statement.get("aged") or ()) or f"prices of {statement['priced_at']}"
 
 
 def _sure(row: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ class Billing:
     """One resource that bills or may bill.
 
     :param kind: `provisioned-throughput`, `custom-model-deployment`, `custom-model` or `customization-job`.
+    :param model: the base model whose prices it is told in.
     :param usd_a_day: while it exists and nobody calls it; None is unknown.
     :param ends_at: from when on it is no longer billed; None when only a deletion ends it. An end that has passed while the
         resource is still there is no end: it is billed on until somebody deletes it.
@@ -39,6 +40,7 @@ class Billing:
     ends_at: datetime | None = None
     committed: bool = False
     status: str = ""
+    model: str = ""
     once_usd: Decimal | None = None
     is_once: bool = False
 
