@@ -497,3 +497,44 @@ def test_a_policy_survives_json_and_keeps_its_name() -> None:
     again = PromotionPolicy.from_json(json.loads(json.dumps(policy.to_json())))
     assert (again, again.digest) == (policy, policy.digest)
     assert replace(policy, alpha=0.01).digest != policy.digest
+
+
+@pytest.mark.parametrize(
+    ("costs", "code"),
+    [
+        (Costs(payback_days=400, life_days=365), "payback-beyond-life"),
+        (Costs(saves_low_usd=-30, saves_high_usd=-1), "nothing-to-save"),
+        (Costs(saves_low_usd=-30, saves_high_usd=0.0, payback_days=3, life_days=365), "nothing-to-save"),
+    ],
+)
+def test_a_run_that_never_pays_or_pays_too_late_holds_until_the_policy_says_otherwise(
+    costs: Costs, code: str
+) -> None:
+    verdict = judge(costs=costs)
+    assert (verdict.verdict, codes(verdict)[0]) == ("hold", code)
+    assert judge(policy=make_policy(payback_within_life=False), costs=costs).verdict == "promote"
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [
+        None,
+        Costs(),
+        Costs(payback_days=400),
+        Costs(life_days=3),
+        Costs(payback_days=364, life_days=365),
+        Costs(saves_low_usd=-5, saves_high_usd=5),
+    ],
+)
+def test_what_is_not_known_of_savings_and_life_holds_nothing(costs: Costs | None) -> None:
+    assert judge(costs=costs).verdict == "promote"
+
+
+def test_costs_of_earlier_records_are_read_and_new_members_survive() -> None:
+    costs = Costs(
+        run_usd=1.0, saves_low_usd=-2.0, saves_high_usd=3.0, saves_against="the teacher", life_days=9.0
+    )
+    assert Costs.from_json(costs.to_json()) == costs
+    assert "life_days" not in Costs(run_usd=1.0).to_json()
+    assert make_policy().digest == make_policy(payback_within_life=True).digest
+    assert make_policy().digest != make_policy(payback_within_life=False).digest
