@@ -105,6 +105,36 @@ def _register_build(commands: Any) -> None:
     )
     _add_metadata(build)
     _add_mapping(build)
+    _add_window_and_split(build)
+    build.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that read logs (1)")
+    build.add_argument(
+        "--student", metavar="MODEL", default="", help="curate by the rules of this student's family"
+    )
+    build.add_argument("--with-answers", action="store_true", help="write the answers too, as golden labels")
+    _add_form(build)
+    _add_judgements(build)
+    _add_rules(build)
+    build.add_argument(
+        "--remember", action="store_true", help="store fingerprints of held-out prompts in DIR/fingerprints"
+    )
+    build.add_argument(
+        "--lost",
+        type=_share,
+        default=0.001,
+        metavar="SHARE",
+        help="share of lines or log objects that may be broken; more ends with exit status 1 (0.001)",
+    )
+    build.add_argument(
+        "--workload",
+        default="local",
+        metavar="WORKLOAD",
+        help="a workload's file or name, for the manifest (local)",
+    )
+    _add_common(build)
+
+
+def _add_window_and_split(build: argparse.ArgumentParser) -> None:
+    """Which records are read, and how they are split."""
     build.add_argument(
         "--start", metavar="T", help="start of the window, inclusive, such as 2026-11-16T00:00:00Z"
     )
@@ -119,12 +149,10 @@ def _register_build(commands: Any) -> None:
         metavar="S",
         help="salt of the split; use the same one for all datasets of a workload",
     )
-    build.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that read logs (1)")
-    build.add_argument(
-        "--student", metavar="MODEL", default="", help="curate by the rules of this student's family"
-    )
-    build.add_argument("--with-answers", action="store_true", help="write the answers too, as golden labels")
-    _add_form(build)
+
+
+def _add_judgements(build: argparse.ArgumentParser) -> None:
+    """What people said: examples with labels, and feedback on answers."""
     build.add_argument(
         "--golden",
         metavar="FILE",
@@ -159,6 +187,10 @@ def _register_build(commands: Any) -> None:
         metavar="SCORE",
         help="an answer is liked from this score on (0.5)",
     )
+
+
+def _add_rules(build: argparse.ArgumentParser) -> None:
+    """What is dropped, kept and redacted."""
     build.add_argument(
         "--balance-by", default="", metavar="BY", help="even out by `answer` or `metadata:KEY`"
     )
@@ -191,23 +223,6 @@ def _register_build(commands: Any) -> None:
         help="drop prompts with words that the student's family reserves, such as User:",
     )
     build.add_argument("--no-redact", action="store_true", help="keep secrets and personal identifiers")
-    build.add_argument(
-        "--remember", action="store_true", help="store fingerprints of held-out prompts in DIR/fingerprints"
-    )
-    build.add_argument(
-        "--lost",
-        type=_share,
-        default=0.001,
-        metavar="SHARE",
-        help="share of lines or log objects that may be broken; more ends with exit status 1 (0.001)",
-    )
-    build.add_argument(
-        "--workload",
-        default="local",
-        metavar="WORKLOAD",
-        help="a workload's file or name, for the manifest (local)",
-    )
-    _add_common(build)
 
 
 def _add_metadata(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import BudgetError, ConfigurationError
 from airflow_distill.operators.base import runner_key, wall_clock
+from airflow_distill.remote.times import iso
 from airflow_distill.stages.money.prices import PriceTable, bill
 from airflow_distill.stages.money.records import Bill, Tokens, Usage
 from airflow_distill.stages.money.usage import (
@@ -233,7 +234,7 @@ class PaidStep:
                 return
 
     def _now(self) -> str:
-        return self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return iso(self.clock())
 
 
 def _cap(usd: float | None) -> str:

@@ -61,6 +61,7 @@ VALUES: dict[Key, Any] = {
     ("CallMoments", "sums"): (4.0, 3.0, 2.0, 1.0),
     ("CallMoments", "products"): tuple(float(n) for n in range(16)),
     ("Metered", "stage"): "job",
+    ("Usage", "item"): "training",
     ("Metered", "kind"): "inference",
     ("Interval", "low"): 0.25,
     ("Interval", "high"): 0.75,

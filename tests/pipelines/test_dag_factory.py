@@ -14,23 +14,12 @@ import pytest
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.reading import read_workload
 from airflow_distill.workload.source import dag_source
+from tests.workload_files import SHORTEST
 
 pytestmark = pytest.mark.airflow
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "dags/workloads"
-
-SHORTEST = """\
-owner: support-platform
-teacher: amazon.nova-pro-v1:0
-student: amazon.nova-micro-v1:0:128k
-root: s3://acme-distill/loop
-role_arn: arn:aws:iam::111122223333:role/distill
-logs:
-  location: s3://acme-logs/bedrock
-budget:
-  usd_per_run: 50
-"""
 
 VARIANTS = {
     "shortest": "",
