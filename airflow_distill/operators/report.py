@@ -109,6 +109,7 @@ class RenderReportOperator(DistillOperator):
         root = str(evaluation["scorecard_uri"]).rsplit(f"/{scorecard.workload}/evaluations/", 1)[0]
         place = (root, scorecard.workload)
         table = self._table(store)
+        savings = self._savings(store, place, table, scorecard)
         page = render_report(
             ReportData(
                 scorecard=scorecard,
@@ -118,7 +119,7 @@ class RenderReportOperator(DistillOperator):
                 billing=billing_rows(self.hosts),
                 statement=self._statement(store, place, scorecard.dataset_id, table),
                 exposure=self._exposure(store, place, table),
-                savings=self._savings(store, place, table, scorecard),
+                savings=savings,
                 judges=[
                     json.loads(store.read(s["report_uri"]))
                     for s in _listed(self.scores)
@@ -143,6 +144,7 @@ class RenderReportOperator(DistillOperator):
             "page": self._page(uri),
             "bytes": len(page.encode()),
             "texts": bool(self.show_texts),
+            "saving": _first_saving(savings),
         }
 
     def _bill(self, store: ObjectStore, scorecard: Scorecard) -> Mapping[str, Any] | None:
@@ -269,6 +271,12 @@ class RenderReportOperator(DistillOperator):
             if answer.example_id in texts and answer.repeat == 0:
                 texts[answer.example_id][answer.role] = answer.text or f"({answer.error})"
         return texts
+
+
+def _first_saving(savings: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the saving a month against the teacher, for the status of the workload."""
+    found = list((savings or {}).get("savings") or ())
+    return {name: found[0][name] for name in ("usd", "low", "high", "against")} if found else None
 
 
 def _listed(value: Any) -> list[Mapping[str, Any]]:

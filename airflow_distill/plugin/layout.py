@@ -112,7 +112,7 @@ def workload_layout(w: Mapping[str, Any]) -> Block:
 
 def _workload_facts(w: Mapping[str, Any]) -> list[list[Any]]:
     live, step, money, health = w.get("live"), w.get("step"), w.get("money") or {}, w.get("health")
-    saved: Any = "unknown: nothing has compared the bills yet"
+    saved: Any = "unknown: the report of a run works it out"
     if money.get("saved_usd") is not None:
         saved = [{"usd": money["saved_usd"]}]
         if money.get("saved_low") is not None:
@@ -126,7 +126,7 @@ def _workload_facts(w: Mapping[str, Any]) -> list[list[Any]]:
         saved += [f" against {money['saved_against']}"] if money.get("saved_against") else []
     rows = [
         ["Live", [f"release {live['release']}, since ", {"at": live["since"]}] if live else "nothing yet"],
-        ["Saved this month", saved],
+        ["Saves a month, by forecast", saved],
         ["Still bills", _bills(money)],
         ["Next run", _next(w)],
         [

@@ -184,7 +184,7 @@ const Needs = ({ w }) => {
   const to = a.code === "approval" && w.question ? taskAt(w.question, "/plugin/distill-approval") : a.code === "failed" && w.failure ? taskAt(w.failure) : null, until = a.until ? h(Fragment, null, ", until ", h(When, { at: a.until })) : "";
   return h(Fragment, null, h(Mark, { word: a.grave < 3 ? "failed" : a.grave < 7 ? "hold" : "open", say: words(a.code) }), " ", to ? h(A, { to }, a.said, until) : h(Fragment, null, a.said, until));
 };
-const FIELDS = [["Needs a person", Needs], ["Live", Live], ["Last verdict", Verdict], ["Spent this month", Spent], ["Saved this month", Saved], ["Still bills", Bills], ["Next run", Soon], ["Health", Well]];
+const FIELDS = [["Needs a person", Needs], ["Live", Live], ["Last verdict", Verdict], ["Spent this month", Spent], ["Saves a month, by forecast", Saved], ["Still bills", Bills], ["Next run", Soon], ["Health", Well]];
 const SORTS = {
   "What needs a person": (w) => (w.attention ? w.attention.grave : 99), Name: (w) => w.workload,
   "Newest verdict": (w) => -(Date.parse(w.verdict && w.verdict.at) || 0), "Most spent": (w) => -(((w.money || {}).spent || {})[w.month] || 0),

@@ -125,8 +125,10 @@ def note(
     """
     how = _change_of(store, root, workload, receipt, step, month)
     index = Index(store, root)
-    index.change(workload, lambda status: how(fold.with_step(status, step)))
-    index.change_run(step.dag_id, step.run_id, workload, lambda run: fold.run_after(run, receipt, step))
+    kind = str(receipt.get("kind") or "")
+    after = index.change(workload, lambda status: how(fold.with_step(status, step, kind)))
+    if after.dag_id == step.dag_id:
+        index.change_run(step.dag_id, step.run_id, workload, lambda run: fold.run_after(run, receipt, step))
 
 
 def note_question(
@@ -152,6 +154,9 @@ def _change_of(
     if looked is not None:
         source, found = looked
         return lambda status: fold.with_warnings(status, source, found)
+    health = fold.health_of(receipt, step.at)
+    if health is not None:
+        return lambda status: replace(status, health=health)
     if kind == "dataset":
         dataset = PastDataset(
             str(receipt["dataset_id"]),
@@ -184,7 +189,7 @@ def _change_of(
         return lambda status: _with_history(status, history)
     if kind == "report":
         uri = str(receipt.get("report_uri") or "")
-        return lambda status: replace(status, report_uri=uri)
+        return lambda status: fold.with_saving(replace(status, report_uri=uri), receipt.get("saving"))
     return lambda status: status
 
 

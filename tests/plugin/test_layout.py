@@ -51,7 +51,7 @@ def test_a_workload_of_which_nothing_is_known_says_so_and_what_to_do_first() -> 
     known = facts(page)
     assert known["Live"] == '"nothing yet"'
     assert known["Health of the live student"] == '"not watched"'
-    assert "unknown" in known["Saved this month"]
+    assert "unknown" in known["Saves a month, by forecast"]
     assert "--write" in known["Still bills"]
     text = said(page)
     for empty in (
@@ -88,7 +88,7 @@ def test_a_workload_tells_money_with_its_unit_and_times_for_the_users_zone() -> 
     known = facts(page)
     assert '{"usd": 441.6}' in known["Still bills"]
     assert "1 without an end" in known["Still bills"]
-    assert '{"usd": 850.0}' in known["Saved this month"]
+    assert '{"usd": 850.0}' in known["Saves a month, by forecast"]
     assert known["Next run"] == '"120 prompts missing of 2,000"'
     assert "refusals have doubled" in known["Health of the live student"]
     assert '{"at": "2026-11-01T00:00:00Z"}' in known["Live"]

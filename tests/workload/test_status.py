@@ -130,7 +130,11 @@ RECEIPTS: dict[str, dict[str, Any]] = {
         "manifest_uri": f"{ROOT}/{WORKLOAD}/datasets/d0123456789/manifest.json",
         "manifest_sha256": "0" * 64,
     },
-    "report": {"kind": "report", "report_uri": f"{ROOT}/{WORKLOAD}/reports/r.html"},
+    "report": {
+        "kind": "report",
+        "report_uri": f"{ROOT}/{WORKLOAD}/reports/r.html",
+        "saving": {"usd": 900.0, "low": 850.0, "high": 950.0, "against": "the teacher as it was billed"},
+    },
     "release-check": {
         "kind": "release-check",
         "drift": [{"code": "c", "said": "the host is gone.", "mend": "repair"}],
@@ -154,6 +158,13 @@ def test_a_receipt_of_any_kind_is_noted(kind: str) -> None:
         assert (run.lines, run.kept, run.skipped) == (10, 7, {"blank": 3})
     if kind == "dataset":
         assert (status.datasets[0].train, status.teacher) == (660, "amazon.nova-pro-v1:0")
+    if kind == "report":
+        assert (status.money.saved_usd, status.money.saved_low, status.money.saved_high) == (
+            900.0,
+            850.0,
+            950.0,
+        )
+        assert run.report_uri == status.report_uri
     if kind in ("release-check", "lifecycle"):
         assert len(status.warnings) == 1
 

@@ -16,6 +16,7 @@ from airflow_distill.stages.status.records import (
     HISTORY,
     MONTHS,
     Deciding,
+    Health,
     Judged,
     LastVerdict,
     LiveRelease,
@@ -32,6 +33,9 @@ from airflow_distill.stages.status.records import (
 
 HELDOUT_DIGITS = 16
 LONGEST_SENTENCE = 300
+_OF_THE_LOOP = ("turn", "harvest", "dataset")
+"""Receipts that only the loop has: the Dag that makes one is the workload's."""
+
 _DECIDES = {"promote": "pass", "reject": "worse", "inconclusive": "open"}
 
 
@@ -76,8 +80,16 @@ def deciding(verdict: Verdict, scorecard: Scorecard | None) -> Deciding | None:
     )
 
 
-def with_step(status: Status, step: Step) -> Status:
-    """Return the status after a step has begun, ended, failed or begun to wait; a question of another run is over."""
+def with_step(status: Status, step: Step, kind: str = "") -> Status:
+    """Return the status after a step has ended, failed or begun to wait; a question of another run is over.
+
+    Guards and watches belong to Dags of their own, whose readers are others. So the Dag of a workload is the one that goes
+    round its loop: the step of another one changes what it has found, not where the loop stands.
+
+    :param kind: of the step's receipt; empty when it has none.
+    """
+    if status.dag_id and step.dag_id != status.dag_id and kind not in _OF_THE_LOOP:
+        return replace(status, at=step.at)
     question = status.question if status.question and _same_run(status.question, step) else None
     failure = status.failure
     if step.state == "failed":
@@ -143,6 +155,19 @@ def with_spend(status: Status, month: str, usd: float, cap_usd: float | None) ->
     return replace(status, money=replace(status.money, spent=spent, cap_usd=cap_usd))
 
 
+def with_saving(status: Status, saving: Mapping[str, Any] | None) -> Status:
+    """Return the status after a report has worked out what the student saves a month; without one it is unknown."""
+    found = saving or {}
+    money = replace(
+        status.money,
+        saved_usd=found.get("usd"),
+        saved_low=found.get("low"),
+        saved_high=found.get("high"),
+        saved_against=str(found.get("against") or ""),
+    )
+    return replace(status, money=money)
+
+
 def with_exposure(status: Status, exposure: Mapping[str, Any], *, endless: int, at: str) -> Status:
     """Return the status after what still bills was looked up; `exposure` as `Exposure.to_json()` gives it."""
     lines = exposure.get("lines") or ()
@@ -166,6 +191,17 @@ def with_warnings(status: Status, source: str, found: list[Warned]) -> Status:
 def with_question(status: Status, question: Question | None) -> Status:
     """Return the status while a task waits for a person, or after it has been answered."""
     return replace(status, question=question)
+
+
+def health_of(receipt: Mapping[str, Any], at: str) -> Health | None:
+    """Return what a look at the live student has found, or None when the receipt is of no such look."""
+    if receipt.get("kind") != "watch":
+        return None
+    signs = [str(each) for each in receipt.get("signs") or ()]
+    outcome = str(receipt.get("outcome") or "")
+    state = "failing" if outcome == "roll-back" else "drifting" if signs or outcome == "retrain" else "fine"
+    calls = f"{receipt.get('calls') or 0:,} calls on {receipt.get('day') or 'one day'}"
+    return Health(state, at, (signs[0] if signs else f"{calls}.")[:LONGEST_SENTENCE])
 
 
 def warnings_of(receipt: Mapping[str, Any], at: str) -> tuple[str, list[Warned]] | None:

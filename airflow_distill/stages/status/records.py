@@ -162,7 +162,8 @@ class Money:
     :param usd_a_day: what exists now costs so much a day; `most_usd` the most until the end dates, `endless` how many
         resources are billed until somebody deletes them, `unpriced` how many have no known price, `billed_at` when it was
         looked up.
-    :param saved_usd: this month's savings, with `saved_low` and `saved_high`, against `saved_against`.
+    :param saved_usd: what the student saves a month at the traffic of the last windows, an interval from `saved_low` to
+        `saved_high`, against `saved_against`; below zero it costs more.
     """
 
     spent: Mapping[str, float] = field(default_factory=dict)

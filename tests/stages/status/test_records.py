@@ -150,6 +150,34 @@ def test_a_try_that_will_be_repeated_is_no_failure() -> None:
     assert fold.with_step(Status("w"), step("jobs.distill", "retrying")).failure is None
 
 
+def test_a_guard_of_another_dag_does_not_take_the_workload_from_its_own() -> None:
+    """Who may read the guards' Dag need not be who may read the workload's."""
+    own = fold.with_step(Status("w"), step("start.take_turn"), "turn")
+    guard = Step("distill_guards", "r", "lifecycle", "2026-12-01T00:00:00Z", "failed", "ConfigurationError")
+    after = fold.with_step(own, guard, "lifecycle")
+    assert (after.dag_id, after.step, after.failure, after.at) == (DAG, own.step, None, guard.at)
+    moved = fold.with_step(own, Step("another", "r", "start.take_turn", AT), "turn")
+    assert moved.dag_id == "another", "the loop itself has moved"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "signs", "state"),
+    [
+        ("fine", [], "fine"),
+        ("fine", ["failures have doubled"], "drifting"),
+        ("retrain", ["prompts differ"], "drifting"),
+        ("roll-back", ["quality fell"], "failing"),
+    ],
+)
+def test_a_look_at_the_live_student_is_its_health(outcome: str, signs: list[str], state: str) -> None:
+    found = fold.health_of(
+        {"kind": "watch", "outcome": outcome, "signs": signs, "calls": 1200, "day": "2026-11-29"}, AT
+    )
+    assert found is not None
+    assert found.state == state
+    assert found.said == (signs[0] if signs else "1,200 calls on 2026-11-29.")
+
+
 @pytest.mark.parametrize("outcome", ["promote", "reject", "inconclusive"])
 def test_the_deciding_comparison_is_the_one_that_came_out_as_the_verdict(outcome: str) -> None:
     card = scorecard()
