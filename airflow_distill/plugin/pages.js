@@ -102,14 +102,14 @@ function Interval({ d, edge, wide = 200 }) {
   const e = edge || edgeOf(known), x = (v) => 6 + ((wide - 12) * (Math.max(-e, Math.min(e, v)) + e)) / (2 * e);
   const ink = d.outcome === "pass" ? INK.good : d.outcome === "worse" ? INK.bad : INK.fg;
   const high = d.high ?? Math.max(d.estimate, e);
-  return h("svg", { role: "img", "aria-label": tell(d), viewBox: `0 0 ${wide} 30`, style: { width: "100%", maxWidth: wide, height: "auto", display: "block" } },
+  return h("svg", { role: "img", "aria-label": tell(d), viewBox: `0 0 ${wide} 33`, style: { width: "100%", maxWidth: wide, height: "auto", display: "block" } },
     h("title", null, tell(d)),
     h("line", { x1: 6, x2: wide - 6, y1: 13, y2: 13, stroke: INK.line }),
     h("line", { x1: x(0), x2: x(0), y1: 5, y2: 21, stroke: INK.soft }),
     d.limit != null && h("line", { x1: x(d.limit), x2: x(d.limit), y1: 1, y2: 24, stroke: INK.bad, strokeWidth: 1.5, strokeDasharray: "3 2" }),
     d.low != null && h("line", { x1: x(d.low), x2: x(high), y1: 13, y2: 13, stroke: ink, strokeWidth: 5, strokeLinecap: "round" }),
     h("circle", { cx: x(d.estimate), cy: 13, r: 4.5, fill: V("bg"), stroke: ink, strokeWidth: 2 }),
-    h("g", { style: { fontSize: "8px" }, fill: INK.soft }, h("text", { x: 2, y: 30 }, signed(-e)), h("text", { x: x(0), y: 30, textAnchor: "middle" }, "0"), h("text", { x: wide - 2, y: 30, textAnchor: "end" }, signed(e))));
+    h("g", { style: { fontSize: "8px" }, fill: INK.soft }, h("text", { x: 2, y: 31 }, signed(-e)), h("text", { x: x(0), y: 31, textAnchor: "middle" }, "0"), h("text", { x: wide - 2, y: 31, textAnchor: "end" }, signed(e))));
 }
 function Chart({ label, tall = 130, lines = [], children, marks }) {
   const top = Math.max(...marks.map((m) => m.at)), low = Math.min(...marks.map((m) => m.at)), y = (v) => 10 + ((tall - 30) * (top - v)) / (top - low || 1);
