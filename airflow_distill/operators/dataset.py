@@ -22,6 +22,7 @@ from airflow_distill.errors import (
 )
 from airflow_distill.operators.base import DistillOperator
 from airflow_distill.operators.code_paths import refuse_detectors
+from airflow_distill.operators.task import settings_read
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
@@ -425,7 +426,7 @@ def settings_of(values: Mapping[str, Any] | None, salt: str, detectors: Sequence
     from airflow_distill.stages.dataset.curate import CurateSettings
 
     refuse_detectors(values)
-    known = dict(values or {})
+    known = settings_read(CurateSettings, values, "settings")
     for name in ("keep", "feedback"):
         if name in known:
             known[name] = tuple(known[name])
@@ -446,7 +447,7 @@ def policy_of(values: Mapping[str, Any] | None) -> WorthPolicy:
     from airflow_distill.stages.dataset.worth import WorthPolicy
 
     try:
-        return WorthPolicy(**dict(values or {}))
+        return WorthPolicy(**settings_read(WorthPolicy, values, "worth"))
     except TypeError as error:
         raise ConfigurationError(
             f"dataset: the worth-it policy {sorted(values or {})} has an unknown name.",

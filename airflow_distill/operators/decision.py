@@ -26,7 +26,7 @@ from airflow_distill.notifications.workload import TOLD
 from airflow_distill.operators.base import DistillOperator, airflow_errors, wall_clock
 from airflow_distill.operators.note import note_question, note_step, noted
 from airflow_distill.operators.observe import tally
-from airflow_distill.operators.task import DistillTask
+from airflow_distill.operators.task import DistillTask, settings_read
 from airflow_distill.remote.times import iso
 from airflow_distill.stages.digest import digest
 from airflow_distill.stages.shown import markdown, markdown_code
@@ -144,12 +144,17 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
 
     def work(self, context: Any) -> dict[str, Any]:
         """Decide, record, return the receipt."""
+        from airflow_distill.stages.decision.policy import PromotionPolicy
+
         evaluation = require(self.evaluation, "evaluation", "evaluation")
         _must_say_what_is_live(self.incumbent, context)
+        policy = self.policy
+        if isinstance(policy, Mapping):
+            policy = settings_read(PromotionPolicy, policy, "policy")
         decided = decide_kept(
             self.gateways,
             evaluation,
-            self.policy,
+            policy,
             now=wall_clock(),
             job=self.job,
             dataset=self.dataset,

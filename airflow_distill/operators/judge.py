@@ -16,6 +16,7 @@ from airflow_distill.aws.evidence import load_answers, load_heldout, load_manife
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.operators.base import DistillOperator
 from airflow_distill.operators.evaluation import asker, write_scores
+from airflow_distill.operators.task import settings_read
 from airflow_distill.stages.digest import canonical_json, digest
 from airflow_distill.stages.storage import ObjectStore, join_uri
 
@@ -111,7 +112,7 @@ class JudgeAnswersOperator(DistillOperator):
         store = store_for(self.gateways, answers["root"])
         manifest = load_manifest(store, dataset)
         examples = load_heldout(store, manifest)
-        rules = JudgeRules.from_json(self.rules or {})
+        rules = JudgeRules.from_json(settings_read(JudgeRules, self.rules, "rules"))
         step = self._step(context, manifest.dataset_id, answers)
         decoding = self._decoding(store, answers, step)
         answer_all = self._answer_all(store, answers, decoding, step)

@@ -148,6 +148,29 @@ def arguments_of(operator: type) -> Mapping[str, Argument]:
     return {name: argument for name, argument in found.items() if name in fields}
 
 
+def settings_read(record: type, values: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return the members of a mapping argument as the values that their text stands for, by the types of a record's fields.
+
+    Templates inside a mapping render to text too: `{"redact": "False"}`. Unknown members are left to the record.
+
+    :raises ConfigurationError: a text stands for no value of its field; it names the member, such as `settings.heldout`.
+    """
+    hints = typing.get_type_hints(record)
+    out: dict[str, Any] = {}
+    for key, value in dict(values or {}).items():
+        annotation = hints.get(key)
+        kind, optional, choices = _kind_of(annotation) if annotation is not None else ("receipt", True, ())
+        is_word = str in typing.get_args(annotation)
+        if isinstance(value, str) and kind in ("flag", "whole", "number", "choice", "list"):
+            try:
+                value = Argument(kind, optional, True, None, choices).read(value, f"{name}.{key}")
+            except ConfigurationError:
+                if not is_word:
+                    raise
+        out[key] = value
+    return out
+
+
 def _kind_of(annotation: Any) -> tuple[str, bool, tuple[str, ...]]:
     members = [annotation]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):

@@ -136,6 +136,8 @@ def as_list(value: Any, name: str) -> list[Any]:
         value = read
     if isinstance(value, Mapping) or not hasattr(value, "__iter__"):
         raise _refused(name, value, "a list", 'Write a list, such as ["a", "b"].')
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)  # a set has no order, and the same arguments give the same dataset
     return list(value)
 
 
