@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from airflow_distill.stages.logs.conversation import block_text
+from airflow_distill.stages.logs.conversation import block_text, one_text
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.shapes import (
     Choice,
@@ -51,6 +51,16 @@ def read_output(body: OutputBody | Events) -> Answer:
         return _read_events(body)
     answer = _read_object(body)
     return (answer[0], GUARDRAIL, *answer[2:]) if _intervened(body.guardrail) else answer
+
+
+def one_answer(body: OutputBody) -> str | None:
+    """Return the text of an answer that is one block of text, as most are; None where `read_output` must look."""
+    output = body.output
+    if output is None:
+        return one_text(body.content)
+    if output.__class__ is OutputMessage and output.message is not None:
+        return one_text(output.message.content)
+    return None
 
 
 def _read_object(body: OutputBody) -> Answer:

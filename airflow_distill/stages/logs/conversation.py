@@ -44,7 +44,10 @@ def read_input(body: InputBody) -> Conversation:
     if messages is not None:
         system = _system_text(body.system)
         if len(messages) == 1 and messages[0].role == "user":
-            text = block_text(messages[0].content, "\n", SkipReason.UNKNOWN_INPUT)
+            content = messages[0].content
+            text = one_text(content)
+            if text is None:
+                text = block_text(content, "\n", SkipReason.UNKNOWN_INPUT)
             if text and not text.isspace():
                 return system, (("user", text),), ""
         return _close(*_split_system(system, messages))
@@ -63,6 +66,15 @@ def read_input(body: InputBody) -> Conversation:
 def offers_tools(body: InputBody) -> bool:
     """Say whether a request names tools that the model may call."""
     return bool(body.tools or (body.toolConfig is not None and body.toolConfig.tools))
+
+
+def one_text(content: str | list[Block] | None) -> str | None:
+    """Return the text of content that is one block of text, as most is; None where `block_text` must look."""
+    if content.__class__ is list and len(content) == 1:
+        block = content[0]
+        if block.type is None or block.type in _TEXT_TYPES:
+            return block.text
+    return None
 
 
 def block_text(content: str | list[Block] | None, joint: str, unknown: SkipReason) -> str:
@@ -135,7 +147,7 @@ def _cited_text(cited: dict[str, Any], unknown: SkipReason) -> str:
 def _system_text(system: str | list[Block] | None) -> str | None:
     if not system:
         return None
-    return block_text(system, "\n", SkipReason.UNKNOWN_INPUT) or None
+    return one_text(system) or block_text(system, "\n", SkipReason.UNKNOWN_INPUT) or None
 
 
 def _split_system(system: str | None, messages: list[Message]) -> tuple[str | None, list[RawTurn]]:

@@ -22,6 +22,10 @@ MOST_SYSTEMS = 1000
 """System texts whose hash is kept; a workload has a few, and a free-for-all must not fill the memory."""
 
 
+SHORT = 4096
+"""Bytes of a text up to which it is quicker to copy it than to hash it by itself."""
+
+
 class Fingerprints:
     """Hashes of prompts under one salt, uniform over prompts.
 
@@ -37,9 +41,16 @@ class Fingerprints:
         begun = self._begun.get(system or "") or self._begin(system or "")
         digest = begun.copy()
         for role, text in turns:
-            size, data = _canonical(text)
-            digest.update(b"%b %d " % (role.encode(), size))
-            digest.update(data)
+            if text.isascii() and "\r" not in text:
+                data = text.strip().encode()
+                size = len(data)
+            else:
+                size, data = _canonical(text)
+            if -SHORT < size < SHORT:
+                digest.update(b"%b %d %b" % (role.encode(), size, data))
+            else:
+                digest.update(b"%b %d " % (role.encode(), size))
+                digest.update(data)
         return int.from_bytes(digest.digest()[:16], "big")
 
     def _begin(self, system: str) -> _Hash:
@@ -54,18 +65,25 @@ def _canonical(text: str) -> tuple[int, bytes]:
 
     Text of Latin-1 is in normal form C as it is.
     """
+    plain = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    data = _latin(plain.strip())
+    return _canonical_beyond(text) if data is None else (len(data), data)
+
+
+def _latin(text: str) -> bytes | None:
+    """Return a text in Latin-1; None for one that is beyond."""
     try:
-        data = (canonical_text(text) if "\r" in text else text.strip()).encode("latin-1")
+        return text.encode("latin-1")
     except UnicodeEncodeError:
-        return _canonical_beyond(canonical_text(text))
-    return len(data), data
+        return None
 
 
 def _canonical_beyond(text: str) -> tuple[int, bytes]:
-    """Return the same of a canonical text that may be Latin-1 only since it is canonical."""
-    try:
-        data = text.encode("latin-1")
-    except UnicodeEncodeError:
-        data = text.encode("utf-8", "surrogatepass")
-        return -len(data), data
-    return len(data), data
+    """Return the same of a text beyond Latin-1, whose canonical form may still be in it."""
+    canonical = canonical_text(text)
+    # What its canonical form leaves as it is, is beyond Latin-1 there too.
+    data = None if canonical == text else _latin(canonical)
+    if data is not None:
+        return len(data), data
+    data = canonical.encode("utf-8", "surrogatepass")
+    return -len(data), data

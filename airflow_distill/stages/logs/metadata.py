@@ -11,7 +11,7 @@ key was never said to belong to the workload, and a smaller, surer set is the sa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,21 @@ class MetadataFilter:
         if self.operator == "orAll":
             return any(base.matches(metadata) for base in self.filters)
         return all(base.matches(metadata) for base in self.filters)
+
+    def matcher(self) -> Callable[[Mapping[str, str]], bool]:
+        """Return what says the same as `matches`, made ready for many records."""
+        if self.operator == "orAll":
+            return self.matches
+        conditions = [(c.key, c.value, c.negated) for base in self.filters for c in base.conditions]
+
+        def matches(metadata: Mapping[str, str]) -> bool:
+            for key, value, negated in conditions:
+                found = metadata.get(key)
+                if found is None or (found == value) is negated:
+                    return False
+            return True
+
+        return matches
 
     def to_json(self) -> dict[str, Any]:
         """Return the filter in the service's own shape."""

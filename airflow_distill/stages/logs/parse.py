@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from airflow_distill.stages.logs.answer import cached_tokens, read_output
+from airflow_distill.stages.logs.answer import cached_tokens, one_answer, read_output
 from airflow_distill.stages.logs.bodies import decode_input_body, decode_output_body
 from airflow_distill.stages.logs.conversation import RawTurn, offers_tools, read_input
 from airflow_distill.stages.logs.forms import LONGEST_LINE
@@ -172,7 +172,7 @@ class LogReader:
         return reading
 
     def _read_record(self, record: Record, load: BodyLoader, wants: Wants | None) -> Reading | None:
-        model_id, operation = record.modelId, record.operation
+        model_id, operation, metadata = record.modelId, record.operation, record.requestMetadata
         require_envelope(record)
         assert model_id
         assert operation
@@ -180,7 +180,6 @@ class LogReader:
         model = selector.resolve(model_id)
         timestamp = selector.time_of(record.timestamp or "")
         identity = (record.identity.arn if record.identity is not None else None) or ""
-        metadata = record.requestMetadata
         if not selector.takes_all:
             reason = selector.reject_envelope(operation, model, timestamp, metadata, identity)
             if reason is not None:
@@ -196,6 +195,13 @@ class LogReader:
         system, turns, begun = read_input(asked)
         if self._checks_system and (reason := selector.reject_system(system)):
             raise Unusable(reason)
+        if wants is not None and answered.__class__ is OutputBody:
+            # Most records are not wanted: what they used is not read then.
+            said = one_answer(answered)
+            if said and not said.isspace():
+                if not wants(system, turns):
+                    return None
+                wants = None
         text, stop, body_in, body_out, latency, usage = read_output(answered)
         if begun:
             text = begun + text

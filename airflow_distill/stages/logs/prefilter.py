@@ -2,16 +2,21 @@ r"""Finds, on raw bytes, the lines that may hold a selected record, so that the 
 
 Standard library only. Takes a block of whole lines and a selection; hands on the lines worth parsing. It may let too much
 through, never too little: a selected record contains certain text (its model id, its metadata value), and JSON can write a
-character of that text in two ways only, as itself or as an escape. So a line is let through when it holds the needed
-text, or when it holds any escape of one of the characters of that text. The quotes around a string are never escaped, so
-they belong to the text where it is a whole string. Text with characters that JSON must or often does escape (quotes,
-controls, `/`) is cut to its longest run without them.
+character of that text in two ways only, as itself or as an escape. The quotes around a string are never escaped, so they
+belong to the text where it is a whole string. Text with characters that JSON must or often does escape (quotes, controls,
+`/`) is cut to its longest run without them.
+
+Where a line is written as Bedrock writes it, with the field before the bodies and without an escape, the text is looked for
+in that field alone, which is a hundredth of the line. Elsewhere a line is let through when it holds the needed text
+anywhere, or any escape of one of its characters. Each line is judged by itself, so that neither blocks nor the order of the
+fields, which the first block decides, change which lines are let through. A record that names a field twice before its
+bodies, which the service never writes, is judged by both.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_distill.stages.logs.metadata import BaseFilter, MetadataFilter
@@ -25,9 +30,6 @@ SHORTEST_NEEDLE = 4
 OPAQUE = frozenset({b":application-inference-profile", b":prompt"})
 """What ids hold that do not say which model they mean; such a record is parsed, to be counted under a reason of its own."""
 
-SPARSE = 150
-"""Bytes for one backslash from which on the pattern of escapes is quicker than a plain search."""
-
 Clause = frozenset[bytes]
 """Needles of which every selected line holds at least one."""
 
@@ -35,93 +37,113 @@ Span = tuple[int, int]
 """Where a line begins and ends in its block, without its newline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prefilter:
-    """Clauses that every selected line satisfies, the ones likely to be rare first, and the escapes that could hide them.
+_BODY = b'put":{'
+"""What opens the input or the output of a record; what stands in those is a stranger's."""
 
-    Without clauses every line is let through.
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of the record and the clauses that it satisfies in every selected line.
+
+    :param opening: how it begins as the service writes it; empty for one that is looked for in the whole line.
+    :param closing: how it ends, when nothing in it is escaped.
     """
 
+    opening: bytes
+    closing: bytes
     clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilter:
+    """What every selected line satisfies, and the escapes that could hide it. Without fields every line is let through."""
+
+    fields: tuple[Field, ...]
     escapes: re.Pattern[bytes] | None
-    few_backslashes: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether every line has to be parsed anyway."""
-        return not self.clauses
+        return not self.fields
 
     def may_match(self, line: bytes) -> bool:
-        """Say whether one line may hold a selected record; the plain meaning of `spans`."""
-        if all(any(needle in line for needle in clause) for clause in self.clauses):
-            return True
-        return self.escapes is not None and self.escapes.search(line) is not None
+        """Say whether one line may hold a selected record."""
+        return bool(self.spans(line + b"\n", len(line) + 1)[0])
 
-    def spans(self, block: bytes, end: int) -> list[Span]:
-        """Return the lines of a block that may match, in order.
-
-        The rarest clause leads: its needles are searched through the block, the other clauses only within the lines found.
-        """
-        leader, *others = self.clauses
-        found = [list(_needle_spans(block, needle, end)) for needle in leader]
-        spans = found[0] if len(found) == 1 else sorted({span for spans in found for span in spans})
-        if others and spans:
-            find = block.find
-            spans = [
-                (start, stop)
-                for start, stop in spans
-                if all(any(find(needle, start, stop) >= 0 for needle in clause) for clause in others)
-            ]
-        if self.escapes is None:
-            return spans
-        if self.few_backslashes or block.find(b"\\u00", 0, end) >= 0:
-            escaped = set(_line_spans(block, (m.start() for m in self.escapes.finditer(block, 0, end))))
-            if escaped:
-                return sorted(escaped.union(spans))
-        return spans
+    def spans(self, block: bytes, end: int) -> tuple[list[Span], int]:
+        """Return the lines of a block that may match, in order, and how many lines it has."""
+        find = block.find
+        fields = [(f, f.opening, len(f.opening), f.closing, f.clauses) for f in self.fields]
+        found: list[Span] = []
+        lines = start = 0
+        while start < end:
+            stop = find(b"\n", start, end)
+            lines += 1
+            for field, opening, size, closing, clauses in fields:
+                at = find(opening, start, stop) if size else -1
+                if at >= 0:
+                    close = find(closing, at + size, stop) + 1
+                    for clause in clauses:
+                        for needle in clause:
+                            if find(needle, at + size, close) >= 0:
+                                break
+                        else:
+                            break
+                    else:
+                        continue
+                    # It is not there. An odd number of quotes: the field did not end there, but in the middle of a text.
+                    if (
+                        close
+                        and find(_BODY, start, at) < 0
+                        and find(b"\\", at, close) < 0
+                        and (closing == b'"' or not block.count(b'"', at + size, close) & 1)
+                    ):
+                        break
+                if not self._anywhere(field, block, start, stop):
+                    break
+            else:
+                found.append((start, stop))
+            start = stop + 1
+        return found, lines
 
     def tuned(self, block: bytes, end: int) -> Prefilter:
         """Return a prefilter that lets the same lines through, and quickest if other blocks are like this one.
 
-        The pattern of escapes stops at every backslash, which is quick where they are rare; elsewhere a plain search
-        comes first.
+        The field that fewest lines satisfy comes first.
         """
-        hits = {clause: sum(block.count(needle, 0, end) for needle in clause) for clause in self.clauses}
-        clauses = tuple(sorted(self.clauses, key=lambda clause: hits[clause]))
-        few = block.count(b"\\", 0, end) * SPARSE < end
-        return Prefilter(clauses, self.escapes, few)
+        passing = {
+            field: len(Prefilter((field,), self.escapes).spans(block, end)[0]) for field in self.fields
+        }
+        return Prefilter(tuple(sorted(self.fields, key=lambda field: passing[field])), self.escapes)
 
-
-def _needle_spans(block: bytes, needle: bytes, end: int) -> Iterator[Span]:
-    find, rfind = block.find, block.rfind
-    at = find(needle, 0, end)
-    while at >= 0:
-        stop = find(b"\n", at, end)
-        yield rfind(b"\n", 0, at) + 1, stop
-        at = find(needle, stop, end)
-
-
-def _line_spans(block: bytes, positions: Iterable[int]) -> Iterator[Span]:
-    stop = -1
-    for at in positions:
-        if at > stop:
-            stop = block.find(b"\n", at)
-            yield block.rfind(b"\n", 0, at) + 1, stop
+    def _anywhere(self, field: Field, block: bytes, start: int, stop: int) -> bool:
+        """Say whether a line holds what a field needs, wherever, or an escape that could be a part of it."""
+        find = block.find
+        if all(any(find(needle, start, stop) >= 0 for needle in clause) for clause in field.clauses):
+            return True
+        return self.escapes is not None and self.escapes.search(block, start, stop) is not None
 
 
 def build_prefilter(selection: Selection) -> Prefilter:
     """Return the prefilter of a selection; it is open when the selection needs no text of its own."""
-    clauses: list[Clause] = []
+    fields: list[Field] = []
     if selection.metadata is not None:
-        clauses.extend(_metadata_clauses(selection.metadata))
+        fields.append(Field(b'"requestMetadata":{', b"}", tuple(_metadata_clauses(selection.metadata))))
     if selection.model:
         names = aliases(selection.base_model, selection.mapping)
         found = _clause(_needle(name, closed=True) for name in names)
-        clauses.append(found and found.union(OPAQUE))
+        fields.append(Field(b'"modelId":"', b'"', (found and found.union(OPAQUE),)))
     if selection.identity and "[" not in selection.identity:
-        clauses.append(_clause([_needle(max(re.split(r"[*?]", selection.identity), key=len))]))
-    useful = tuple(dict.fromkeys(clause for clause in clauses if clause))
-    characters = {character for clause in useful for needle in clause for character in needle.decode("ascii")}
+        fields.append(
+            Field(b"", b"", (_clause([_needle(max(re.split(r"[*?]", selection.identity), key=len))]),))
+        )
+    useful = tuple(
+        Field(field.opening, field.closing, tuple(filter(None, dict.fromkeys(field.clauses))))
+        for field in fields
+        if any(field.clauses)
+    )
+    needles = {needle for field in useful for clause in field.clauses for needle in clause}
+    characters = {character for needle in needles for character in needle.decode("ascii")}
     return Prefilter(useful, _escapes(characters - {'"'}) if useful else None)
 
 

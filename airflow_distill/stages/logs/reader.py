@@ -17,7 +17,7 @@ from typing import BinaryIO
 from airflow_distill.errors import DistillError
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.forgotten import Tombstones
-from airflow_distill.stages.logs.blocks import LogBlocks, count_lines, keep_freed_memory, line_spans
+from airflow_distill.stages.logs.blocks import LogBlocks, keep_freed_memory, line_spans
 from airflow_distill.stages.logs.bodies import LONGEST_STORED_BODY
 from airflow_distill.stages.logs.conversation import RawTurn
 from airflow_distill.stages.logs.fingerprint import Fingerprints
@@ -157,13 +157,22 @@ class ShardReader:
         else:
             if not self.harvest.lines:
                 self._prefilter = self._prefilter.tuned(block, end)
-            spans = self._prefilter.spans(block, end)
-            whole = count_lines(block, end)
+            spans, whole = self._prefilter.spans(block, end)
             self.harvest.lines += whole
             self.harvest.skips[SkipReason.OTHER_TRAFFIC.value] += whole - len(spans)
         view = memoryview(block)
+        read, load, wants = self._reader.read_wanted, self._load, self._wants
+        skips = self.harvest.skips
         for start, stop in spans:
-            self._read_line(view[start:stop], uri)
+            try:
+                reading = read(view[start:stop], load, wants)
+            except Unusable as skip:
+                skips[skip.reason.value] += 1
+            except _BodyNeeded:
+                self._read_line(view[start:stop], uri)
+            else:
+                if reading is not None:
+                    self._offer(reading)
 
     def _read_line(self, line: bytes | memoryview, uri: str) -> None:
         try:

@@ -170,14 +170,14 @@ class Selector:
         self.selection = selection
         self._model = selection.base_model
         self._window = selection.window
-        self._metadata = selection.metadata
+        self._matches = selection.metadata.matcher() if selection.metadata is not None else None
         self._operations = frozenset(selection.operations)
         self._identity = selection.identity
         self._system = selection.system_digest
         self._resolved: dict[str, str] = {}
         self._times: dict[str, str] = {}
         self.takes_all = not (
-            self._model or self._window or self._metadata or self._operations or self._identity
+            self._model or self._window or selection.metadata or self._operations or self._identity
         )
 
     def resolve(self, model_id: str) -> str:
@@ -214,7 +214,7 @@ class Selector:
             return SkipReason.OTHER_OPERATION
         if self._window is not None and not (self._window.start <= timestamp < self._window.end):
             return SkipReason.OUTSIDE_WINDOW
-        if self._metadata is not None and not self._metadata.matches(metadata or {}):
+        if self._matches is not None and not self._matches(metadata or {}):
             return SkipReason.OTHER_METADATA
         if self._identity and not fnmatchcase(identity, self._identity):
             return SkipReason.OTHER_CALLER

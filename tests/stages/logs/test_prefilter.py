@@ -61,7 +61,10 @@ logged = st.builds(
 @st.composite
 def written(draw: st.DrawFn, data: Any) -> bytes:
     """Write a record as JSON with some characters of its strings escaped, as one of many encoders might."""
-    text = json.dumps(data, ensure_ascii=draw(st.booleans()))
+    compact = draw(st.booleans())
+    if draw(st.booleans()):
+        data = dict(draw(st.permutations(list(data.items()))))
+    text = json.dumps(data, ensure_ascii=draw(st.booleans()), separators=(",", ":") if compact else None)
     share = draw(st.sampled_from([0, 0, 2, 5, 40]))
     if not share:
         return text.encode()
@@ -93,7 +96,8 @@ def test_it_never_loses_a_record(selection: Selection, data: st.DataObject) -> N
     assert all(prefilter.may_match(lines[at]) for at in selected)
     block = b"\n".join(lines) + b"\n"
     for variant in (prefilter, prefilter.tuned(block, len(block))):
-        spans = variant.spans(block, len(block))
+        spans, counted = variant.spans(block, len(block))
+        assert counted == len(lines)
         assert [block[start:stop] for start, stop in spans] == [
             line for line in lines if prefilter.may_match(line)
         ]
@@ -128,3 +132,48 @@ def test_an_escaped_value_is_let_through(hidden: bytes) -> None:
 )  # fmt: skip
 def test_it_is_open_when_no_text_is_sure_to_be_there(selection: Selection) -> None:
     assert build_prefilter(selection).is_open
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the bodies", "after the bodies"])
+@pytest.mark.parametrize(
+    "value",
+    ["support}", "a}b", "}", "{", 'x"}', "\\}", "claims", 'support"'],
+    ids=lambda value: f"value {value}",
+)
+def test_what_a_stranger_writes_into_a_body_hides_no_record(value: str, late: bool) -> None:
+    """Tools take any JSON: a body may hold a field of the record's name, before the record's own or after it."""
+    metadata = {"note": value, "app": "support"}
+    body = {
+        "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+        "requestMetadata": {"app": "x"},
+        "modelId": "x",
+    }
+    data = record(requestMetadata=metadata, input={"inputBodyJson": body})
+    keys = [key for key in data if key not in ("requestMetadata", "modelId")]
+    own = ["requestMetadata", "modelId"]
+    data = {key: data[key] for key in ([*keys, *own] if late else [*own, *keys])}
+    line = json.dumps(data, separators=(",", ":")).encode()
+    selection = Selection(model=MODEL, metadata=MetadataFilter.equals("app", "support"))
+    assert isinstance(parse_line(line, selection), Interaction)
+    assert build_prefilter(selection).may_match(line)
+
+
+def test_needed_text_in_a_prompt_lets_no_other_traffic_through() -> None:
+    selection = Selection(model=MODEL, metadata=MetadataFilter.equals("app", "support"))
+    other = record(
+        f'"support" of {MODEL}"', requestMetadata={"app": "claims"}, modelId="amazon.nova-lite-v1:0"
+    )
+    line = json.dumps(other, separators=(",", ":"), ensure_ascii=False).encode()
+    assert not build_prefilter(selection).may_match(line)
+
+
+def test_the_first_block_decides_the_order_and_nothing_else() -> None:
+    selection = Selection(model=MODEL, metadata=MetadataFilter.equals("app", "support"))
+    prefilter = build_prefilter(selection)
+    rare_model = [record(modelId="amazon.nova-lite-v1:0") for _ in range(9)] + [record()]
+    rare_metadata = [record(requestMetadata={"app": "claims"}) for _ in range(9)] + [record()]
+    for records, first in ((rare_model, b'"modelId":"'), (rare_metadata, b'"requestMetadata":{')):
+        block = b"".join(json.dumps(item, separators=(",", ":")).encode() + b"\n" for item in records)
+        tuned = prefilter.tuned(block, len(block))
+        assert tuned.fields[0].opening == first
+        assert tuned.spans(block, len(block)) == prefilter.spans(block, len(block))
