@@ -454,7 +454,15 @@ def _help(parser: argparse.ArgumentParser) -> str:
             os.environ["COLUMNS"] = before
 
 
+def threat_page() -> str:
+    """What SECURITY.md says, where readers of the documentation look for it."""
+    text = (ROOT / "SECURITY.md").read_text()
+    _, _, rest = text.partition("## Threat model\n")
+    return f"# Threat model\n\n{NOTE.replace('the code', 'SECURITY.md')}{rest}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "threat-model.md": threat_page,
     "reference/operators.md": operators_page,
     "reference/errors.md": errors_page,
     "reference/records.md": records_page,

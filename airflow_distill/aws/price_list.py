@@ -8,8 +8,6 @@ from airflow_distill.aws.calls import Gateway
 
 SERVICE_CODES = ("AmazonBedrock", "AmazonBedrockFoundationModels")
 """Bedrock's own models, and those that are sold through it."""
-ENDPOINTS = ("us-east-1", "eu-central-1", "ap-south-1")
-"""Regions where the API answers (AWS Price List Query API, endpoints)."""
 
 
 def endpoint_for(region: str) -> str:

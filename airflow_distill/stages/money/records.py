@@ -90,11 +90,6 @@ class Tokens:
     def from_json(cls, data: Mapping[str, Any]) -> Tokens:
         return cls(*(int(data.get(name) or 0) for name in ("input", "output", "cache_read", "cache_write")))
 
-    @property
-    def all_input(self) -> int:
-        """Fresh and cached input together."""
-        return self.input + self.cache_read + self.cache_write
-
     def by_item(self) -> tuple[tuple[str, int], ...]:
         """Return (end of the price item's name, count) pairs."""
         return (
