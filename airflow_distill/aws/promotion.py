@@ -21,6 +21,7 @@ from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import free_name
 from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError, StateError
+from airflow_distill.remote.identity import is_same_runner
 from airflow_distill.stages.dataset.records import Example
 from airflow_distill.stages.decision.approval import ApprovalRule
 from airflow_distill.stages.decision.records import DecisionRecord
@@ -198,7 +199,7 @@ def rollback_intent(
     """
     live = history.live()
     for past in reversed(history.entries):
-        ours = past.release.action == "rollback" and past.release.run == run
+        ours = past.release.action == "rollback" and is_same_runner(past.release.run, run)
         if ours and (once or past.outcome is None):
             return _resumed(past, root, settings)
     if live is None:

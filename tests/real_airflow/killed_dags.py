@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
 from airflow_distill.operators.deployment import BedrockPromoteModelOperator, GuardReleaseOperator
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.jobs import BedrockDistillModelOperator
 from airflow_distill.operators.run import EndRunOperator
-from airflow_distill.operators.turn import EndTurnOperator, TakeTurnOperator
 
 COMMON: dict[str, Any] = {
     "workload": "{{ dag_run.conf['workload'] }}",
@@ -23,14 +21,8 @@ COMMON: dict[str, Any] = {
 }
 
 
-@task(retries=12, retry_delay=timedelta(seconds=1))
-def judge() -> None:
-    """Stand for the time in which the candidate is asked and bills."""
-    time.sleep(5)
-
-
 with DAG("releases", schedule=None, max_active_runs=16) as dag:
-    turn = TakeTurnOperator(task_id="take_turn", **COMMON)
+    # the job is waited for in the triggerer, hosts and probes in the worker: there is always something to kill
     distill = BedrockDistillModelOperator(
         task_id="distill",
         role_arn="arn:aws:iam::123456789012:role/distill-sandbox",
@@ -45,6 +37,7 @@ with DAG("releases", schedule=None, max_active_runs=16) as dag:
         units=1,
         hourly_price=15.0,
         lifetime_hours=6,
+        deferrable=False,
         **COMMON,
     )
     promote = BedrockPromoteModelOperator(
@@ -54,19 +47,12 @@ with DAG("releases", schedule=None, max_active_runs=16) as dag:
         host_kind="custom-model-deployment",
         smoke={"prompts": 4, "shape": {"one_of": "references"}},
         bake={"probes": 2, "every_seconds": 10, "prompts": 4, "min_score": 0.5},
+        deferrable=False,
         **COMMON,
     )
     remove = BedrockDeleteHostOperator(task_id="remove", host=candidate.output, job=job, **COMMON)
     guard = GuardReleaseOperator(task_id="guard", **COMMON)
-    end = EndTurnOperator(
-        task_id="end_turn", turn=turn.output, **{k: v for k, v in COMMON.items() if k != "waiter_delay"}
-    )
-    judged = judge()
-    turn >> distill >> candidate >> judged >> promote
-    judged >> remove.as_teardown(setups=candidate)
-    promote >> guard.as_teardown()
-    (
-        [remove, guard]
-        >> end.as_teardown(setups=turn)
-        >> EndRunOperator(task_id="end_run", retries=12, retry_delay=1)
-    )
+    distill >> candidate >> promote >> [remove, guard]
+    remove.as_teardown(setups=candidate)
+    guard.as_teardown()
+    [remove, guard] >> EndRunOperator(task_id="end_run", retries=12, retry_delay=timedelta(seconds=1))

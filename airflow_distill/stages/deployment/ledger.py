@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_distill.errors import DeploymentError, ReleaseConflictError, StateError
+from airflow_distill.remote.identity import is_same_runner
 from airflow_distill.stages.deployment.records import Head, Hold, Live, Outcome, Release
 from airflow_distill.stages.deployment.times import moment_of
 from airflow_distill.stages.digest import UNFIT, json_object, sha256_hex
@@ -373,7 +374,7 @@ class Ledger:
             return hold
         since = present.until if present else release.lease_until
         owner = present.run if present else release.run
-        if not force and run != owner and not _over(since, now):
+        if not force and not is_same_runner(run, owner) and not _over(since, now):
             raise held(release, owner, since)
         hold = Hold(release.release, release.nonce, present.fence + 1 if present else 1, holder, run, until)
         try:
