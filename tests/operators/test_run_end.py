@@ -296,7 +296,7 @@ def test_a_run_that_a_person_marks_successful_ends_so_and_frees_its_turn(
     assert open_turns(bedrock_environment) == []
 
 
-@pytest.mark.parametrize("teardown", ["evaluation.delete_host", "end.guard_release", "end.end_turn"])
+@pytest.mark.parametrize("teardown", ["evaluation.delete_host", "end.guard_release", "end.report"])
 def test_a_run_that_could_not_clean_up_ends_failed_and_is_told(
     start: Callable[[str], Run], teardown: str
 ) -> None:

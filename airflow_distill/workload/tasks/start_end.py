@@ -61,7 +61,7 @@ def _check_release(workload: Workload) -> tuple[TaskSpec, ...]:
 
 
 def end_tasks(workload: Workload) -> GroupSpec:
-    """Write the report of whatever was judged, give the turn back, and end a run as failed that a person has failed.
+    """Write the report of whatever was judged, fail a run that a person has failed, and give the turn back.
 
     All are teardowns, so they hide no failure of the loop.
     """
@@ -81,17 +81,21 @@ def end_tasks(workload: Workload) -> GroupSpec:
         removes="turn",
     )
     guard, retention = _guard(workload), _retention(workload)
+    judge = TaskSpec(
+        "end_run",
+        f"{OPERATORS}.run.EndRunOperator",
+        makes="run_end",
+        after=(*(task.makes for task in (*guard, *retention)), "host_deleted", "report"),
+    )
     last = "guard" if guard else "decision"
     end = TaskSpec(
         "end_turn",
         f"{OPERATORS}.turn.EndTurnOperator",
         {**place_of(workload), "turn": Output("turn"), **prices_of(workload)},
-        makes="turn_end",
-        after=(last, "host_deleted", "report", *(task.makes for task in retention)),
+        after=(last, "host_deleted", "report", *(task.makes for task in retention), "run_end"),
         removes="turn",
     )
-    judge = TaskSpec("end_run", f"{OPERATORS}.run.EndRunOperator", after=("turn_end",))
-    return GroupSpec(END_GROUP, (*guard, report, *retention, end, judge))
+    return GroupSpec(END_GROUP, (*guard, report, *retention, judge, end))
 
 
 def _retention(workload: Workload) -> tuple[TaskSpec, ...]:
