@@ -24,6 +24,7 @@ from airflow_distill.operators.evaluation_jobs import (
     BedrockBatchAnswersOperator,
     BedrockEvaluateAnswersOperator,
 )
+from airflow_distill.operators.guards import StartSuccessorOperator, VerifyWorkloadOperator
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.idle import CheckIdleHostsOperator
 from airflow_distill.operators.jobs import (
@@ -374,6 +375,16 @@ with DAG("examples", schedule=None, render_template_as_native_obj=True, default_
 
     # region RollBackOperator
     RollBackOperator(task_id="roll_back_the_student", watch="{{ ti.xcom_pull(task_ids='watch') }}")
+    # endregion
+
+    # region VerifyWorkloadOperator
+    VerifyWorkloadOperator(task_id="verify")
+    # endregion
+
+    # region StartSuccessorOperator
+    StartSuccessorOperator(
+        task_id="successor", successor="amazon.nova-lite-v1:0:300k", ahead=timedelta(days=120)
+    )
     # endregion
 
     # region CheckLifecycleOperator

@@ -77,7 +77,7 @@ def end_tasks(workload: Workload) -> GroupSpec:
             "forecast": forecast_of(workload),
         },
         makes="report",
-        after=("deployment",),
+        after=("deployment",) if workload.deployment.enabled else (),
         removes="turn",
     )
     guard, retention = _guard(workload), _retention(workload)
