@@ -287,10 +287,10 @@ def test_only_what_a_run_made_is_found_for_that_run() -> None:
     ],
 )
 def test_an_upload_that_never_ended_goes_after_the_grace(begun: str, rules: ReapRules, action: str) -> None:
-    found = find_upload("s3://b/root/w/windows/a.gz", "w", "u1", begun, rules, NOW)
+    found = find_upload(f"{ROOT}/w/windows/a.gz", "w", "u1", begun, rules, NOW)
     assert found.action == action
     assert (found.until is None) == (action == "remove")
-    assert found.arn == "s3://b/root/w/windows/a.gz?uploadId=u1"
+    assert found.arn == f"{ROOT}/w/windows/a.gz?uploadId=u1"
 
 
 # Prices and words.
