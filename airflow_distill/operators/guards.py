@@ -47,7 +47,7 @@ class VerifyWorkloadOperator(DistillOperator):
         if found.empty:
             raise AirflowSkipException(f"verify: {self.workload} has no release")
         for line in found.unseen:
-            self.log.info("Not looked at: %s", line)
+            self.log.info("Not checked: %s", line)
         told = [f"{b.link}: {b.meaning}"[:160] for b in found.broken[:10]]
         receipt: dict[str, Any] = {
             "kind": "verified",
