@@ -169,3 +169,28 @@ def test_status_says_what_serves_while_a_release_is_open(
     told: dict[str, Any] = json.loads(ask("--json"))
     assert (told["open"]["release"], told["open"]["run"]) == (3, "loop/run-1")
     assert f"the host serves {model}, the pointer names {model} (release 3)" in ask()
+
+
+def test_status_write_makes_anew_what_the_pages_show(ask: Callable[..., str], world: ReleaseWorld) -> None:
+    from airflow_distill.workload.status import Index
+
+    index = Index(world.store, world.root)
+    assert index.read(world.workload) is None
+    ask("--json")
+    assert index.read(world.workload) is None, "looking alone writes nothing"
+    ask("--write")
+    found = index.read(world.workload)
+    assert found is not None
+    assert found.dag_id == f"distill_{world.workload}"
+    assert found.live is not None
+    assert found.live.release == 2
+    assert [each.outcome for each in found.releases] == ["released", "released"]
+    assert found.verdict is not None
+    assert found.verdict.outcome == "hold"
+    assert found.money.spent == {f"{datetime.now(UTC):%Y%m}": 52.5}
+    assert found.money.billed_at
+    assert found.money.endless is not None
+    ask("--write", "--dag-id", "my_own_dag")
+    again = index.read(world.workload)
+    assert again is not None
+    assert again.dag_id == "my_own_dag"
