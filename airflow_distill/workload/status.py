@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from airflow_distill.errors import EvaluationError, ServiceAccessError, StateError
+from airflow_distill.errors import DistillError, EvaluationError, ServiceAccessError, StateError
 from airflow_distill.stages.dataset.records import DatasetManifest
 from airflow_distill.stages.decision.record import read_record
 from airflow_distill.stages.decision.records import DecisionRecord
@@ -201,7 +201,8 @@ def _claims(store: ObjectStore, root: str, workload: str, month: str) -> tuple[f
 
 
 def _scorecard(store: ObjectStore, record: DecisionRecord) -> Scorecard | None:
-    with suppress(ObjectMissingError, ValueError, StateError):
+    """Return the scorecard that a decision names; None where it is gone, damaged, or the record names none."""
+    with suppress(ObjectMissingError, ValueError, DistillError):
         return record_of(store.read(record.scorecard_uri), Scorecard.from_json)
     return None
 
