@@ -1,6 +1,6 @@
 /* Looks at pages in headless Chromium, as a person would, and prints what it saw as JSON.
  *
- * node look.mjs SPEC.json: {base, chromium, looks: [{name, path, token, width, dark, picture, keys, click, wait, narrow}]}.
+ * node look.mjs SPEC.json: {base, chromium, looks: [{name, path, token, width, dark, picture, keys, click}]}.
  * Needs playwright-core and axe-core (package.json); Chromium is the machine's own.
  */
 import { readFileSync } from "node:fs";
@@ -44,12 +44,6 @@ for (const look of spec.looks) {
   const saw = { name: look.name, width: look.width, dark: Boolean(look.dark) };
   try {
     await page.goto(spec.base + look.path, { waitUntil: "domcontentloaded" });
-    if (look.narrow) {
-      // Airflow's grid takes a small screen for itself; its own button folds it away.
-      const fold = page.getByLabel("Collapse Details Panel");
-      await page.waitForSelector('[data-distill], [aria-label="Collapse Details Panel"]', { state: "attached", timeout: 120000 });
-      if (await fold.count()) await fold.first().dispatchEvent("click");
-    }
     await page.waitForSelector("[data-distill]", { state: "attached", timeout: 120000 });
     await page.waitForFunction(() => !document.querySelector("[data-distill]")?.textContent.includes("Reading…"), null, { timeout: 120000 });
     for (const name of look.click || []) await page.getByRole("button", { name }).first().click();
