@@ -127,7 +127,6 @@ def test_every_page_stands_at_three_widths_in_both_themes(
             "path": path,
             "width": width,
             "dark": dark,
-            "narrow": width < 1024 and "/runs/" in path,
         }
         for name, path in pages_of(world).items()
         for width in WIDTHS
