@@ -107,6 +107,8 @@ def metric_of(spec: str | Mapping[str, Any]) -> str:
 def _check_s3_uri(value: str) -> str:
     if "*" in value:
         raise ValueError("a place is one place: no `*`, which policies would read as any place")
+    if {".", ".."} & set(value.split("/")):
+        raise ValueError("a place is one place: no `.` or `..` between slashes; write out where it leads")
     if not S3_URI.fullmatch(value):
         raise ValueError(
             "Bedrock takes S3 URIs such as s3://bucket/folder: no '=', ':', '+', spaces or empty segments"

@@ -353,6 +353,21 @@ def test_lint_refuses_a_filter_that_the_harvest_will_refuse(tmp_path: Path, valu
     assert "letters, digits" in problem.message
 
 
+@pytest.mark.parametrize("end", ["/../other", "/..", "/./x", "/.", "/a/../../b"])
+@pytest.mark.parametrize("place", ["s3://acme-distill/loop", "s3://acme-logs/bedrock"])
+def test_a_place_leads_nowhere_else(tmp_path: Path, place: str, end: str) -> None:
+    """S3 takes `..` as a name, a disk and a browser as the way out of a folder; a policy would be for the wrong one."""
+    path = write(tmp_path, "w.yaml", BASE.replace(place, place + end))
+    (problem,) = check_workload(path).problems
+    assert "one place" in problem.message
+
+
+@pytest.mark.parametrize("name", ["a..b", "v1.2", "...x"])
+def test_dots_within_a_name_are_a_name(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, "w.yaml", BASE.replace("s3://acme-distill/loop", f"s3://acme-distill/{name}"))
+    assert not check_workload(path).problems
+
+
 @pytest.mark.parametrize(
     "more",
     [
