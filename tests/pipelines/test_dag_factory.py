@@ -180,6 +180,8 @@ def test_guards_look_after_every_sound_workload(tmp_path: Path) -> None:
     assert sorted(build_dags(tmp_path)["distill_guards"].task_ids) == [
         "commitments_one",
         "commitments_two",
+        "idle_one",
+        "idle_two",
         "lifecycle_one",
         "lifecycle_two",
     ]
@@ -318,7 +320,7 @@ def test_a_loop_begins_with_the_doctor_and_takes_its_turn_around_everything_else
     assert [task.task_id for task in dag.roots] == ["start.doctor"]
     turn = dag.task_dict["start.take_turn"]
     assert turn.is_setup
-    inside = set(dag.task_ids) - {"start.doctor", "start.take_turn", "end.end_turn"}
+    inside = set(dag.task_ids) - {"start.doctor", "start.take_turn", "end.end_turn", "end.end_run"}
     assert inside <= {task.task_id for task in turn.get_flat_relatives(upstream=False)}
     end = dag.task_dict["end.end_turn"]
     assert end.is_teardown
