@@ -231,9 +231,12 @@ class Releases(RuleBasedStateMachine):
 
     # Time and hands.
 
-    @rule(minutes=st.sampled_from((1, 20, 60 * 24 * 3)))
-    def let_time_pass(self, minutes: int) -> None:
+    @rule(minutes=st.sampled_from((1, 20, 60 * 24 * 3)), expired=st.sampled_from((None, *ROOTS)))
+    def let_time_pass(self, minutes: int, expired: str | None) -> None:
+        """After days, a lifecycle rule on `datasets/` has done its work, as the production page allows it."""
         self.sandbox.clock.advance(minutes * 60)
+        if minutes > 60 and expired:
+            self.expire_datasets(expired)
 
     @rule(root=roots, days=st.sampled_from((0, 2, 400)))
     def reap(self, root: str, days: int) -> None:
@@ -256,9 +259,7 @@ class Releases(RuleBasedStateMachine):
 
         self.attempt(root, remove)
 
-    @rule(root=roots)
     def expire_datasets(self, root: str) -> None:
-        """A lifecycle rule on `datasets/`, as the production page allows it."""
         world = self.worlds[root]
         COUNTS["expiries"] += 1
         for item in list(world.store.iter_objects(f"{root}/tickets/datasets/")):
@@ -389,6 +390,7 @@ def test_whatever_happens_production_is_proven_or_open_and_told(machine: type[Re
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_whatever_happens_for_long_production_is_proven_or_open_and_told(machine: type[Releases]) -> None:
     run(machine, cases=50, steps=25)
     assert COUNTS["kills"] >= 10
