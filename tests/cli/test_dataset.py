@@ -357,3 +357,51 @@ def test_a_build_that_lost_logs_does_not_say_to_upload_it(
     told = capsys.readouterr()
     assert "next: upload" not in told.out
     assert "could not be read" in told.err
+
+
+def golden_lines(count: int) -> str:
+    rng = random.Random(8)
+    rows = [
+        {"prompt": " ".join(rng.choices(VOCABULARY, k=12)), "completion": "by hand"} for _ in range(count)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_golden_examples_judge_and_are_named_by_their_digest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = tmp_path / "golden.jsonl"
+    golden.write_text(golden_lines(40) + '{"colour": 1}\n')
+    assert build(tmp_path, "out", "--golden", str(golden), "--json") == 0
+    told = capsys.readouterr()
+    assert f"{golden}:41: unknown_form" in told.err
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["profile"]["heldout"]["golden"] == manifest["golden"]["records"] == 40
+    assert "by hand" not in (tmp_path / "out" / "train.jsonl").read_text()
+    assert manifest["golden"]["sha256"] in (tmp_path / "out" / "card.md").read_text()
+    assert build(tmp_path, "some", "--golden", str(golden), "--golden-share", "0.05", "--json") == 0
+    assert "by hand" in (tmp_path / "some" / "train.jsonl").read_text()
+    golden.write_text('{"colour": 1}\n')
+    assert build(tmp_path, "none", "--golden", str(golden)) == 2
+    assert "holds no golden example" in capsys.readouterr().err
+
+
+def test_feedback_selects_at_a_terminal_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(tmp_path, "all", "--json") == 0
+    whole = last_json(capsys)
+    feedback = tmp_path / "feedback.csv"
+    feedback.write_text(
+        "request_id,label,answer\n" + "".join(f"r{n},down,\n" for n in range(40)) + "r41,,better\n"
+    )
+    with_it = ("--feedback", str(feedback), "--use", "not_disliked", "corrected")
+    assert build(tmp_path, "out", *with_it, "--json") == 0
+    told = last_json(capsys)
+    assert told["kept"] == whole["kept"]
+    assert (told["dropped"]["disliked"], told["feedback"]["joined"]) == (40, 41)
+    assert build(tmp_path, "again", *with_it) == 0
+    assert "feedback: 41 records on 41 answers, 41 of them here" in capsys.readouterr().out
+    feedback.write_text("request_id,label\nx1,up\n")
+    assert build(tmp_path, "nobody", *with_it) == 0
+    assert "warning: no feedback speaks of an answer here" in capsys.readouterr().out
+    assert build(tmp_path, "unsaid", "--feedback", str(feedback)) == 2
+    assert "nothing says what it is used for" in capsys.readouterr().err

@@ -147,3 +147,17 @@ def test_a_second_batch_task_buys_nothing(trained_student: Any, bedrock_role: st
     ]
     assert [r["status"] for r in receipts] == ["Completed", "NotNeeded"]
     assert w.sandbox.calls("CreateModelInvocationJob") == 1
+
+
+def test_what_people_answered_is_never_handed_over_as_the_teachers_answer() -> None:
+    from airflow_distill.operators.evaluation_jobs import teacher_answers
+    from airflow_distill.stages.dataset.records import Example, Turn
+    from airflow_distill.stages.evaluation.records import Answer
+
+    logged, golden, unasked = (
+        Example((Turn("user", text),), answer=answer, golden=by_hand)
+        for text, answer, by_hand in (("a", "logged", False), ("b", "by hand", True), ("c", "by hand", True))
+    )
+    asked = [Answer(golden.id, "teacher", "m", "asked")]
+    found = teacher_answers([logged, golden, unasked], "m", asked)
+    assert {a.example_id: a.text for a in found} == {logged.id: "logged", golden.id: "asked"}
