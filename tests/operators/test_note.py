@@ -48,6 +48,7 @@ def context(tries: int = 1, most: int = 3) -> dict[str, Any]:
     ti = SimpleNamespace(
         dag_id="d", run_id="r", task_id="step", map_index=-1, try_number=tries, max_tries=most
     )
+    ti.xcom_push = lambda **kwargs: None
     return {"ti": ti}
 
 
