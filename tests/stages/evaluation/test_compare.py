@@ -27,6 +27,7 @@ from airflow_distill.stages.evaluation.records import (
     Scorecard,
 )
 from airflow_distill.stages.evaluation.scorers.registry import make_scorers
+from airflow_distill.stages.money.records import Tokens
 
 LABELS = ("card", "cash", "loan", "rate")
 
@@ -328,8 +329,8 @@ def test_the_worst_regressions_come_first_and_hold_no_text() -> None:
 def test_a_summary_adds_tokens_and_asks_for_their_price() -> None:
     asked: list[tuple[str, int, int]] = []
 
-    def price_of(model: str, read: int, written: int) -> float:
-        asked.append((model, read, written))
+    def price_of(model: str, used: Tokens) -> float:
+        asked.append((model, used.input, used.output))
         return 0.25
 
     summary = score(EXAMPLES, answers_of(EXAMPLES), price_of=price_of).summary("student")
@@ -340,7 +341,7 @@ def test_a_summary_adds_tokens_and_asks_for_their_price() -> None:
 
 def test_tokens_that_one_answer_lacks_are_unknown_not_zero() -> None:
     answers = [replace(a, output_tokens=None) if i == 3 else a for i, a in enumerate(answers_of(EXAMPLES))]
-    summary = score(EXAMPLES, answers, price_of=lambda model, read, written: 1.0).summary("student")
+    summary = score(EXAMPLES, answers, price_of=lambda model, used: 1.0).summary("student")
     assert summary is not None
     assert (summary.input_tokens, summary.output_tokens, summary.usd) == (2400, None, None)
 
