@@ -86,7 +86,9 @@ def test_only_reading_is_allowed_on_everything(write: Write) -> None:
         for statement in document["Statement"]:
             if _list(statement.get("Resource", [])) == ["*"]:
                 assert all(
-                    re.match(r"(bedrock:(Get|List)|ec2:Describe|(cloudwatch|pricing):Get)", a)
+                    re.match(
+                        r"(bedrock:(Get|List)|ec2:Describe|(cloudwatch|pricing):Get|servicequotas:List)", a
+                    )
                     for a in statement["Action"]
                 ), name
             assert not any(action.endswith("*") for action in _list(statement["Action"]))
