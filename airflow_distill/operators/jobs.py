@@ -74,6 +74,8 @@ class BedrockDistillModelOperator(WaitingOperator):
     :param role_arn: the service role that Bedrock assumes (templated).
     :param dataset: the receipt of a dataset, to train on its file (templated).
     :param invocation_logs: instead of a dataset: `{"uri", "use_prompt_response", "filters"}` (templated).
+    :param reckon_with: with invocation logs: the receipt of a dataset whose prompts are as long as those of the logs; a cap
+        of `budget` is held against the tokens of its examples (templated).
     :param dataset_id: with invocation logs: what tells one intended run from the next, such as the window (templated).
     :param teacher: the teacher model; the dataset's when left out (templated).
     :param student: the student model with its context suffix; the dataset's when left out (templated).
@@ -114,6 +116,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         "role_arn",
         "dataset",
         "invocation_logs",
+        "reckon_with",
         "dataset_id",
         "teacher",
         "student",
@@ -139,6 +142,7 @@ class BedrockDistillModelOperator(WaitingOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "dataset": "json",
         "invocation_logs": "json",
+        "reckon_with": "json",
         "tags": "json",
     }
     ui_color = "#dbe9f6"
@@ -151,6 +155,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         role_arn: str,
         dataset: Any = None,
         invocation_logs: Any = None,
+        reckon_with: Any = None,
         dataset_id: str | None = None,
         teacher: str | None = None,
         student: str | None = None,
@@ -180,6 +185,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         self.role_arn = role_arn
         self.dataset = dataset
         self.invocation_logs = invocation_logs
+        self.reckon_with = reckon_with
         self.dataset_id = dataset_id
         self.teacher = teacher
         self.student = student
@@ -286,9 +292,10 @@ class BedrockDistillModelOperator(WaitingOperator):
         from airflow_distill.stages.money.estimate import SERVICE_MAXIMUM, RunPlan, mean_tokens
 
         dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
+        measured = dataset or (self.reckon_with if isinstance(self.reckon_with, Mapping) else {})
         profile: Mapping[str, Any] = {}
-        if dataset.get("manifest_uri"):
-            manifest = json.loads(store_for(self.gateways, self.root).read(str(dataset["manifest_uri"])))
+        if measured.get("manifest_uri"):
+            manifest = json.loads(store_for(self.gateways, self.root).read(str(measured["manifest_uri"])))
             profile = (manifest.get("profile") or {}).get("train") or {}
         tokens_in, tokens_out = mean_tokens(profile)
         records = int(dataset.get("train_records") or SERVICE_MAXIMUM)

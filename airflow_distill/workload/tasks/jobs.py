@@ -112,7 +112,11 @@ def _training(workload: Workload) -> dict[str, Any]:
         "use_prompt_response": dataset.source == "logs-pairs",
         "filters": training_filter(workload),
     }
-    return {"invocation_logs": logs, "dataset_id": identity.fingerprint(logs)}
+    return {
+        "invocation_logs": logs,
+        "reckon_with": Output("dataset"),
+        "dataset_id": identity.fingerprint(logs),
+    }
 
 
 def job_spec(workload: Workload, dataset: Mapping[str, Any], tags: Mapping[str, str]) -> CustomizationSpec:
