@@ -223,6 +223,9 @@ def patient_airflow(real_sandbox: Sandbox) -> Iterator[RealAirflow]:
         "AIRFLOW__CORE__PARALLELISM": "5",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "20",
+        # tasks of a scheduler that was killed are looked for every five minutes otherwise
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     }
     airflow = RealAirflow.at(home, {**real_sandbox.environment(), **patience})
     try:
