@@ -200,7 +200,9 @@ class RenderReportOperator(DistillOperator):
     def _exposure(
         self, store: ObjectStore, place: tuple[str, str], table: PriceTable
     ) -> dict[str, Any] | None:
-        """Return what the account still bills for the workload; None when it could not be asked."""
+        """Return what the account still bills for the workload; None when `hosts` tell it, or it could not be asked."""
+        if self.hosts is not None:
+            return None
         from airflow_distill.aws.exposure import exposure_of
         from airflow_distill.errors import ServiceError
         from airflow_distill.remote.ownership import Owner
