@@ -141,6 +141,16 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         self.budget = budget
         self.prices = prices
 
+    @property
+    def workload(self) -> str:
+        """The workload whose answers are judged."""
+        return str(require(self.answers, "answers", "answers")["workload"])
+
+    @property
+    def root(self) -> str:
+        """Where its objects lie."""
+        return str(require(self.answers, "answers", "answers")["root"])
+
     def work(self, context: Any) -> dict[str, Any]:
         """Write the dataset file, buy the job once, wait for it."""
         from airflow_distill.stages.evaluation.jobs import build_evaluation_request

@@ -40,6 +40,8 @@ SECRETS = planted(200)
 class Instance:
     """What an operator asks of a task instance."""
 
+    dag_id, run_id, task_id, map_index = "loop", "manual__2026-11-24T00:00:00+00:00", "task", -1
+
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
 
