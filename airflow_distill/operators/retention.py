@@ -31,22 +31,20 @@ class ApplyRetentionOperator(DistillOperator):
 
     def __init__(self, *, workload: str, root: str, keep: Mapping[str, timedelta], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        from airflow_distill.stages.retention import KINDS
-
-        unknown = sorted(set(keep) - set(KINDS))
-        if unknown:
-            raise ConfigurationError(
-                f"retention: {', '.join(unknown)} cannot be expired.", hint=f"Kinds are {', '.join(KINDS)}."
-            )
         self.workload = workload
         self.root = root
-        self.keep = dict(keep)
+        self.keep = keep
 
     def work(self, context: Any) -> dict[str, Any]:
         """List, choose, delete, tell."""
         from airflow_distill.stages.deployment.ledger import Ledger
-        from airflow_distill.stages.retention import Needed, expired
+        from airflow_distill.stages.retention import KINDS, Needed, expired
 
+        unknown = sorted(set(self.keep) - set(KINDS))
+        if unknown:
+            raise ConfigurationError(
+                f"retention: {', '.join(unknown)} cannot be expired.", hint=f"Kinds are {', '.join(KINDS)}."
+            )
         store = store_for(self.gateways, self.root)
         history = Ledger(store, self.root, self.workload).sound()
         live = history.live()

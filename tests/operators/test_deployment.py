@@ -463,7 +463,8 @@ def test_a_host_that_does_not_settle_in_time_ends_with_an_open_release_that_the_
     promote(world, first).execute(context("run-0"))
     world.sandbox.world.set_pace("seconds:36000", "custom-model-deployment")
     with pytest.raises(
-        DeploymentError, match=r"release 2 is open and being mended: .* the host serves .* the pointer names"
+        DeploymentError,
+        match=r"release 2 is open and being repaired: .* the host serves .* the pointer names",
     ):
         promote(world, world.model("second"), host_wait_hours=0.0003).execute(context("run-1"))
     world.sandbox.clock.advance(36001)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_distill.errors import ConfigurationError
 from airflow_distill.sandbox import Sandbox
 from tests.release_world import ReleaseWorld
 
@@ -51,12 +50,15 @@ def test_it_deletes_what_is_old_and_keeps_what_is_live(bedrock_environment: Sand
 
 
 def test_a_kind_that_never_expires_is_refused() -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
     from airflow_distill.operators.retention import ApplyRetentionOperator
 
-    with pytest.raises(ConfigurationError, match="releases cannot be expired"):
-        ApplyRetentionOperator(
-            task_id="keep", workload="w", root="s3://b/r", keep={"releases": timedelta(days=1)}
-        )
+    task = ApplyRetentionOperator(
+        task_id="keep", workload="w", root="s3://b/r", keep={"releases": timedelta(days=1)}
+    )
+    with pytest.raises(AirflowFailException, match="releases cannot be expired"):
+        task.execute({})
 
 
 def test_a_file_with_retention_has_the_task_and_one_without_has_not(tmp_path: Path) -> None:

@@ -265,8 +265,10 @@ def test_every_module_and_link_is_told_to_airflow():
             "code_paths",
             "connection",
             "log_lines",
+            "note",
             "observe",
             "poller",
+            "spending",
             "task",
             "threads",
         }
