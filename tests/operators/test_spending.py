@@ -99,7 +99,9 @@ def test_what_a_step_came_to_is_settled_in_the_month_that_holds_it() -> None:
 
 @pytest.mark.parametrize("budget", [{"usd_per_week": 1}, {"usd_per_run": "much"}, "60"])
 def test_a_budget_of_another_form_is_refused(budget: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"of `budget` is not a number|`budget` has unknown settings"):
+    with pytest.raises(
+        ConfigurationError, match=r"of `budget` is not a number|`budget` has unknown settings"
+    ):
         read_budget(budget)
 
 
