@@ -48,6 +48,7 @@ class WatchStudentOperator(DistillOperator):
     :param notifiers: told when there is something to tell; one that fails is logged and stops nothing.
     """
 
+    import_paths = ("detectors", "functions")
     template_fields: Sequence[str] = aws_template_fields(
         "workload", "root", "logs", "teacher", "day", "prices"
     )

@@ -139,9 +139,9 @@ def drop_release(bench: Bench, number: int) -> None:
         bench.put(item.uri, None)
 
 
-def swap(bench: Bench, *, mended: bool) -> None:
+def swap(bench: Bench, *, repaired: bool) -> None:
     first, second = (json.loads(bench.read(bench.entry(n))) for n in (1, 2))
-    if mended:
+    if repaired:
         first, second = {**first, "release": 2}, {**second, "release": 1}
     bench.put(bench.entry(1), encode(second))
     bench.put(bench.entry(2), encode(first))
@@ -260,10 +260,10 @@ def as_decision(bench: Bench) -> dict[str, Any]:
 
 KINDS: tuple[Kind, ...] = (
     Kind("one byte of an entry changed", "verify", "entry", flip(lambda b: b.entry(3))),
-    Kind("an entry rewritten and its outcome mended", "verify", "ledger's head", lambda b: rewrite(b, 3, why=["x"])),
+    Kind("an entry rewritten and its outcome repaired", "verify", "ledger's head", lambda b: rewrite(b, 3, why=["x"])),
     Kind("an entry's owner rewritten, the outcome's digest removed", "verify", "entry",
          lambda b: (b.edit(b.entry(3), owner="mallory"), b.edit(b.outcome(3), entry_sha256=None))),
-    Kind("an older entry rewritten and its outcome mended", "verify", "previous entry",
+    Kind("an older entry rewritten and its outcome repaired", "verify", "previous entry",
          lambda b: rewrite(b, 1, why=["x"])),
     Kind("the whole ledger recomputed consistently", "verify", "ledger's head", recompute),
     Kind("a release in the middle deleted", "verify", "number", lambda b: drop_release(b, 2)),
@@ -274,8 +274,8 @@ KINDS: tuple[Kind, ...] = (
          lambda b: b.edit(b.outcome(3), checks={}, at="2020-01-01T00:00:00Z")),
     Kind("an older outcome rewritten", "verify", "previous entry", lambda b: b.edit(b.outcome(1), why=["x"])),
     Kind("an outcome copied over another's", "verify", "outcome", lambda b: b.put(b.outcome(2), b.read(b.outcome(1)))),
-    Kind("two entries swapped", "verify", "entry", lambda b: swap(b, mended=False)),
-    Kind("two entries swapped, their numbers mended", "verify", "previous entry", lambda b: swap(b, mended=True)),
+    Kind("two entries swapped", "verify", "entry", lambda b: swap(b, repaired=False)),
+    Kind("two entries swapped, their numbers repaired", "verify", "previous entry", lambda b: swap(b, repaired=True)),
     Kind("an entry overwritten with text that is no JSON", "verify", "entry", lambda b: b.put(b.entry(2), b"{junk")),
     Kind("an entry nested 100,000 deep", "verify", "entry", lambda b: b.put(b.entry(2), DEEP)),
     Kind("an outcome nested 100,000 deep", "verify", "outcome", lambda b: b.put(b.outcome(2), DEEP)),
