@@ -16,7 +16,7 @@ from airflow_distill.aws.evidence import require
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.notifications.workload import TOLD
 from airflow_distill.operators.base import DistillOperator, wall_clock
-from airflow_distill.operators.code_paths import refuse_foreign_functions, written_paths
+from airflow_distill.operators.code_paths import refuse_foreign_functions
 from airflow_distill.operators.deployment import BedrockRollbackModelOperator
 from airflow_distill.operators.logs import redaction_of
 from airflow_distill.operators.observe import tally
@@ -81,7 +81,7 @@ class WatchStudentOperator(DistillOperator):
         self.logs = logs
         self.teacher = teacher
         self.scorer = scorer
-        self.functions = written_paths(functions, "functions")
+        self.functions = self.written_paths(functions, "functions")
         self.sample = sample
         self.usd_per_day = usd_per_day
         self.max_tokens = max_tokens
@@ -89,7 +89,7 @@ class WatchStudentOperator(DistillOperator):
         self.slices = slices
         self.day = day
         self.redact = redact
-        self.detectors = written_paths(detectors, "detectors")
+        self.detectors = self.written_paths(detectors, "detectors")
         self.prices = prices
         self.notifiers = list(notifiers)
 
