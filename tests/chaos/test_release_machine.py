@@ -390,6 +390,7 @@ def test_whatever_happens_production_is_proven_or_open_and_told(machine: type[Re
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3000)
 def test_whatever_happens_for_long_production_is_proven_or_open_and_told(machine: type[Releases]) -> None:
     run(machine, cases=50, steps=25)
