@@ -53,7 +53,6 @@ test: setup ## checks and tests, the slow ones included, the soak tests not
 	$(PYTEST) -q -m "airflow and not slow" -n 2 --dist loadfile
 	$(PYTEST) -q -m "slow and not soak and not alone and not pages" -n 2 --dist loadfile --durations 5
 	$(PYTEST) -q -m "alone" --reruns 1 --durations 5
-	bash requirements/mwaa.sh lane
 
 test-fast: setup ## tests of the pure rooms and the sandbox only
 	$(PYTEST) -q -m "not slow and not airflow" -n 2

@@ -3,9 +3,6 @@
 #   mwaa.sh stack    the loop on PostgreSQL, Celery and two workers, while its parts are killed and stopped (12 minutes)
 #   mwaa.sh wheel    the wheel with its sandbox extra installed as a user does, and the demo from it (5 minutes)
 #   mwaa.sh airflow  all Airflow tests (10 minutes)
-#   mwaa.sh lane     the wheel, the Airflow tests that depend on versions most, the stack with a shorter outage (10 minutes);
-#                    part of `make test`
-# `lane` says so and does nothing where there is no Python 3.12; MWAA=require makes that an error.
 # The environment is .venv-mwaa; it is made anew when the project's requirements or the constraints change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,11 +43,6 @@ install_environment() {
 
 run_tests() { "$VENV/bin/python" -m pytest -q -p no:cacheprovider "$@"; }
 
-if [ "${1:-}" = lane ] && [ -z "$(find_python 3.12)" ]; then
-    echo "MWAA's versions need Python 3.12, which is not on this machine: their tests are NOT RUN" >&2
-    [ "${MWAA:-}" = require ] && exit 2
-    exit 0
-fi
 case "${1:-}" in
     stack)
         install_environment
@@ -64,11 +56,5 @@ case "${1:-}" in
         install_environment
         run_tests -m "airflow and not slow" -n 2 --dist loadfile
         ;;
-    lane)
-        install_environment
-        demo_from_wheel
-        run_tests -m "airflow and not slow" -n 2 --dist loadfile tests/dags tests/pipelines tests/triggers tests/hooks
-        STACK_OUTAGE="${STACK_OUTAGE:-15}" run_tests -s -m stack tests/stack --reruns 1
-        ;;
-    *) sed -n '2,9p' "$0"; exit 2 ;;
+    *) sed -n '2,6p' "$0"; exit 2 ;;
 esac

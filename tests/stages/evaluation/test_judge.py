@@ -330,7 +330,7 @@ def test_labelled_pairs_are_read_and_a_bad_line_is_named_without_its_text() -> N
 
 
 def test_unknown_or_impossible_rules_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="not known"):
+    with pytest.raises(ConfigurationError, match="unknown setting"):
         JudgeRules.from_json({"max_faild": 0.1})
     with pytest.raises(ConfigurationError, match="between 0 and 1"):
         JudgeRules(max_order=2.0)
