@@ -21,6 +21,9 @@ from typing import Any, Literal, get_args
 
 from airflow_distill.errors import ConfigurationError
 
+CONTEXT_TOKENS = 32_000
+"""Context of fine-tuning, in tokens, of a student for which the table of models states none."""
+
 SCHEMA = 1
 
 HostKind = Literal["provisioned-throughput", "custom-model-deployment"]

@@ -26,7 +26,7 @@ class StoredObject:
 
     uri: str
     size: int
-    tag: str = ""
+    tag: str = field(default="", compare=False)
     written: float = field(default=0.0, compare=False)
 
 

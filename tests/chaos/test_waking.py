@@ -174,7 +174,7 @@ def test_no_step_of_a_plan_is_carried_out_by_a_run_that_lost_its_release_just_be
             break
         assert the_world(world) == then, steps
         woken.add(steps[number - 1])
-    assert {"update_host", "publish_pointer", "write_release"} <= woken
+    assert {"update-host", "publish-pointer", "write-release"} <= woken
 
 
 def test_a_call_that_was_under_way_when_the_release_was_lost_is_told_as_drift(

@@ -108,7 +108,7 @@ def test_a_way_back_that_fails_too_is_open_and_told_and_the_next_run_goes_on_wit
 ) -> None:
     address, first, error = swap_that_fails(world, 2)
     assert error is not None
-    assert "release 2 is open and being mended" in error.message
+    assert "release 2 is open and being repaired" in error.message
     assert "Failed: no capacity" in error.message
     assert "release repair --yes" in error.hint
     assert codes(world) == ["open-release", "host-failed"]
@@ -131,7 +131,7 @@ def test_a_throughput_that_failed_for_good_is_replaced_when_a_person_says_so(
     assert "can not be updated because its status is Failed" in error.message
     assert "release repair --yes" in error.hint
     for run in ("run-2", "run-3"):
-        with pytest.raises((AirflowFailException, DeploymentError), match="is open and being mended"):
+        with pytest.raises((AirflowFailException, DeploymentError), match="is open and being repaired"):
             check(world, run)
         assert world.hosts() == [address], "nothing is bought that nobody has asked for"
     repair(world)
@@ -164,7 +164,7 @@ def test_a_way_back_that_is_denied_is_open_and_told_and_goes_on_when_it_is_allow
     prepared = world.prepare(world.intent(world.decision(world.model("second", Rambles())), wish=wish))
     execution = world.execution(prepared, progress=deny)
     with pytest.raises(
-        DeploymentError, match=r"is open and being mended: the way back is blocked: .*AccessDenied"
+        DeploymentError, match=r"is open and being repaired: the way back is blocked: .*AccessDenied"
     ):
         world.to_the_end(execution)
     execution.give_back()

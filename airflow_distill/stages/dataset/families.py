@@ -10,12 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from airflow_distill.stages.model_table import Form, in_force
+from airflow_distill.stages.model_table import CONTEXT_TOKENS, Form, in_force
 
 _CONTEXT = re.compile(r":(\d+)k$")
-
-CONTEXT_TOKENS = 32_000
-"""Context of fine-tuning, in tokens, of a student for which the table of models states none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from airflow_distill.stages.model_table import CONTEXT_TOKENS
 from airflow_distill.stages.money.prices import ON_DEMAND, PROVISIONED, PriceTable, bill
 from airflow_distill.stages.money.records import Bill, Usage, decimal
 from airflow_distill.stages.money.usage import CANDIDATE, EVALUATION, JUDGE, RELEASE
@@ -18,7 +19,7 @@ GENEROUS = 2
 """Where the tokens of a prompt are not counted yet, a bound takes so many times the mean of the logs."""
 JUDGE_WORDS, JUDGE_SAYS, JUDGE_MOST = 250, 60, 200
 """Tokens of the judge's instructions, of a usual verdict, and the most that a verdict may have."""
-MOST_PROMPT = 32_000
+MOST_PROMPT = CONTEXT_TOKENS
 """No prompt that a student was taught on is longer, in tokens: its context of fine-tuning."""
 SERVICE_MAXIMUM = 15_000
 """To so many pairs the service may grow a training set by synthesis, at the author's expense."""
