@@ -57,7 +57,11 @@ def the_world(world: ReleaseWorld) -> dict[str, Any]:
 
 
 def taken_over(world: ReleaseWorld, goes_on: bool) -> dict[str, Any]:
-    """Let a person end the open release, and perhaps another run make a third model live; returns the world then."""
+    """Let a person end the open release, and perhaps another run make a third model live; returns the world then.
+
+    Where the run had written its own end down before it fell asleep, nobody takes anything over: what is left to it is to
+    name that end in the pointer, and nothing else.
+    """
     world.gateways = world.new_gateways()
     world.sleep(20 * 60)
     opened = unfinished(world.gateways, world.store, world.root, world.workload)
@@ -68,7 +72,10 @@ def taken_over(world: ReleaseWorld, goes_on: bool) -> dict[str, Any]:
     if goes_on:
         decision = world.decision(world.model("third"))
         world.carry_out(world.intent(decision, run="loop/run-3"))
-    return the_world(world)
+    then = the_world(world)
+    if opened is None and not goes_on and then["pointer"]:
+        then["pointer"]["ledger"] = world.ledger.sound().entries[-1].head.to_json()
+    return then
 
 
 def void(said: Any) -> None:
