@@ -41,22 +41,6 @@ LIGHT_STAGES = {
     "airflow_distill.stages.logs.limits",
     "airflow_distill.stages.shown",
     "airflow_distill.stages.storage",
-    # Records of money, status and watch: 40 ms in all, paid by each process that imports every operator.
-    "airflow_distill.stages.jobs",
-    "airflow_distill.stages.jobs.models",
-    "airflow_distill.stages.logs.records",
-    "airflow_distill.stages.model_table",
-    "airflow_distill.stages.money",
-    "airflow_distill.stages.money.estimate",
-    "airflow_distill.stages.money.prices",
-    "airflow_distill.stages.money.records",
-    "airflow_distill.stages.money.usage",
-    "airflow_distill.stages.status",
-    "airflow_distill.stages.status.records",
-    "airflow_distill.stages.watch",
-    "airflow_distill.stages.watch.health",
-    "airflow_distill.stages.watch.records",
-    "airflow_distill.stages.watch.sequential",
 }
 """Modules of the stages that operators may load with themselves; every other one is imported by the task that needs it."""
 

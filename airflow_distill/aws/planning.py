@@ -14,7 +14,7 @@ from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.customization import customization_wish
 from airflow_distill.errors import DistillError, OwnershipError
 from airflow_distill.remote.submit import find_generation, may_buy_another
-from airflow_distill.stages.jobs.records import CustomizationSpec, LogsData
+from airflow_distill.stages.jobs.records import CustomizationSpec
 from airflow_distill.stages.jobs.request import Problem, build_request, check_spec
 from airflow_distill.stages.money.estimate import SERVICE_MAXIMUM, RunPlan, estimate
 from airflow_distill.stages.money.prices import PriceTable
@@ -124,9 +124,7 @@ def _price(
 ) -> dict[str, Any]:
     if records is None:
         return {"usd": None, "why": "the number of training records is not known"}
-    logged = isinstance(spec.training, LogsData) and spec.training.use_prompt_response
-    called = spec.method == "distillation" and not logged
-    ends: dict[str, int | None] = {"from": None, "to": SERVICE_MAXIMUM if called else None}
+    ends: dict[str, int | None] = {"from": None, "to": SERVICE_MAXIMUM if spec.teacher_called else None}
     told: dict[str, Any] = {"prices_of": table.date}
     for name, pairs in ends.items():
         run = RunPlan(
@@ -136,7 +134,7 @@ def _price(
             heldout_records=0,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            teacher_called=called,
+            teacher_called=spec.teacher_called,
             epochs=1,
             pairs=pairs,
             asked=(),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_distill.aws.calls import Gateway
-from airflow_distill.stages.money.records import Tokens
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.money.records import Tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from airflow_distill.aws.asking import asker
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import StateError
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
@@ -262,7 +263,7 @@ def _ask(
         [_example(item, None) for item in sample.values()],
         subject,
         parameters,
-        ask=ask or _asker(gateways, wish.teacher),
+        ask=ask or asker(gateways.runtime, wish.teacher, WATCH_METADATA),
         cache=AnswerCache(store, folder, subject.identity, parameters),
         pacer=Pacer(),
         now=time.monotonic,
@@ -284,23 +285,6 @@ def _usd_of_one(
     known = [item.input_tokens for item in seen if item.input_tokens is not None]
     mean = round(sum(known) / len(known)) if known else wish.max_tokens
     return table.tokens_usd(wish.teacher, Tokens(mean, wish.max_tokens), region=region)
-
-
-def _asker(gateways: AwsGateways, teacher: str) -> Ask:
-    from airflow_distill.stages.evaluation.collect import Given, Parameters, converse_messages
-
-    def ask(example: Example, parameters: Parameters) -> Given:
-        reply = gateways.runtime.converse(
-            teacher,
-            messages=converse_messages(example),
-            max_tokens=parameters.max_tokens,
-            system=example.system,
-            temperature=parameters.temperature,
-            request_metadata=WATCH_METADATA,
-        )
-        return Given(reply.text, reply.stop_reason, reply.input_tokens, reply.output_tokens)
-
-    return ask
 
 
 def _scores(spec: Any, pairs: Sequence[tuple[Interaction, str]]) -> Iterable[float]:

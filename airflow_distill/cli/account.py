@@ -25,6 +25,17 @@ def add_connection_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")
 
 
+def add_workload_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare the workload, its root, the connection, a price table and `--json`."""
+    parser.add_argument("workload", metavar="WORKLOAD", help="a workload's name, or its file")
+    parser.add_argument(
+        "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
+    )
+    add_connection_flags(parser)
+    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
 def connect(args: argparse.Namespace, region: str | None = None) -> AwsGateways:
     """Build the gateways from the three flags and the SDK's own credential chain.
 

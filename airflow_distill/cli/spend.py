@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.account import add_connection_flags, connect, workload_file
+from airflow_distill.cli.account import add_workload_flags, connect, workload_file
 from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -35,32 +35,22 @@ def register(parser: argparse.ArgumentParser) -> None:
     """Add the words and their arguments."""
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
     show = words.add_parser("show", help="what runs were thought to cost, came to, and may still cost")
-    _place(show)
+    add_workload_flags(show)
     show.add_argument("--dataset", metavar="ID", help="only the run of this dataset")
     show.set_defaults(word_run=_show)
     saved = words.add_parser("savings", help="what the live student saved, from its own logged calls")
-    _place(saved)
+    add_workload_flags(saved)
     saved.add_argument("--logs", metavar="URI", help="invocation logs; the file's when left out")
     saved.add_argument("--days", type=int, default=7, help="how far back to read (default: 7)")
     saved.set_defaults(word_run=_savings)
     held = words.add_parser("reconcile", help="hold a Cost and Usage Report against our records")
-    _place(held)
+    add_workload_flags(held)
     held.add_argument(
         "--report",
         metavar="URI",
         help="its file or folder, a path or s3://; budget.cost_report when left out",
     )
     held.set_defaults(word_run=_reconcile)
-
-
-def _place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workload", metavar="WORKLOAD", help="a workload's name, or its file")
-    parser.add_argument(
-        "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
-    )
-    add_connection_flags(parser)
-    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.account import add_connection_flags, connect, workload_file
+from airflow_distill.cli.account import add_workload_flags, connect, workload_file
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.remote.times import iso_text
 
@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("workload", metavar="WORKLOAD", help="a workload's name, or its file")
-    parser.add_argument(
-        "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
-    )
-    add_connection_flags(parser)
-    parser.add_argument("--prices", metavar="URI", help="price table that overrides the packaged one")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_workload_flags(parser)
     parser.add_argument(
         "--write", action="store_true", help="also rebuild the status that the Airflow pages show"
     )

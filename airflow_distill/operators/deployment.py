@@ -29,9 +29,6 @@ from airflow_distill.operators.hosts import (
 from airflow_distill.remote.identity import is_same_runner
 from airflow_distill.remote.polling import deadline_after
 from airflow_distill.stages.deployment.values import flag, number, whole
-from airflow_distill.stages.money.estimate import MOST_PROMPT
-from airflow_distill.stages.money.prices import PROVISIONED
-from airflow_distill.stages.money.records import Tokens, Usage, decimal
 
 if TYPE_CHECKING:
     from airflow_distill.aws.execute import Against, Execution
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.deployment.ledger import Ledger
     from airflow_distill.stages.deployment.records import Live, Outcome, ProbeSettings
+    from airflow_distill.stages.money.records import Tokens, Usage
 
 LEASE_MINUTES = 15.0
 """A release on which nobody has worked for so long may be taken over by any run."""
@@ -575,6 +573,9 @@ def _probes(prepared: Prepared) -> list[ProbeSettings]:
 
 
 def _most_of_a_probe(prepared: Prepared) -> Tokens:
+    from airflow_distill.stages.money.estimate import MOST_PROMPT
+    from airflow_distill.stages.money.records import Tokens
+
     return Tokens(MOST_PROMPT, max((each.max_tokens for each in _probes(prepared)), default=0))
 
 
@@ -582,6 +583,8 @@ def _hosting(prepared: Prepared, now: datetime) -> list[Usage]:
     """Return the hours that a host of its own would be paid for until its end, outside of what the run may cost."""
     from airflow_distill.remote.hosts import base_of_arn
     from airflow_distill.stages.deployment.times import moment_of
+    from airflow_distill.stages.money.prices import PROVISIONED
+    from airflow_distill.stages.money.records import Usage, decimal
 
     host, ends = prepared.plan.target.host, moment_of(prepared.plan.target.host.ends_at)
     if host.kind != PROVISIONED or ends is None:

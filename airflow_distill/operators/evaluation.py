@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_distill.aws.asking import asker
 from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.aws.evidence import load_heldout, load_manifest, model_behind, require
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.aws.judging import DEFAULT_ALPHA, DEFAULT_MIN_ITEMS, score_kept
-from airflow_distill.aws.runtime import RuntimeGateway
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.links.pages import DistillPageLink
 from airflow_distill.operators.base import DistillOperator, wall_clock
@@ -28,11 +28,8 @@ from airflow_distill.stages.storage import ObjectStore, join_uri
 if TYPE_CHECKING:
     from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.dataset.records import DatasetManifest, Example
-    from airflow_distill.stages.evaluation.collect import Ask, Collected, Given, Parameters, Subject
+    from airflow_distill.stages.evaluation.collect import Collected, Parameters, Subject
     from airflow_distill.stages.evaluation.records import Score
-
-OWN_TRAFFIC = {"airflow-distill": "evaluation"}
-"""Request metadata of our own calls, so that invocation logs can tell them from the product's."""
 
 
 def host_kind(address: str) -> str:
@@ -45,32 +42,6 @@ def host_kind(address: str) -> str:
 def batch_identity(model: str) -> str:
     """Return what batch answers of a model are kept under; they have no latency, so they stand apart."""
     return f"batch|{model}"
-
-
-def asker(runtime: RuntimeGateway, address: str) -> Ask:
-    """Return a function that asks the model at an address through Converse."""
-    from airflow_distill.stages.evaluation.collect import Given, converse_messages
-
-    def ask(example: Example, parameters: Parameters) -> Given:
-        reply = runtime.converse(
-            address,
-            messages=converse_messages(example),
-            max_tokens=parameters.max_tokens,
-            system=example.system,
-            temperature=parameters.temperature,
-            request_metadata=OWN_TRAFFIC,
-        )
-        return Given(
-            reply.text,
-            reply.stop_reason,
-            reply.input_tokens,
-            reply.output_tokens,
-            float(reply.latency_ms),
-            reply.cache_read_tokens,
-            reply.cache_write_tokens,
-        )
-
-    return ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,8 +299,6 @@ class BedrockDistillModelOperator(WaitingOperator):
             profile = (manifest.get("profile") or {}).get("train") or {}
         tokens_in, tokens_out = mean_tokens(profile)
         records = int(dataset.get("train_records") or SERVICE_MAXIMUM)
-        logs = self.invocation_logs if isinstance(self.invocation_logs, Mapping) else {}
-        called = spec.method == "distillation" and not logs.get("use_prompt_response")
         return RunPlan(
             teacher=spec.teacher,
             student=spec.student,
@@ -308,9 +306,9 @@ class BedrockDistillModelOperator(WaitingOperator):
             heldout_records=0,
             input_tokens=tokens_in,
             output_tokens=tokens_out,
-            teacher_called=called,
+            teacher_called=spec.teacher_called,
             epochs=epochs,
-            pairs=SERVICE_MAXIMUM if called else records,
+            pairs=SERVICE_MAXIMUM if spec.teacher_called else records,
             asked=(),
         )
 

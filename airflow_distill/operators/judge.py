@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_distill.aws.asking import asker
 from airflow_distill.aws.evidence import load_answers, load_heldout, load_manifest, read_checked, require
 from airflow_distill.aws.gateways import store_for
 from airflow_distill.operators.base import DistillOperator
-from airflow_distill.operators.evaluation import asker, write_scores
+from airflow_distill.operators.evaluation import write_scores
 from airflow_distill.operators.task import settings_read
 from airflow_distill.stages.digest import canonical_json, digest
 from airflow_distill.stages.storage import ObjectStore, join_uri

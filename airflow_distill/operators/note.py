@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from airflow_distill.remote.times import iso
-from airflow_distill.stages.status.records import WORKLOAD_NAME, Question, Step
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.status.records import Step
 
 _GOODS = ("scorecard_uri", "decision_uri", "report_uri", "manifest_uri", "scores_uri")
 _PLACES = ("evaluations", "datasets", "reports")
@@ -59,6 +61,7 @@ def note_question(operator: Any, context: Any, receipt: Mapping[str, Any], until
     """Note that a task waits for a person to answer."""
 
     def write(store: Any, root: str, workload: str, step: Step) -> None:
+        from airflow_distill.stages.status.records import Question
         from airflow_distill.workload.status import note_question as write_question
 
         question = Question(step.dag_id, step.run_id, step.task_id, step.at, step.map_index, until)
@@ -106,6 +109,8 @@ def _note(operator: Any, context: Any, receipt: Mapping[str, Any], state: str, e
 def _write(
     operator: Any, context: Any, receipt: Mapping[str, Any], state: str, error: str, write: Any
 ) -> None:
+    from airflow_distill.stages.status.records import WORKLOAD_NAME, Step
+
     workload, root = place_of(operator, receipt)
     ti = context.get("ti") if hasattr(context, "get") else None
     if not root or ti is None or not WORKLOAD_NAME.fullmatch(workload):

@@ -19,19 +19,13 @@ from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import BudgetError, ConfigurationError
 from airflow_distill.operators.base import runner_key, wall_clock
 from airflow_distill.remote.times import iso
-from airflow_distill.stages.money.prices import PriceTable, bill
-from airflow_distill.stages.money.records import Bill, Tokens, Usage
-from airflow_distill.stages.money.usage import (
-    CallMeter,
-    Metered,
-    RunUsage,
-    actual,
-    at_risk,
-)
 
 if TYPE_CHECKING:
     from airflow_distill.stages.dataset.records import Example
     from airflow_distill.stages.evaluation.collect import Ask, Given, Parameters
+    from airflow_distill.stages.money.prices import PriceTable
+    from airflow_distill.stages.money.records import Bill, Tokens, Usage
+    from airflow_distill.stages.money.usage import CallMeter, Metered, RunUsage
 
 BUDGET = frozenset({"usd_per_run", "usd_per_month", "usd_exposed", "epochs"})
 """What a `budget` argument may hold: the caps of a workload file, and the epochs that an estimate assumes."""
@@ -92,6 +86,8 @@ class PaidStep:
     @property
     def usage(self) -> RunUsage:
         """The run's record of usage."""
+        from airflow_distill.stages.money.usage import RunUsage
+
         return RunUsage(store_for(self.gateways, self.root), self.root, self.workload, self.dataset_id)
 
     @property
@@ -110,6 +106,10 @@ class PaidStep:
         :param beside: what is bought with it and no run pays for: the hours of a live host. Only `usd_exposed` meets it.
         :raises BudgetError: a cap would be crossed, or a price that a cap needs is unknown. Nothing was bought.
         """
+        from airflow_distill.stages.money.prices import bill
+        from airflow_distill.stages.money.records import Bill
+        from airflow_distill.stages.money.usage import actual, at_risk
+
         caps = {name: self.budget[name] for name in self.budget if name != "epochs"}
         if not caps:
             return
@@ -200,6 +200,8 @@ class PaidStep:
 
     def meter(self, what: str, model: str, kind: str, most_each: Tokens) -> CallMeter:
         """Return a meter for the calls of this attempt; nobody else writes its record."""
+        from airflow_distill.stages.money.usage import CallMeter, Metered
+
         begun = Metered(
             self.stage,
             f"{self.run}/{what}/{uuid.uuid4().hex}",
@@ -213,6 +215,8 @@ class PaidStep:
 
     def note(self, key: str, **facts: Any) -> None:
         """Write what a job or a host has used, under its ARN."""
+        from airflow_distill.stages.money.usage import Metered
+
         self.usage.write(Metered(self.stage, key, run=self.run, at=self._now(), **facts))
 
     def settle(self, *, over: bool = False) -> None:
@@ -221,6 +225,7 @@ class PaidStep:
         :param over: the run ends: a part that was never begun came to nothing.
         """
         from airflow_distill.stages.money.spend import Spend
+        from airflow_distill.stages.money.usage import actual, at_risk
 
         records = self.records()
         found = [actual(self.table, records, self.region), at_risk(self.table, records, self.region)]
@@ -258,6 +263,7 @@ def billing_of(address: str, model: str) -> tuple[str, str]:
 def most_of(examples: Iterable[Example], max_tokens: int) -> list[Tokens]:
     """Return the most that asking each prompt once can use."""
     from airflow_distill.stages.dataset.tokens import estimate_tokens
+    from airflow_distill.stages.money.records import Tokens
 
     found = []
     for example in examples:
@@ -269,6 +275,8 @@ def most_of(examples: Iterable[Example], max_tokens: int) -> list[Tokens]:
 
 def whole_of(stage: str, kind: str, model: str, tokens: Iterable[Tokens]) -> list[Usage]:
     """Return tokens as usages of a model; nothing where the hour is paid instead."""
+    from airflow_distill.stages.money.records import Tokens, Usage
+
     if not kind:
         return []
     added = sum(tokens, Tokens())
@@ -277,6 +285,8 @@ def whole_of(stage: str, kind: str, model: str, tokens: Iterable[Tokens]) -> lis
 
 def largest(tokens: Iterable[Tokens]) -> Tokens:
     """Return tokens of which none is fewer than in any of these."""
+    from airflow_distill.stages.money.records import Tokens
+
     found = list(tokens)
     return Tokens(max((t.input for t in found), default=0), max((t.output for t in found), default=0))
 
@@ -284,6 +294,7 @@ def largest(tokens: Iterable[Tokens]) -> Tokens:
 def metered(ask: Ask, meter: CallMeter) -> Ask:
     """Return a way to ask that is counted call by call. A call that was refused costs nothing."""
     from airflow_distill.errors import ServiceError
+    from airflow_distill.stages.money.records import Tokens
 
     def counted(example: Example, parameters: Parameters) -> Given:
         meter.ask()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.sdk.exceptions import AirflowSkipException
@@ -20,7 +20,9 @@ from airflow_distill.operators.code_paths import refuse_foreign_functions
 from airflow_distill.operators.deployment import BedrockRollbackModelOperator
 from airflow_distill.operators.logs import redaction_of
 from airflow_distill.operators.observe import tally
-from airflow_distill.stages.watch.records import Look
+
+if TYPE_CHECKING:
+    from airflow_distill.stages.watch.records import Look
 
 
 class WatchStudentOperator(DistillOperator):

@@ -282,7 +282,7 @@ def test_the_decision_knows_what_the_run_and_a_month_cost(w: Any) -> None:
 @pytest.mark.slow
 def test_collection_stays_within_ten_per_cent_of_the_sandboxs_token_limit(w: Any) -> None:
     """Real time, two minutes: a limit so low that only a part fits into each minute; nobody tells it to the collection."""
-    from airflow_distill.operators.evaluation import asker
+    from airflow_distill.aws.asking import asker
     from airflow_distill.stages.evaluation.collect import (
         AnswerCache,
         Parameters,

@@ -10,18 +10,9 @@ import pytest
 
 from airflow_distill.sandbox import Sandbox
 from tests.release_world import ReleaseWorld
+from tests.workload_files import ON_SANDBOX
 
 pytestmark = [pytest.mark.airflow]
-
-FILE = """\
-owner: support
-teacher: amazon.nova-pro-v1:0
-student: amazon.nova-micro-v1:0:128k
-root: s3://distill-sandbox/loop
-role_arn: arn:aws:iam::123456789012:role/distill
-logs: {location: s3://distill-sandbox/logs}
-budget: {usd_per_run: 50}
-"""
 
 
 @pytest.fixture
@@ -114,7 +105,7 @@ def test_a_file_with_a_successor_has_a_dag_for_it_that_its_guard_starts(tmp_path
     from airflow_distill.pipelines import build_dags
 
     (tmp_path / "tickets.yaml").write_text(
-        FILE + "lifecycle: {successor: 'amazon.nova-lite-v1:0:300k'}\nwatch: {usd_per_day: 1}\n"
+        ON_SANDBOX + "lifecycle: {successor: 'amazon.nova-lite-v1:0:300k'}\nwatch: {usd_per_day: 1}\n"
     )
     dags = build_dags(tmp_path)
     assert set(dags) == {"distill_tickets", "distill_successor_tickets", "distill_guards"}

@@ -9,18 +9,9 @@ import pytest
 
 from airflow_distill.sandbox import Sandbox
 from tests.release_world import ReleaseWorld
+from tests.workload_files import ON_SANDBOX
 
 pytestmark = [pytest.mark.airflow]
-
-FILE = """\
-owner: support
-teacher: amazon.nova-pro-v1:0
-student: amazon.nova-micro-v1:0:128k
-root: s3://distill-sandbox/loop
-role_arn: arn:aws:iam::123456789012:role/distill
-logs: {location: s3://distill-sandbox/logs}
-budget: {usd_per_run: 50}
-"""
 
 
 def apply(world: ReleaseWorld, **keep: timedelta) -> dict[str, int]:
@@ -66,9 +57,9 @@ def test_a_file_with_retention_has_the_task_and_one_without_has_not(tmp_path: Pa
     from airflow_distill.workload.reading import read_workload
 
     path = tmp_path / "w.yaml"
-    path.write_text(FILE)
+    path.write_text(ON_SANDBOX)
     assert "end.apply_retention" not in build_dag(read_workload(path)).task_ids
-    path.write_text(FILE + "retention: {windows: 90d, answers: 180d}\n")
+    path.write_text(ON_SANDBOX + "retention: {windows: 90d, answers: 180d}\n")
     task = build_dag(read_workload(path)).task_dict["end.apply_retention"]
     assert task.keep == {"windows": timedelta(days=90), "answers": timedelta(days=180)}
     assert task.is_teardown

@@ -111,6 +111,12 @@ class CustomizationSpec:
     root: str = ""
     method: Method = "distillation"
 
+    @property
+    def teacher_called(self) -> bool:
+        """Whether the service may ask the teacher: not where logged answers are taken as they are, nor for fine-tuning."""
+        logged = isinstance(self.training, LogsData) and self.training.use_prompt_response
+        return self.method == "distillation" and not logged
+
     def parameters(self) -> dict[str, Any]:
         """Return what changes the resulting model beside the dataset and the pair; part of the job's identity.
 
