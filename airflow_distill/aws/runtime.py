@@ -31,6 +31,8 @@ class Reply:
     @property
     def tokens(self) -> Tokens:
         """What the call is billed for, by kind."""
+        from airflow_distill.stages.money.records import Tokens
+
         return Tokens.of(
             self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens
         )
