@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_distill.aws.execute import Pausing
+from airflow_distill.cli import release
 from airflow_distill.cli.main import main
 from airflow_distill.sandbox import Sandbox
 from tests.release_world import ReleaseWorld
@@ -23,8 +25,10 @@ def world(bedrock_environment: Sandbox) -> ReleaseWorld:
 
 
 @pytest.fixture
-def ask(world: ReleaseWorld, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command; returns its exit status and what it printed."""
+def ask(world: ReleaseWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command on the sandbox's clock; returns its exit status and what it printed."""
+    monkeypatch.setattr(release, "_now", world.now)
+    monkeypatch.setattr(release, "time", SimpleNamespace(sleep=world.sleep))
 
     def run(*words: str) -> tuple[int, str]:
         flags = [
