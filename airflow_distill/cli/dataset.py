@@ -521,7 +521,7 @@ def _no_logs(store: ObjectStore, path: str) -> ConfigurationError:
 
 def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, path: str) -> list[str]:
     """Say how much of the logs was lost, which object to look at first, and what to do."""
-    from airflow_distill.stages.logs.forms import foreign_form
+    from airflow_distill.stages.logs.blocks import LogBlocks
     from airflow_distill.stages.logs.reasons import lost_words
 
     told = lost_words(outcome["skipped"], outcome["objects"])
@@ -529,10 +529,13 @@ def _lost_words(outcome: Mapping[str, Any], most: float, store: ObjectStore, pat
     if outcome["objects"].get("foreign"):
         for item in _log_objects(store, path):
             with store.open(item.uri) as stream:
-                found = foreign_form(stream.read(64))
-            if found is not None:
-                words.append(f"{item.uri} is {found[0]}. {found[1]}")
+                blocks = LogBlocks(stream)
+                next(iter(blocks), None)
+            if blocks.foreign:
+                words.append(f"{item.uri} is {blocks.foreign}. {blocks.advice}")
                 break
+        if not outcome["objects"].get("damaged"):
+            return [*words, "next: do so, or accept the loss with --lost SHARE"]
     words.append("next: copy the objects again from the bucket, or accept the loss with --lost SHARE")
     return words
 

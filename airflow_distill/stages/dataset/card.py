@@ -27,7 +27,7 @@ REASONS = {
 _OBJECTS = {
     "read": "read whole",
     "damaged": "cut off or corrupt; what could be read of them is used",
-    "foreign": "no logs: they hold no text",
+    "foreign": "no logs: they hold no records",
     "missing": "gone between listing and reading",
 }
 

@@ -180,10 +180,15 @@ def kept_problems(names: Iterable[str]) -> list[str]:
 
 
 TRUNCATED_WORDS = frozenset(
-    {"max_tokens", "length", "model_context_window_exceeded", "max_token_limit", "max_output_tokens"}
-)
+    {
+        "max_tokens", "length", "model_context_window_exceeded", "max_token_limit", "max_output_tokens",
+        "pause_turn", "error_limit",
+    }
+)  # fmt: skip
 GUARDRAIL_WORDS = ("guardrail", "intervened")
-REFUSED_WORDS = frozenset({"refusal", "content_filtered", "content_filter", "malformed_model_output"})
+REFUSED_WORDS = frozenset(
+    {"refusal", "content_filtered", "content_filter", "malformed_model_output", "error_toxic"}
+)
 
 # What reads as nothing although `str.strip` leaves it: marks of width zero, as exports of web pages have them.
 _BLANK = "\u200b\u200c\u200d\u2060\ufeff\xad"

@@ -12,6 +12,7 @@ from typing import TypeVar
 from airflow_distill.stages.logs.conversation import block_text, one_text
 from airflow_distill.stages.logs.reasons import SkipReason
 from airflow_distill.stages.logs.shapes import (
+    Block,
     Choice,
     Delta,
     Event,
@@ -35,6 +36,12 @@ _INTERVENED = "INTERVENED"
 _DONE = "[DONE]"
 
 _SILENT_EVENTS = frozenset({"content_block_stop", "message_stop", "ping"})
+_COHERE_EVENTS = frozenset(
+    {
+        "message-start", "content-start", "content-delta", "content-end", "message-end",
+        "citation-start", "citation-end", "debug",
+    }
+)  # fmt: skip
 
 
 def _intervened(action: str | None) -> bool:
@@ -68,6 +75,8 @@ def _read_object(body: OutputBody) -> Answer:
     usage = body.usage
     tokens_in, tokens_out = _usage(usage) if usage is not None else (None, None)
     output = body.output
+    if body.tool_calls:
+        raise Unusable(SkipReason.TOOL_USE)
     if isinstance(output, OutputMessage) and output.message is not None:
         text = block_text(output.message.content, "", unknown)
         latency = body.metrics.latencyMs if body.metrics is not None else None
@@ -96,6 +105,8 @@ def _read_other_family(body: OutputBody) -> tuple[str, str]:
         reason = body.incomplete_details.reason if body.incomplete_details is not None else None
         return _items_text(body.output), reason or body.status or ""
     if body.message is not None:
+        if body.message.tool_calls:
+            raise Unusable(SkipReason.TOOL_USE)
         return block_text(body.message.content, "", SkipReason.UNKNOWN_OUTPUT), body.finish_reason or ""
     pieces = body.outputs or body.generations
     if pieces and pieces[0].text is not None:
@@ -143,8 +154,10 @@ def cached_tokens(usage: Usage | None) -> tuple[Number, Number]:
     if usage is None:
         return None, None
     return (
-        _first(usage.cacheReadInputTokens, usage.cache_read_input_tokens),
-        _first(usage.cacheWriteInputTokens, usage.cache_creation_input_tokens),
+        _first(usage.cacheReadInputTokens, usage.cache_read_input_tokens, usage.cacheReadInputTokenCount),
+        _first(
+            usage.cacheWriteInputTokens, usage.cache_creation_input_tokens, usage.cacheWriteInputTokenCount
+        ),
     )
 
 
@@ -286,10 +299,29 @@ def _take_other_family(event: Event, stream: _Stream) -> bool:
         stream.templated = True
         return True
     if event.is_finished is not None or event.event_type is not None:
+        if event.tool_calls or "tool-call" in (event.event_type or ""):
+            raise Unusable(SkipReason.TOOL_USE)
         stream.pieces.append(event.text or "" if event.event_type in (None, "text-generation") else "")
         stream.stop = event.finish_reason or stream.stop
         return True
-    return _take_response(event, stream)
+    return _take_cohere(event, stream) or _take_response(event, stream)
+
+
+def _take_cohere(event: Event, stream: _Stream) -> bool:
+    """Take an event of Cohere's second chat form; say whether it was one."""
+    kind = event.type or ""
+    if kind.startswith("tool-"):
+        raise Unusable(SkipReason.TOOL_USE)
+    delta = event.delta if isinstance(event.delta, Delta) else None
+    if kind == "content-delta" and delta is not None and delta.message is not None:
+        content = delta.message.content
+        if isinstance(content, Block) and content.text is not None:
+            stream.pieces.append(content.text)
+    elif kind == "message-end" and delta is not None:
+        stream.stop = delta.finish_reason or stream.stop
+    elif kind == "message-start":
+        stream.started = True
+    return kind in _COHERE_EVENTS
 
 
 def _take_response(event: Event, stream: _Stream) -> bool:

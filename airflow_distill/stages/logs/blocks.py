@@ -27,7 +27,8 @@ class LogBlocks:
     """Iterates over blocks of whole lines of one stream; at a block's end there is always a newline.
 
     After the iteration, `damaged` says whether the compressed stream was cut off or corrupt, `too_long` how many lines were
-    dropped for their length, and `foreign` what the file is when it holds no text ("" for text).
+    dropped for their length, and `foreign` what the file is when it can hold no records ("" otherwise), with `advice` on
+    what to do about it.
     """
 
     def __init__(self, stream: BinaryIO, *, longest: int = LONGEST_LINE) -> None:
@@ -36,6 +37,7 @@ class LogBlocks:
         self.damaged = False
         self.too_long = 0
         self.foreign = ""
+        self.advice = ""
 
     def __iter__(self) -> Iterator[Block]:
         pieces = self._plain()
@@ -44,7 +46,7 @@ class LogBlocks:
             first += more  # a form is told alike, however the stream is read
         foreign = foreign_form(first)
         if foreign is not None:
-            self.foreign = foreign[0]
+            self.foreign, self.advice = foreign
             return
         others = as_record_lines(first, pieces, self._longest)
         if others is not None:

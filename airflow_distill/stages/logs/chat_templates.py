@@ -1,7 +1,8 @@
 r"""Prompts that are one text with control tokens become a system text and turns.
 
-Standard library only. Three templates are known by their tokens: Llama 3 and 4 (headers and end-of-turn tokens), Llama 2
-and Mistral (`[INST]`), and Anthropic's legacy form (a blank line, then `Human:` or `Assistant:`). A text without any of
+Standard library only. Templates are known by their tokens: Llama 3 and 4 (headers and end-of-turn tokens), Llama 2 and
+Mistral (`[INST]`), DeepSeek (`<｜User｜>`), ChatML as imported models use it (`<|im_start|>`), Gemma (`<start_of_turn>`),
+and Anthropic's legacy form (a blank line, then `Human:` or `Assistant:`). A text without any of
 their tokens is one user turn. A text that holds tokens in an order no template produces is refused, never guessed at.
 """
 
@@ -31,6 +32,7 @@ _TOOL_TOKENS = (
 _MEDIA_TOKENS = ("<|image|>", "<|image_start|>", "<|video|>", "[IMG]")
 _LLAMA_TOKEN = re.compile(r"<\|([a-z_0-9]+)\|>")
 _SYSTEM_OPENS, _SYSTEM_CLOSES = "<<SYS>>", "<</SYS>>"
+_DEEPSEEK_TURN = re.compile(r"<｜(User|Assistant)｜>")
 _LEGACY_TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")
 
 
@@ -39,6 +41,12 @@ def split_prompt(prompt: str) -> tuple[str | None, list[RawTurn]]:
 
     :raises Unusable: control tokens that form no conversation, or tokens of tools or media.
     """
+    if "<|im_start|>" in prompt:
+        return _split_named(prompt, "<|im_start|>", "<|im_end|>")
+    if "<start_of_turn>" in prompt:
+        return _split_named(prompt.removeprefix("<bos>"), "<start_of_turn>", "<end_of_turn>")
+    if "<｜User｜>" in prompt:
+        return _split_deepseek(prompt)
     if "<|" in prompt and _LLAMA_TOKEN.search(prompt):
         return _split_llama(prompt)
     if "[INST]" in prompt:
@@ -95,6 +103,34 @@ def _with_system(parts: list[RawTurn]) -> tuple[str | None, list[RawTurn]]:
     if any(one[0] == other[0] for one, other in pairwise(parts)):
         raise Unusable(SkipReason.BROKEN_TEMPLATE)
     return system or None, parts
+
+
+def _split_named(prompt: str, opens: str, closes: str) -> tuple[str | None, list[RawTurn]]:
+    """Take apart a prompt whose turns are a token, the role on a line, text and a token; the last may lack its end."""
+    _refuse_tools_and_media(prompt)
+    head, *rest = prompt.split(opens)
+    parts: list[RawTurn] = []
+    for number, piece in enumerate(rest):
+        role, _, text = piece.partition("\n")
+        text, closed, after = text.partition(closes)
+        if after.strip() or (not closed and number < len(rest) - 1):
+            raise Unusable(SkipReason.BROKEN_TEMPLATE)
+        parts.append(("assistant" if role.strip() == "model" else role.strip(), text.strip()))
+    if head.strip():
+        raise Unusable(SkipReason.BROKEN_TEMPLATE)
+    return _with_system(parts)
+
+
+def _split_deepseek(prompt: str) -> tuple[str | None, list[RawTurn]]:
+    """Take apart a prompt of DeepSeek: the system text stands before the first user's, and thinking may be begun."""
+    head, *rest = _DEEPSEEK_TURN.split(prompt.replace("<｜begin▁of▁sentence｜>", ""))
+    if "<｜tool" in prompt:
+        raise Unusable(SkipReason.TOOL_USE)
+    parts = [
+        ("user" if name == "User" else "assistant", text.replace("<｜end▁of▁sentence｜>", "").strip())
+        for name, text in zip(rest[::2], rest[1::2], strict=True)
+    ]
+    return _with_system([("system", head.strip()), *parts] if head.strip() else parts)
 
 
 def _split_llama2(prompt: str) -> tuple[str | None, list[RawTurn]]:

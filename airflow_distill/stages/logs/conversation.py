@@ -41,6 +41,10 @@ def read_input(body: InputBody) -> Conversation:
     :raises Unusable: the body is of no known family, or holds what a text dataset cannot.
     """
     messages = body.messages
+    if body.tool_results:
+        raise Unusable(SkipReason.TOOL_USE)
+    if body.images:
+        raise Unusable(SkipReason.MULTIMODAL)
     if messages is not None:
         system = _system_text(body.system)
         if len(messages) == 1 and messages[0].role == "user":
@@ -201,7 +205,7 @@ def _cohere_turns(body: InputBody) -> tuple[str | None, list[RawTurn]]:
 
 def _response_turns(body: InputBody) -> tuple[str | None, list[RawTurn]]:
     """Take apart the form of the Responses API: a text or a list of items, and instructions."""
-    if body.previous_response_id:
+    if body.previous_response_id or body.conversation:
         raise Unusable(SkipReason.PROMPT_ELSEWHERE)
     asked = body.input
     messages = [Message("user", asked)] if isinstance(asked, str) else asked or []

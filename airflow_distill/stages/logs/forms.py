@@ -2,8 +2,9 @@
 
 Standard library and the typed JSON decoder; streams are passed in as pieces of unpacked bytes. Bedrock writes one record
 a line. Other deliveries wrap the same records: CloudWatch Logs by subscription (through Firehose) or by export, the answers
-of its commands, a JSON array, pretty-printed JSON, records without line ends, UTF-16. They are read. A file that can hold
-no text at all is named instead, so that nobody looks for a wrong filter.
+of its commands, records as members or as texts of other objects (log shippers, event buses, search engines), a JSON
+array, pretty-printed JSON, records without line ends, UTF-16 and UTF-32. They are read. A file that can hold no records at
+all is named instead, so that nobody looks for a wrong filter.
 """
 
 from __future__ import annotations
@@ -32,19 +33,41 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"<?xml", "XML", "Name the folder of invocation logs; a saved error message holds none."),
     (b"<!DOCTYPE", "a web page", "Name the folder of invocation logs; a saved error page holds none."),
     (b"<html", "a web page", "Name the folder of invocation logs; a saved error page holds none."),
+    (b"\x1f\x8b", "packed with gzip twice", "Unpack it once."),
+    (b"@timestamp,@message", "a CSV export of CloudWatch Logs Insights", "Export the answer as JSON."),
+    (b"{'", "written as Python prints dictionaries", "Write each record with json.dumps, one a line."),
 )
+_TAR_AT, _TAR = 257, b"ustar"
+_CLOUDTRAIL = re.compile(rb'\{\s*"Records"\s*:\s*\[\s*\{\s*"eventVersion"')
 _WRAPPED = b'"logEvents"'
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
-_EXPORTED = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]{8,20}Z[ \t]")
+_EXPORTED = re.compile(
+    rb"\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)?[ \t](?:[A-Za-z0-9/_.#-]{1,512}[ \t])?(?=\{)"
+)
+_RECORD, _RECORD_IN_TEXT = b'"modelId"', b'\\"modelId\\"'
+_SEPARATOR = b"\x1e"
+_DEEPEST = 8
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 _IN_TEXT = re.compile(rb'["\\]')
+_JOINED, _JOINED_TEXT = re.compile(rb"\}\r?\{"), re.compile(rb'\}\r?\{"')
 _SAMPLE = 4096
 
 
 def foreign_form(first: bytes) -> tuple[str, str] | None:
     """Return what a file is that holds no text, and what to do about it; None for text, gzip included."""
     begun = first.lstrip(_BEFORE)
-    return next(((name, advice) for magic, name, advice in _FOREIGN if begun.startswith(magic)), None)
+    lower = begun[:16].lower()
+    for magic, name, advice in _FOREIGN:
+        if begun.startswith(magic) or (magic[:1] == b"<" and lower.startswith(magic.lower())):
+            return name, advice
+    if first[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
+        return "a tar archive", "Unpack it and name the files in it."
+    if _CLOUDTRAIL.match(begun):
+        return (
+            "a log of CloudTrail",
+            "It says who called and holds no prompts: name the folder of invocation logs.",
+        )
+    return None
 
 
 def as_record_lines(first: bytes, pieces: Iterator[bytes], longest: int) -> Iterator[bytes] | None:
@@ -64,9 +87,17 @@ def as_record_lines(first: bytes, pieces: Iterator[bytes], longest: int) -> Iter
     if text.startswith(b"[") and text[1:].lstrip(_BEFORE).startswith(b"{"):
         return _split(_with(text, pieces), 1, longest)
     if text.startswith(b"{") and (
-        line.strip() == b"{" or _WRAPPED in text[:_SAMPLE] or _is_joined(line, bool(ended))
+        line.strip() == b"{"
+        or line.rstrip().endswith(b"},")
+        or _WRAPPED in text[:_SAMPLE]
+        or _is_joined(line, bool(ended))
+        or _is_wrapped(text)
     ):
         return _split(_with(text, pieces), 0, longest)
+    if text.startswith((_SEPARATOR, b"[[")) or re.match(rb'\[\s*"\{', text):
+        return _split(_with(text, pieces), 0, longest)
+    if text.startswith(b'"{'):
+        return _unquoted(_with(text, pieces))
     if _EXPORTED.match(text):
         return _without_times(_with(text, pieces))
     return _with(first, pieces) if encoding else None
@@ -79,10 +110,10 @@ def _with(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _is_joined(line: bytes, whole: bool) -> bool:
     """Say whether a line holds one object after another."""
-    if b"}{" not in line:
+    if not _JOINED.search(line):
         return False
     if not whole:
-        return b'}{"' in line
+        return _JOINED_TEXT.search(line) is not None
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
@@ -90,8 +121,30 @@ def _is_joined(line: bytes, whole: bool) -> bool:
     return False
 
 
+def _is_wrapped(text: bytes) -> bool:
+    """Say whether the first record lies in another object: as a value of it, or as a text in it.
+
+    What the first record itself says of record members is taken for that too, which costs time and changes nothing.
+    """
+    inside = text.find(_RECORD_IN_TEXT, 0, _SAMPLE)
+    at = text.find(_RECORD, 0, _SAMPLE)
+    if at < 0 or 0 <= inside < at:
+        return inside >= 0
+    depth = 0
+    in_text = False
+    for found in re.finditer(rb'\\.|["{}\[\]]', text[:at], re.DOTALL):
+        mark = found[0]
+        if mark == b'"':
+            in_text = not in_text
+        elif not in_text and mark[:1] != b"\\":
+            depth += 1 if mark in (b"{", b"[") else -1
+    return depth != 1
+
+
 def _wide_encoding(first: bytes) -> str:
-    """Return the encoding of UTF-16 data, with or without byte order mark; empty for anything else."""
+    """Return the encoding of UTF-16 or UTF-32 data, the first with or without byte order mark; empty for anything else."""
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     start = first[:64]
@@ -119,6 +172,27 @@ def _without_times(pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield rest
             rest = b""
     yield _EXPORTED.sub(b"", rest, 1)
+
+
+def _unquoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Take each line, a JSON text that holds a record, out of its quotes."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        if lines:
+            yield b"".join(_text_of(line) for line in lines)
+        if len(rest) > LONGEST_LINE:  # the reader of lines counts it
+            yield rest
+            rest = b""
+    if rest:
+        yield _text_of(rest)
+
+
+def _text_of(line: bytes) -> bytes:
+    try:
+        return _one_line(msgspec.json.decode(line, type=str).encode())
+    except (msgspec.DecodeError, UnicodeError):
+        return line + b"\n"
 
 
 def _split(pieces: Iterator[bytes], level: int, longest: int) -> Iterator[bytes]:
@@ -173,7 +247,14 @@ class _Envelope(msgspec.Struct, gc=False):
     messageType: str = ""
 
 
+class _Known(msgspec.Struct, gc=False):
+    """What tells a record from an object that holds one."""
+
+    modelId: msgspec.Raw = msgspec.Raw(b"")
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_known = msgspec.json.Decoder(_Known).decode
 
 
 def _lines_of(value: bytes) -> Iterator[bytes]:
@@ -184,11 +265,41 @@ def _lines_of(value: bytes) -> Iterator[bytes]:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             envelope = _Envelope()
         events = envelope.logEvents if envelope.logEvents is not None else envelope.events
+        if envelope.messageType == "CONTROL_MESSAGE":
+            return  # the service says that it can deliver, and nothing of a call
         if events is not None:
             for event in events:
                 yield _one_line(event.message.encode())
             return
-    yield _one_line(value)
+    held = list(_held_records(value))
+    yield from held or (_one_line(value),)
+
+
+def _held_records(value: bytes) -> Iterator[bytes]:
+    """Yield the records that lie in a value which is none itself, as values or as texts, however it wraps them."""
+    if _RECORD not in value and _RECORD_IN_TEXT not in value:
+        return
+    try:
+        if value.startswith(b"{") and _decode_known(value).modelId:
+            return
+        yield from _records_in(msgspec.json.decode(value), _DEEPEST)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return
+
+
+def _records_in(value: object, deep: int) -> Iterator[bytes]:
+    if isinstance(value, str):
+        if value.startswith("{") and '"modelId"' in value:
+            yield _one_line(value.encode())
+    elif isinstance(value, dict):
+        if "modelId" in value and ("schemaType" in value or "operation" in value):
+            yield msgspec.json.encode(value) + b"\n"
+        elif deep:
+            for each in value.values():
+                yield from _records_in(each, deep - 1)
+    elif isinstance(value, list) and deep:
+        for each in value:
+            yield from _records_in(each, deep - 1)
 
 
 def _one_line(value: bytes) -> bytes:

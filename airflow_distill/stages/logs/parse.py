@@ -38,6 +38,7 @@ from airflow_distill.stages.logs.shapes import (
     convert_output,
     decode_record,
 )
+from airflow_distill.stages.logs.tasks import named_reason
 from airflow_distill.stages.logs.unusable import Unusable
 
 SCHEMA_TYPE = "ModelInvocationLog"
@@ -123,6 +124,10 @@ BREAKS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, R
 """What a line may still raise that no rule foresaw: it costs that line, never the object or the task."""
 
 _LARGEST = 2**53
+_REASONS_IN_TEXT = "gpt-oss"
+"""OpenAI's open models write their thinking before the answer, between tags of their own (Amazon Bedrock user guide, OpenAI
+models); other models' answers begin like that only where a prompt asks for it."""
+_REASONING = "<reasoning>", "</reasoning>"
 
 
 class LogReader:
@@ -158,6 +163,8 @@ class LogReader:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return self.read_slowly(bytes(line), load)
             return self._read_record(record, load, wants)
+        except Unusable as skip:
+            raise Unusable(named_reason(bytes(line), skip.reason)) from None
         except BREAKS:
             raise Unusable(SkipReason.UNREADABLE) from None
 
@@ -166,7 +173,10 @@ class LogReader:
 
         :raises Unusable: the line is skipped, for the reason it carries.
         """
-        reading = self._read_record(_decode_slowly(line), load, None)
+        try:
+            reading = self._read_record(_decode_slowly(line), load, None)
+        except Unusable as skip:
+            raise Unusable(named_reason(line, skip.reason)) from None
         assert reading is not None
         _require_storable(reading)
         return reading
@@ -205,6 +215,8 @@ class LogReader:
         text, stop, body_in, body_out, latency, usage = read_output(answered)
         if begun:
             text = begun + text
+        if text.startswith(_REASONING[0]) and _REASONS_IN_TEXT in model_id:
+            text = text.partition(_REASONING[1])[2].lstrip()
         if not text or text.isspace():
             raise Unusable(SkipReason.EMPTY_ANSWER)
         if wants is not None and not wants(system, turns):

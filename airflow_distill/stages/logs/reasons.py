@@ -74,9 +74,14 @@ class SkipReason(StrEnum):
     BODY_UNREADABLE = "body_unreadable", "The body's object is there but cannot be read as JSON."
     UNKNOWN_INPUT = "unknown_input", "The request body has a shape the reader does not know."
     UNKNOWN_OUTPUT = "unknown_output", "The response body has a shape the reader does not know."
+    OTHER_TASK = (
+        "other_task",
+        "The call is no conversation: it makes embeddings, a ranking, images, video, speech or a count of tokens.",
+    )
     PROMPT_ELSEWHERE = (
         "prompt_elsewhere",
-        "The prompt's text is not in the record: it lies in prompt management or in an earlier response.",
+        "The prompt's text is not in the record: it lies in prompt management, in an earlier response or in a stored "
+        "conversation.",
     )
     SYSTEM_TURN = "system_turn", "A system message stands in the middle of the conversation."
     SEARCH_RESULT = "search_result", "The prompt holds search results or documents as blocks of their own."

@@ -70,7 +70,10 @@ class InputBody(msgspec.Struct, gc=False):
     input: str | list[Message] | None = None
     instructions: str | None = None
     previous_response_id: str | None = None
+    conversation: Any = None
     promptVariables: Held | None = None
+    images: Any = None
+    tool_results: Any = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -84,6 +87,8 @@ class Usage(msgspec.Struct, gc=False):
     completion_tokens: Number = None
     cacheReadInputTokens: Number = None
     cacheWriteInputTokens: Number = None
+    cacheReadInputTokenCount: Number = None
+    cacheWriteInputTokenCount: Number = None
     cache_read_input_tokens: Number = None
     cache_creation_input_tokens: Number = None
 
@@ -135,9 +140,17 @@ class TitanResult(msgspec.Struct, gc=False):
     completionReason: str | None = None
 
 
-class Delta(msgspec.Struct, gc=False):
-    """What one stream event adds: Anthropic's `delta` or Converse's and Nova's `contentBlockDelta.delta`."""
+class MessagePart(msgspec.Struct, gc=False):
+    """What an event of Cohere's second chat form adds to the message: a piece, or the pieces before the first."""
 
+    content: Block | list[Block] | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    """What one stream event adds: Anthropic's and Cohere's `delta` or Converse's and Nova's `contentBlockDelta.delta`."""
+
+    message: MessagePart | None = None
+    finish_reason: str | None = None
     type: str | None = None
     text: str | None = None
     stop_reason: str | None = None
@@ -199,6 +212,7 @@ class OutputBody(msgspec.Struct, gc=False):
     text: str | None = None
     message: Message | None = None
     finish_reason: str | None = None
+    tool_calls: list[Held] | None = None
     status: str | None = None
     incomplete_details: Incomplete | None = None
     guardrail: str | None = msgspec.field(name="amazon-bedrock-guardrailAction", default=None)
@@ -232,6 +246,7 @@ class Event(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     outputs: list[Piece] | None = None
     text: str | None = None
+    tool_calls: list[Held] | None = None
     is_finished: bool | None = None
     event_type: str | None = None
     finish_reason: str | None = None

@@ -160,7 +160,8 @@ def test_earlier_turns_of_cohere_keep_their_roles() -> None:
         ({"messages": [USER, {"role": "tool", "content": "x"}]}, "tool_use"),
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "tool_use"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]}, "multimodal"),
-        ({"texts": ["embed me"], "input_type": "search_query"}, "unknown_input"),
+        ({"texts": ["embed me"], "input_type": "search_query"}, "other_task"),
+        ({"words": "embed me"}, "unknown_input"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taught_is_left_out_under_a_reason_that_says_what_it_is(

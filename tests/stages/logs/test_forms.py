@@ -45,6 +45,28 @@ FORMS: dict[str, bytes] = {
     "UTF-16 with its mark": "\n".join(TEXTS).encode("utf-16"),
     "UTF-16 without a mark": "\n".join(TEXTS).encode("utf-16-be"),
     "UTF-8 with its mark": "\n".join(TEXTS).encode("utf-8-sig"),
+    "UTF-32": "\n".join(TEXTS).encode("utf-32"),
+    "ends of lines of old": "\r".join(TEXTS).encode(),
+    "lines that end in commas": ",\n".join(TEXTS).encode(),
+    "a sequence of JSON texts": "".join(f"\x1e{text}\n" for text in TEXTS).encode(),
+    "lines that are texts": "\n".join(json.dumps(text) for text in TEXTS).encode(),
+    "an array of texts": json.dumps(TEXTS).encode(),
+    "records of an event bus": "\n".join(json.dumps({"version": "0", "detail": item}) for item in RECORDS).encode(),
+    "records of a search engine": "\n".join(json.dumps({"_id": "1", "_source": item}) for item in RECORDS).encode(),
+    "texts of a log shipper": "\n".join(json.dumps({"timestamp": "t", "message": text}) for text in TEXTS).encode(),
+    "records under one name": json.dumps({"records": RECORDS}).encode(),
+    "a table of items": json.dumps({"Items": RECORDS}, indent=1).encode(),
+    "answers of Logs Insights": json.dumps(
+        {"results": [[{"field": "@message", "value": text}] for text in TEXTS], "status": "Complete"}, indent=4
+    ).encode(),
+    "rows of Logs Insights": json.dumps([{"@timestamp": "t", "@message": item} for item in RECORDS]).encode(),
+    "the output of aws logs tail": "".join(
+        f"2026-11-20T10:00:{n % 60:02d}.000000+00:00 aws/bedrock/modelinvocations {text}\n" for n, text in enumerate(TEXTS)
+    ).encode(),
+    "deliveries of which the first only says hello": (
+        subscription(["CWL CONTROL MESSAGE: Checking health of destination Firehose."], "CONTROL_MESSAGE")
+        + "\n" + "\n".join(subscription([text]) for text in TEXTS)
+    ).encode(),
 }  # fmt: skip
 
 
@@ -81,9 +103,20 @@ def test_a_file_that_breaks_off_gives_what_is_whole_and_counts_the_rest(form: st
     lines, _ = lines_of(io.BytesIO(FORMS[form][: len(FORMS[form]) * 2 // 3]))
     found = [parse_line(line) for line in lines]
     whole = [item for item in found if isinstance(item, Interaction)]
-    wraps = "CloudWatch" in form or "Firehose" in form or "filter" in form
+    wraps = any(
+        word in form
+        for word in (
+            "CloudWatch",
+            "Firehose",
+            "filter",
+            "array of texts",
+            "under one name",
+            "items",
+            "answers of",
+        )
+    )
     assert len(whole) >= (70 if "Firehose" in form else 0 if wraps and "export" not in form else 95)
-    most = 400 if "pretty" in form or "filter" in form else 1
+    most = 6000 if any(word in form for word in ("pretty", "filter", "items", "answers of")) else 1
     assert len(found) - len(whole) <= most
     assert len(whole) == 100 or len(found) > len(whole)
 
@@ -95,12 +128,35 @@ def test_a_file_that_breaks_off_gives_what_is_whole_and_counts_the_rest(form: st
         (b"PK\x03\x04\x14", "zip"),
         (b"\x28\xb5\x2f\xfd\x04", "zstd"),
         (b"<html><body>", "web page"),
+        (b"<HTML><BODY>", "web page"),
+        (gzip.compress(b"{}"), "gzip twice"),
+        (b"logs/a.json" + bytes(246) + b"ustar", "tar archive"),
+        (b'{"Records": [{"eventVersion": "1.08", "eventName": "InvokeModel"', "CloudTrail"),
+        (b"@timestamp,@message\n", "CSV export"),
+        (b"{'schemaType': 'ModelInvocationLog'}", "Python"),
     ],
 )
 def test_a_file_without_text_is_named_and_gives_no_lines(first: bytes, name: str) -> None:
-    lines, blocks = lines_of(io.BytesIO(first + bytes(1000)))
+    lines, blocks = lines_of(io.BytesIO(gzip.compress(first + bytes(1000))))
     assert lines == []
     assert name in blocks.foreign
+    assert blocks.advice.endswith(".")
+
+
+def test_a_record_that_speaks_of_records_is_itself_and_not_what_it_speaks_of() -> None:
+    told = record(TEXTS[0], json.dumps({"message": TEXTS[1]}), request_id="itself")
+    last = {key: told[key] for key in ("input", "output", *told)}
+    for item in (told, last):
+        lines, _ = lines_of(io.BytesIO(json.dumps(item).encode() + b"\n" + TEXTS[2].encode()))
+        found = [parse_line(line) for line in lines]
+        assert [each.request_id for each in found if isinstance(each, Interaction)] == ["itself", "r2"]
+
+
+def test_an_object_that_wraps_no_record_stays_a_line_that_is_counted() -> None:
+    other = json.dumps({"timestamp": "t", "message": '{"modelId": "cut off'})
+    lines, _ = lines_of(io.BytesIO("\n".join([json.dumps({"message": TEXTS[0]}), other]).encode()))
+    assert len(lines) == 2
+    assert json.loads(lines[0])["requestId"] == "r0"
 
 
 def test_a_line_that_no_record_is_as_long_as_is_dropped_and_counted() -> None:
