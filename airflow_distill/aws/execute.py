@@ -15,7 +15,6 @@ raised with what is done and what is left in its hint.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -29,6 +28,7 @@ from airflow_distill.aws.runtime import Reply
 from airflow_distill.errors import (
     ConfigurationError,
     DeploymentError,
+    DiskFullError,
     DistillError,
     ReleaseConflictError,
     ServiceConflictError,
@@ -203,7 +203,7 @@ class Execution:
         try:
             reached = self._walk(self.plan.way_back)
         except DistillError as error:
-            if not is_permanent(error):
+            if self._ended or not is_permanent(error):
                 raise
             blocked = self.left_open(f"the way back is blocked: {error.message.rstrip('.')}")
             blocked.hint = f"{error.hint} {blocked.hint}"
@@ -266,10 +266,12 @@ class Execution:
         try:
             return self._walk(self.plan.steps)
         except DistillError as error:
-            if not is_permanent(error):
+            if self._ended or not is_permanent(error):
                 raise
             return Against((f"{type(error).__name__}: {error.message}",), "failure")
         except Exception as error:  # a fault of ours must not leave an unproven model serving
+            if self._ended or is_of_the_process(error):
+                raise
             return Against((f"{type(error).__name__} in the middle of a step",), "failure")
 
     def _note_against(self, against: Against) -> None:
@@ -355,12 +357,18 @@ class Execution:
     def _after_the_end(self, closed: Outcome) -> Outcome:
         """Finish what follows the ledger's last word, unless a later release has been claimed or made live since."""
         self._ended = True
-        with suppress(ReleaseConflictError):
+        try:
             if closed.outcome == "released" and not self._superseded():
                 for step in self.plan.steps:
                     if isinstance(step, Retire):
                         self._perform(step)
             self._anchor()
+        except ReleaseConflictError:
+            return closed
+        except DistillError as error:
+            told = f"Release {self.release} is {closed.outcome}, and stays so; clear this task to do what follows that."
+            error.hint = f"{error.hint} {told}".strip()
+            raise
         return closed
 
     @property
@@ -772,6 +780,17 @@ class Execution:
 def is_permanent(error: DistillError) -> bool:
     """Say whether no later try of the same step can succeed, so that waiting would leave an unproven model serving."""
     return not error.retryable and not isinstance(error, ServiceQuotaError | ServiceConflictError)
+
+
+def is_of_the_process(error: Exception) -> bool:
+    """Say whether an error tells of the process that works, and nothing of the release: it is as if it had been killed.
+
+    A task whose supervisor was killed lives on for a while and finds its pipe closed (`BrokenPipeError`, `EOFError`) as
+    soon as it logs; memory and disk run out for one worker and not for the next.
+    """
+    if isinstance(error, ConnectionError | EOFError | MemoryError):
+        return True
+    return isinstance(error, OSError) and DiskFullError.from_os(error) is not None
 
 
 def probe_host(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 from airflow_distill.aws.execute import Pausing, Waiting
-from airflow_distill.aws.promotion import unfinished
+from airflow_distill.aws.promotion import look_for_drift, unfinished
 from airflow_distill.errors import (
     BudgetError,
     ConfigurationError,
     DeploymentError,
     DistillError,
     ReleaseConflictError,
+    ServiceAccessError,
 )
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.deployment.records import HostWish
@@ -314,6 +316,75 @@ def test_a_step_that_fails_for_good_goes_back_in_the_same_call(
     assert serves(world, address) == world.pointer()["model_arn"] == first
     again = world.carry_out(world.intent(world.decision(world.model("third"))))
     assert (again.release, again.outcome) == (3, "released")
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "wait"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "smoke"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "bake"),
+        (EOFError(), "publish"),
+        (MemoryError(), "smoke"),
+        (OSError(errno.ENOSPC, "No space left on device"), "publish"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_task_whose_supervisor_was_killed_turns_nothing_back_and_the_next_try_goes_on(
+    world: ReleaseWorld, error: Exception, step: str
+) -> None:
+    first = world.model("first")
+    address = world.promote(first).host_arn
+    second = world.model("second")
+    intent = world.intent(world.decision(second))
+
+    def has_nobody_to_tell(line: str) -> None:
+        if line.startswith(f"done: {step}"):
+            raise error
+
+    with pytest.raises(type(error)):
+        world.to_the_end(world.execution(world.prepare(intent), progress=has_nobody_to_tell))
+    assert world.ledger.sound().open is not None
+    before = world.sandbox.calls("UpdateCustomModelDeployment")
+    assert world.carry_out(intent).outcome == "released"
+    assert world.sandbox.calls("UpdateCustomModelDeployment") == before == 1
+    assert serves(world, address) == world.pointer()["model_arn"] == second
+
+
+def test_a_fault_of_the_code_still_goes_back_at_once(world: ReleaseWorld) -> None:
+    first = world.model("first")
+    address = world.promote(first).host_arn
+
+    def breaks(line: str) -> None:
+        if line.startswith("done: publish pointer: release 2"):
+            raise ZeroDivisionError
+
+    execution = world.execution(
+        world.prepare(world.intent(world.decision(world.model("second")))), progress=breaks
+    )
+    assert world.to_the_end(execution).why == ("ZeroDivisionError in the middle of a step",)
+    assert serves(world, address) == world.pointer()["model_arn"] == first
+
+
+@pytest.mark.parametrize("brain", [Knows(), Rambles()], ids=["released", "rolled back"])
+def test_a_denial_after_the_end_of_a_release_is_told_as_what_it_is_and_undoes_nothing(
+    world: ReleaseWorld, brain: Any
+) -> None:
+    world.promote(world.model("first"))
+    intent = world.intent(world.decision(world.model("second", brain)))
+
+    def deny_from_then_on(line: str) -> None:
+        if line.startswith("done: write the ledger"):
+            world.sandbox.faults.add("access-denied", operation="ssm:PutParameter")
+
+    execution = world.execution(world.prepare(intent), progress=deny_from_then_on)
+    with pytest.raises(ServiceAccessError) as caught:
+        world.to_the_end(execution)
+    ended = outcomes(world)[-1]
+    assert f"Release 2 is {ended}, and stays so; clear this task" in caught.value.hint
+    world.sandbox.faults.clear()
+    assert world.carry_out(intent).outcome == ended
+    assert look_for_drift(world.gateways, world.store, world.root, world.workload, world.now())[1] == ()
 
 
 def test_a_way_back_that_fails_too_leaves_an_open_release_that_says_so_and_any_run_mends(
