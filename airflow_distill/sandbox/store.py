@@ -23,6 +23,8 @@ DEPLOYMENT = "custom-model-deployment"
 EVALUATION = "evaluation-job"
 BATCH = "batch-job"
 COPY = "model-copy-job"
+PROFILE = "inference-profile"
+"""An application inference profile; it has no states, so no pace."""
 KINDS = (JOB, MODEL, THROUGHPUT, DEPLOYMENT, EVALUATION, BATCH, COPY)
 
 

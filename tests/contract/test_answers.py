@@ -20,6 +20,8 @@ OPERATIONS = [
     "GetFoundationModelAvailability",
     "ListInferenceProfiles",
     "GetInferenceProfile",
+    "CreateInferenceProfile",
+    "DeleteInferenceProfile",
     "CreateModelCustomizationJob",
     "GetModelCustomizationJob",
     "ListModelCustomizationJobs",
@@ -82,6 +84,7 @@ def tell(ground: Ground) -> None:
     bedrock, runtime = ground.client("bedrock"), ground.client("bedrock-runtime")
     ground.put_prompts("contract/prompts.jsonl")
     _tell_models(bedrock)
+    _tell_own_profile(ground, bedrock)
     _tell_runtime(ground, bedrock, runtime)
     models = [_tell_job(ground, bedrock, name) for name in ("first", "second")]
     _tell_stopped_job(ground, bedrock)
@@ -104,6 +107,18 @@ def _tell_models(bedrock: Any) -> None:
     bedrock.get_inference_profile(
         inferenceProfileIdentifier=profiles["inferenceProfileSummaries"][0]["inferenceProfileArn"]
     )
+
+
+def _tell_own_profile(ground: Ground, bedrock: Any) -> None:
+    source = f"arn:aws:bedrock:{REGION}::foundation-model/{TEACHER}"
+    made = bedrock.create_inference_profile(
+        inferenceProfileName=ground.name("profile"),
+        modelSource={"copyFrom": source},
+        tags=[{"key": "team", "value": "contract"}],
+    )["inferenceProfileArn"]
+    bedrock.get_inference_profile(inferenceProfileIdentifier=made)
+    bedrock.list_inference_profiles(typeEquals="APPLICATION")
+    bedrock.delete_inference_profile(inferenceProfileIdentifier=made)
 
 
 def _tell_runtime(ground: Ground, bedrock: Any, runtime: Any) -> None:

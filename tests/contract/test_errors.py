@@ -29,6 +29,7 @@ MESSAGES = [{"role": "user", "content": [{"text": "hello"}]}]
 UNKNOWN: dict[str, dict[str, Any]] = {
     "GetFoundationModel": {"modelIdentifier": "amazon.nova-none-v1:0"},
     "GetInferenceProfile": {"inferenceProfileIdentifier": "us.amazon.nova-none-v1:0"},
+    "DeleteInferenceProfile": {"inferenceProfileIdentifier": _arn("application-inference-profile")},
     "GetModelCustomizationJob": {"jobIdentifier": JOB},
     "StopModelCustomizationJob": {"jobIdentifier": "no-such-job"},
     "GetCustomModel": {"modelIdentifier": MODEL},

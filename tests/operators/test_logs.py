@@ -250,3 +250,27 @@ def test_logs_of_the_sandbox_are_harvested_in_every_operation(bedrock_environmen
     ).execute(CONTEXT)
     assert (receipt["kept"], receipt["skipped"]) == (80, {"failed_call": 1})
     assert receipt["lines"] == 81
+
+
+def test_calls_through_an_application_profile_are_harvested_by_the_model_behind_it(
+    bedrock_environment: Sandbox,
+) -> None:
+    bedrock_environment.prepare(bucket="distill-sandbox")
+    bedrock_environment.enable_logging("distill-sandbox", prefix="logs")
+    client = bedrock_environment.client("bedrock")
+    source = f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"
+    made = client.create_inference_profile(inferenceProfileName="desk", modelSource={"copyFrom": source})
+    arn = made["inferenceProfileArn"]
+    items = [
+        {"prompt": f"question {n}", "completion": f"answer {n}", "metadata": {"app": "bank"}}
+        for n in range(20)
+    ]
+    bedrock_environment.play(items, model_id=arn, timestamp="2026-11-20T10:00:00Z")
+    bedrock_environment.flush_logs()
+    place = {"logs": "s3://distill-sandbox/logs", "root": "s3://distill-sandbox/distill", "workload": "bank"}
+    receipt = harvest_of(place, metadata={"app": "bank"}).execute(CONTEXT)
+    assert (receipt["kept"], receipt["skipped"]) == (20, {})
+    assert bedrock_environment.calls("GetInferenceProfile") == 1
+    client.delete_inference_profile(inferenceProfileIdentifier=arn)
+    gone = harvest_of({**place, "workload": "gone"}, metadata={"app": "bank"}).execute(CONTEXT)
+    assert (gone["kept"], gone["skipped"]) == (0, {"unresolved_profile": 20})

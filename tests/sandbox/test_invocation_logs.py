@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import Pair, support_tickets
@@ -140,6 +141,49 @@ def test_a_profile_call_names_the_profile_and_the_serving_region(logging: Sandbo
     (record,) = records(logging, keys)
     assert record["modelId"] == "us.amazon.nova-pro-v1:0"
     assert record["inferenceRegion"] == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-pro-v1:0",
+    ],
+)
+def test_an_application_profile_answers_like_its_source_and_is_logged_under_its_own_arn(
+    logging: Sandbox, keys: Keys, source: str
+) -> None:
+    bedrock = logging.client("bedrock")
+    made = bedrock.create_inference_profile(
+        inferenceProfileName="desk", modelSource={"copyFrom": source}, tags=[{"key": "team", "value": "desk"}]
+    )
+    arn = made["inferenceProfileArn"]
+    logging.client("bedrock-runtime").converse(modelId=arn, messages=MESSAGES)
+    (record,) = records(logging, keys)
+    assert record["modelId"] == arn
+    shown = bedrock.get_inference_profile(inferenceProfileIdentifier=arn)
+    assert (shown["type"], shown["status"]) == ("APPLICATION", "ACTIVE")
+    assert {each["modelArn"].rpartition("/")[2] for each in shown["models"]} == {TEACHER}
+    listed = bedrock.list_inference_profiles(typeEquals="APPLICATION")["inferenceProfileSummaries"]
+    assert [each["inferenceProfileArn"] for each in listed] == [arn]
+    assert bedrock.list_tags_for_resource(resourceARN=arn)["tags"] == [{"key": "team", "value": "desk"}]
+    bedrock.delete_inference_profile(inferenceProfileIdentifier=arn.rpartition("/")[2])
+    with pytest.raises(bedrock.exceptions.ResourceNotFoundException):
+        bedrock.get_inference_profile(inferenceProfileIdentifier=arn)
+    with pytest.raises(ClientError, match="identifier is invalid"):
+        logging.client("bedrock-runtime").converse(modelId=arn, messages=MESSAGES)
+
+
+@pytest.mark.parametrize(
+    "source", ["amazon.nova-pro-v1:0", "arn:aws:bedrock:us-east-1::foundation-model/no.such-model"]
+)
+def test_an_application_profile_is_made_of_the_arn_of_a_model_that_there_is(
+    logging: Sandbox, source: str
+) -> None:
+    with pytest.raises(ClientError, match="modelSource"):
+        logging.client("bedrock").create_inference_profile(
+            inferenceProfileName="desk", modelSource={"copyFrom": source}
+        )
 
 
 def test_the_caller_is_named(logging: Sandbox, keys: Keys) -> None:

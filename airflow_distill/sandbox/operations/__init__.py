@@ -25,6 +25,7 @@ _MODULES = (
     "deployments",
     "evaluation_jobs",
     "foundation_models",
+    "inference_profiles",
     "invocation_logging",
     "model_copies",
     "provisioned_throughput",

@@ -1,19 +1,19 @@
-"""Foundation models and system inference profiles: what there is to choose from."""
+"""Foundation models: what there is to choose from."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_distill.sandbox.catalogue import BaseModel, Profile
-from airflow_distill.sandbox.failures import not_found, validation
+from airflow_distill.sandbox.catalogue import BaseModel
+from airflow_distill.sandbox.failures import not_found
 from airflow_distill.sandbox.operations import operation
 from airflow_distill.sandbox.store import RegionState
 from airflow_distill.sandbox.world import Call, World
 
 # The model's enum knows no more than these; a model that is reached through profiles only shows no inference type.
 _INFERENCE_TYPES = ("ON_DEMAND", "PROVISIONED")
-_RELEASED = datetime(2024, 12, 3, tzinfo=UTC)
+RELEASED = datetime(2024, 12, 3, tzinfo=UTC)
 
 
 @operation("ListFoundationModels")
@@ -62,36 +62,10 @@ def get_availability(world: World, state: RegionState, call: Call) -> dict[str, 
     }
 
 
-@operation("ListInferenceProfiles")
-def list_inference_profiles(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    if call.get("typeEquals") == "APPLICATION":
-        return {"inferenceProfileSummaries": []}
-    found = [_profile(p, call.region) for p in world.catalogue.profiles.values() if call.region in p.regions]
-    start = 0
-    if call.get("nextToken"):
-        ids = [p["inferenceProfileId"] for p in found]
-        if call["nextToken"] not in ids:
-            raise validation("The provided nextToken is invalid.")
-        start = ids.index(call["nextToken"])
-    size = call.get("maxResults") or 100
-    answer: dict[str, Any] = {"inferenceProfileSummaries": found[start : start + size]}
-    if len(found) > start + size:
-        answer["nextToken"] = found[start + size]["inferenceProfileId"]
-    return answer
-
-
-@operation("GetInferenceProfile")
-def get_inference_profile(world: World, state: RegionState, call: Call) -> dict[str, Any]:
-    profile = world.catalogue.profile(call["inferenceProfileIdentifier"], call.region)
-    if profile is None:
-        raise not_found("Could not find the inference profile for the provided identifier.")
-    return _profile(profile, call.region)
-
-
 def _details(model: BaseModel, region: str, now: datetime) -> dict[str, Any]:
     lifecycle: dict[str, Any] = {
         "status": "LEGACY" if model.status(now) == "LEGACY" else "ACTIVE",
-        "startOfLifeTime": _RELEASED,
+        "startOfLifeTime": RELEASED,
     }
     if model.legacy_time is not None:
         lifecycle["legacyTime"] = model.legacy_time
@@ -108,20 +82,4 @@ def _details(model: BaseModel, region: str, now: datetime) -> dict[str, Any]:
         "customizationsSupported": list(model.customizations),
         "inferenceTypesSupported": [kind for kind in model.inference if kind in _INFERENCE_TYPES],
         "modelLifecycle": lifecycle,
-    }
-
-
-def _profile(profile: Profile, region: str) -> dict[str, Any]:
-    return {
-        "inferenceProfileName": profile.name,
-        "description": f"Routes requests to {profile.name} in {len(profile.regions)} Regions",
-        "createdAt": _RELEASED,
-        "updatedAt": _RELEASED,
-        "inferenceProfileArn": profile.arn(region),
-        "models": [
-            {"modelArn": f"arn:aws:bedrock:{r}::foundation-model/{profile.model}"} for r in profile.regions
-        ],
-        "inferenceProfileId": profile.id,
-        "status": "ACTIVE",
-        "type": "SYSTEM_DEFINED",
     }

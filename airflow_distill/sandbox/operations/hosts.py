@@ -7,7 +7,7 @@ what it can do, under which family, and how it is billed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airflow_distill.sandbox.bodies import Said
@@ -15,6 +15,7 @@ from airflow_distill.sandbox.brains import Brain
 from airflow_distill.sandbox.catalogue import BaseModel
 from airflow_distill.sandbox.failures import ServiceError, not_found, validation
 from airflow_distill.sandbox.operations.deployments import advance as advance_deployment
+from airflow_distill.sandbox.operations.inference_profiles import application_profile
 from airflow_distill.sandbox.operations.provisioned_throughput import advance as advance_throughput
 from airflow_distill.sandbox.store import DEPLOYMENT, THROUGHPUT, RegionState, Resource
 from airflow_distill.sandbox.tokens import clip_tokens, count_tokens
@@ -45,6 +46,11 @@ def _host_of(world: World, state: RegionState, region: str, identifier: str) -> 
             return _hosted(world, state, identifier, kind)
     if ":custom-model/" in identifier:
         raise validation("The provided model identifier is invalid.")
+    if ":application-inference-profile/" in identifier:
+        own = application_profile(state, identifier)
+        if own is None:
+            raise validation("The provided model identifier is invalid.")
+        return replace(_host_of(world, state, region, own.hidden["source"]), identifier=identifier)
     profile = world.catalogue.profile(identifier, region)
     if profile is None and ":inference-profile/" in identifier:
         raise validation("The provided model identifier is invalid.")
