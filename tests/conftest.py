@@ -7,6 +7,7 @@ metadata database is made only for tests that ask for `airflow_home` or `run_dag
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib.util
 import itertools
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 
 from airflow_distill.sandbox import Sandbox
@@ -41,6 +43,11 @@ os.environ.update(
     AWS_EC2_METADATA_DISABLED="true",
 )
 _COUNT = itertools.count(1)
+
+# Each hook makes a session, and each session reads the AWS SDK's files anew: a third of the time of many tests.
+_read_file = JSONFileLoader.load_file
+_read_once = functools.cache(lambda path: _read_file(JSONFileLoader(), path))
+JSONFileLoader.load_file = lambda self, file_path: _read_once(file_path)  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

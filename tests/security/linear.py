@@ -34,7 +34,7 @@ WORST_GROWTH = 2.6
 SURELY_WORSE = 3.4
 """A growth that needs no more than three attempts to be believed."""
 ATTEMPTS = 15
-FLOOR = 0.001
+FLOOR = 0.0005
 """Seconds below which a time says more about the machine than about the code."""
 LARGEST = 64_000
 PLAIN_GROWTH = 2.1
