@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from airflow_distill.sandbox import Sandbox
-from airflow_distill.sandbox.dispatch import Dispatcher
+from airflow_distill.sandbox import Sandbox, metrics
+from airflow_distill.sandbox.dispatch import Dispatcher, neighbour_operation
 from airflow_distill.sandbox.neighbours import Neighbours
 from tests.workload.policies import Context, evaluate
 
@@ -64,6 +64,7 @@ class Wire:
         if route.service == "bedrock-runtime":
             for resource in self._asked(call, call["modelId"]):
                 self.requests.append(("bedrock:InvokeModel", resource, self._tags(call.region, resource)))
+                self._key_of_model(call.region, resource)
             return
         action = f"bedrock:{route.name}"
         if route.name.startswith("List") and route.name != "ListTagsForResource":
@@ -90,9 +91,15 @@ class Wire:
         context = asked_tags(job_tags)
         self.requests.append((action, f"{arn}{kind}/new", context))
         self.requests.append(("bedrock:TagResource", f"{arn}{kind}/new", context))
+        if "roleArn" in call.parameters:
+            handed = {"iam:PassedToService": "bedrock.amazonaws.com"}
+            self.requests.append(("iam:PassRole", str(call["roleArn"]), handed))
         for name in MODELS:
             if name in call.parameters:
-                self.requests += [(action, resource, context) for resource in self._asked(call, call[name])]
+                self.requests += [
+                    (action, resource, {**self._tags(call.region, resource), **context})
+                    for resource in self._asked(call, call[name])
+                ]
         model_tags = {t["key"]: t["value"] for t in call.get("customModelTags") or []}
         if model_tags:
             self.requests.append(("bedrock:TagResource", f"{arn}custom-model/new", asked_tags(model_tags)))
@@ -110,28 +117,46 @@ class Wire:
         tags = self.sandbox.world.store.region(region).tags.get(resource, {})
         return {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
 
+    def _key_of_bucket(self, action: str, resource: str) -> None:
+        """S3 uses a bucket's customer key with the caller's own rights."""
+        uses = {"s3:GetObject": "kms:Decrypt", "s3:PutObject": "kms:GenerateDataKey"}
+        bucket = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+        key = self.sandbox.world.neighbours.key_of_bucket(bucket)
+        if key and action in uses:
+            self.requests.append((uses[action], key, {"kms:ViaService": "s3.us-east-1.amazonaws.com"}))
+
+    def _key_of_model(self, region: str, host: str) -> None:
+        """Asking a model that lies under a customer's key takes the caller's right to use it."""
+        resources = self.sandbox.world.store.region(region).resources
+        asked = resources.get(host)
+        model = resources.get(str(asked.record.get("modelArn"))) if asked else None
+        key = model.record.get("modelKmsKeyArn") if model else None
+        if key:
+            via = {"kms:ViaService": f"bedrock.{region}.amazonaws.com"}
+            self.requests.append(("kms:Decrypt", key, via))
+
     def neighbour(self, service: str, request: Any) -> None:
         if not self.on:
             return
         if service == "s3":
             self.requests.append(s3_request(request))
+            self._key_of_bucket(*self.requests[-1][:2])
         elif service == "iam":
             asked = dict(parse_qsl(request.body.decode()))
             arn = asked.get("PolicyArn") or f"arn:aws:iam::{ACCOUNT}:role/{asked.get('RoleName', '')}"
             self.requests.append((f"iam:{asked['Action']}", arn, {}))
         elif service == "ssm":
-            name = next(v for k, v in request.headers.items() if k.lower() == "x-amz-target").rsplit(".", 1)[
-                1
-            ]
             parameter = json.loads(request.body).get("Name", "")
-            self.requests.append((f"ssm:{name}", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{parameter}", {}))
+            arn = f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{parameter}"
+            self.requests.append((f"ssm:{neighbour_operation(service, request)}", arn, {}))
         elif service == "servicequotas":
-            name = next(v for k, v in request.headers.items() if k.lower() == "x-amz-target").rsplit(".", 1)[
-                1
-            ]
             code = json.loads(request.body).get("QuotaCode", "")
             arn = f"arn:aws:servicequotas:us-east-1:{ACCOUNT}:bedrock/{code}" if code else "*"
-            self.requests.append((f"servicequotas:{name}", arn, {}))
+            self.requests.append((f"servicequotas:{neighbour_operation(service, request)}", arn, {}))
+        elif service == "pricing":
+            self.requests.append((f"pricing:{neighbour_operation(service, request)}", "*", {}))
+        elif service == "monitoring":
+            self.requests.append((f"cloudwatch:{metrics.operation_of(request)}", "*", {}))
         else:
             assert service == "sts"  # GetCallerIdentity needs no permission
 
@@ -163,7 +188,7 @@ def listen(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Wire:
     """Listen to the calls of one sandbox, and to what it asks of service roles."""
     found = Wire(sandbox)
     run, neighbour, allows = Dispatcher._run, Dispatcher._neighbour, Neighbours.allows
-    quotas = Dispatcher._quotas
+    quotas, prices, measured = Dispatcher._quotas, Dispatcher._prices, Dispatcher._metrics
 
     def heard_run(self: Any, route: Any, call: Any) -> Any:
         found.bedrock(route, call)
@@ -177,6 +202,14 @@ def listen(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Wire:
         found.neighbour("servicequotas", request)
         return quotas(self, request, region)
 
+    def heard_prices(self: Any, request: Any) -> Any:
+        found.neighbour("pricing", request)
+        return prices(self, request)
+
+    def heard_metrics(self: Any, request: Any, region: str) -> Any:
+        found.neighbour("monitoring", request)
+        return measured(self, request, region)
+
     def heard_allows(self: Any, role: Any, action: str, resource: str) -> bool:
         found.of_role.add((action, resource))
         return allows(self, role, action, resource)
@@ -184,5 +217,7 @@ def listen(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Wire:
     patch.setattr(Dispatcher, "_run", heard_run)
     patch.setattr(Dispatcher, "_neighbour", heard_neighbour)
     patch.setattr(Dispatcher, "_quotas", heard_quotas)
+    patch.setattr(Dispatcher, "_prices", heard_prices)
+    patch.setattr(Dispatcher, "_metrics", heard_metrics)
     patch.setattr(Neighbours, "allows", heard_allows)
     return found

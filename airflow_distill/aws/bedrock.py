@@ -205,10 +205,6 @@ class BedrockGateway(Gateway):
             "tag_resource", resourceARN=arn, tags=[{"key": k, "value": v} for k, v in sorted(tags.items())]
         )
 
-    def untag(self, arn: str, keys: list[str]) -> None:
-        """Remove tags from a resource."""
-        self.call("untag_resource", resourceARN=arn, tagKeys=keys)
-
     def _bought(self, method: str, member: str, request: Mapping[str, Any]) -> str:
         """Buy something and return its ARN.
 

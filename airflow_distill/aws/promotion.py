@@ -8,7 +8,6 @@ and the command line alike.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from airflow_distill.aws.hosts import free_name
 from airflow_distill.aws.pointers import read_pointer
 from airflow_distill.errors import DeploymentError, ServiceNotFoundError, StateError
 from airflow_distill.remote.identity import is_same_runner
-from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.decision.approval import ApprovalRule
 from airflow_distill.stages.decision.records import DecisionRecord
 from airflow_distill.stages.deployment.drift import Drift, Standing, drift
@@ -47,7 +46,7 @@ from airflow_distill.stages.deployment.records import (
     Target,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
-from airflow_distill.stages.digest import digest, sha256_hex
+from airflow_distill.stages.digest import digest, record_of, sha256_hex
 from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore
 
@@ -554,8 +553,20 @@ def heldout_reader(store: ObjectStore, evidence: Evidence) -> Callable[[], tuple
                 f"deployment: {evidence.manifest_uri} was changed since the release was claimed.",
                 hint="`airflow-distill verify` names what changed.",
             )
-        heldout = json.loads(raw)["heldout"]
-        return read_heldout(_read(store, heldout["uri"], "held-out file"), heldout["sha256"], heldout["uri"])
+        try:
+            heldout = record_of(raw, DatasetManifest.from_json).heldout
+        except ValueError as error:
+            raise DeploymentError(
+                f"deployment: {evidence.manifest_uri} is no manifest: {error}.",
+                hint="No prompt of it is asked; `airflow-distill verify` names what is wrong with the release.",
+            ) from None
+        place = evidence.manifest_uri.rpartition("/datasets/")[0] + "/"
+        if not heldout.uri.startswith(place):
+            raise DeploymentError(
+                f"deployment: the held-out file that {evidence.manifest_uri} names is not under {place}.",
+                hint="A release asks its own workload's prompts only; build the dataset again and decide again.",
+            )
+        return read_heldout(_read(store, heldout.uri, "held-out file"), heldout.sha256, heldout.uri)
 
     return read
 

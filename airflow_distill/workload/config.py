@@ -104,6 +104,11 @@ def metric_of(spec: str | Mapping[str, Any]) -> str:
     return make_scorer(spec).name
 
 
+MODEL_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,2047}")
+ROLE_NAME = re.compile(r"[a-zA-Z0-9_+=,.@/-]{1,576}")
+"""Path and name of a role as IAM takes them; the service's own pattern would let `*` and line ends into policies."""
+
+
 def _check_s3_uri(value: str) -> str:
     if "*" in value:
         raise ValueError("a place is one place: no `*`, which policies would read as any place")
@@ -117,7 +122,7 @@ def _check_s3_uri(value: str) -> str:
 
 
 def _check_tag_text(value: str) -> str:
-    if not TAG_TEXT.fullmatch(value) or len(value) > 256:
+    if not TAG_TEXT.fullmatch(value) or len(value) > 256 or not value.isprintable():
         raise ValueError("AWS tags hold at most 256 of letters a to z, digits, spaces and ._:/=+@-")
     return value
 
@@ -141,8 +146,18 @@ def _check_network_id(value: str) -> str:
 
 
 def _check_role(value: str) -> str:
-    if not ROLE_ARN.fullmatch(value):
-        raise ValueError("a role is given by its ARN, such as arn:aws:iam::111122223333:role/distill")
+    if not ROLE_ARN.fullmatch(value) or not ROLE_NAME.fullmatch(value.rpartition(":role/")[2]):
+        raise ValueError(
+            "a role is given by its ARN, such as arn:aws:iam::111122223333:role/distill, with letters, digits and _+=,.@/-"
+        )
+    return value
+
+
+def _check_model(value: str) -> str:
+    if not MODEL_ID.fullmatch(value):
+        raise ValueError(
+            "a model is named by one id, profile or ARN, such as amazon.nova-pro-v1:0: letters, digits and ._:/-"
+        )
     return value
 
 
@@ -153,6 +168,7 @@ RoleArn = Annotated[
 FunctionPath = Annotated[
     str, AfterValidator(check_detector), WithJsonSchema({"type": "string", "pattern": FUNCTION_PATH})
 ]
+ModelId = Annotated[str, AfterValidator(_check_model)]
 TagText = Annotated[str, AfterValidator(_check_tag_text)]
 NetworkId = Annotated[str, AfterValidator(_check_network_id)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
@@ -476,7 +492,7 @@ class Evaluation(Settings):
     slices: tuple[str, ...] = Field(
         default=(), description="request metadata keys to report separately; those with few values when empty"
     )
-    judge: str | None = Field(
+    judge: ModelId | None = Field(
         default=None,
         description="model id of a pairwise judge, not of the pair's family; metric `judge_preference`",
     )
@@ -749,7 +765,7 @@ class Budget(Settings):
 class Lifecycle(Settings):
     """What follows when the student's base model comes to its end."""
 
-    successor: str = Field(description="base model to distil into next, with its context suffix")
+    successor: ModelId = Field(description="base model to distil into next, with its context suffix")
     days_before: Count = Field(
         default=120, ge=1, le=730, description="how long before the end the loop starts on it"
     )
@@ -847,13 +863,13 @@ class Workload(Settings):
     models: str | None = Field(
         default=None, description="URI or path of a table of models that overrides the packaged one"
     )
-    teacher: str = Field(
+    teacher: ModelId = Field(
         description="model id or system inference profile", examples=["amazon.nova-pro-v1:0"]
     )
     allow_unlisted_pair: bool = Field(
         default=False, description="go on with a pair that the table of teachers and students does not list"
     )
-    student: str = Field(
+    student: ModelId = Field(
         description="base model with its context suffix", examples=["amazon.nova-micro-v1:0:128k"]
     )
     root: S3Uri = Field(description="where datasets, answers and releases are kept")
@@ -913,9 +929,11 @@ class Workload(Settings):
     @field_validator("tags")
     @classmethod
     def _own_tags_only(cls, value: dict[str, str]) -> dict[str, str]:
-        taken = sorted(key for key in value if key.startswith(("airflow-distill:", "aws:")))
-        if taken:
+        taken = sorted(key for key in value if key.lower().startswith(("airflow-distill:", "aws:")))
+        if taken:  # in any case: IAM reads the keys of tags so
             raise ValueError(f"{taken[0]} is a reserved tag")
+        if any(not 1 <= len(key) <= 128 for key in value):
+            raise ValueError("the key of a tag has 1 to 128 characters")
         return value
 
     @model_validator(mode="after")

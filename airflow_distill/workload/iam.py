@@ -384,7 +384,7 @@ def _airflow_on_bedrock(workload: Workload, place: _Place) -> Iterator[Document]
     }
     kinds = [kind for kind in RESOURCE_KINDS if workload.evaluation_role_arn or kind not in EVALUATION_KINDS]
     made = [place.bedrock(kind) for kind in kinds]
-    creates = ["CreateModelCustomizationJob", *_host_actions(workload, "Create")]
+    creates = ["CreateModelCustomizationJob"]
     changes = ["StopModelCustomizationJob", "DeleteCustomModel", *_host_actions(workload, "Update", "Delete")]
     looks = list(LOOKS)
     if workload.evaluation_role_arn:
@@ -393,9 +393,19 @@ def _airflow_on_bedrock(workload: Workload, place: _Place) -> Iterator[Document]
         looks += ["GetEvaluationJob", "GetModelInvocationJob"]
     asked = [workload.student, workload.teacher, *filter(None, [workload.evaluation.judge])]
     bases = [place.foundation_model("*", "*"), place.bedrock("inference-profile")]
+    hosts = [place.bedrock("provisioned-model"), place.bedrock("custom-model-deployment")]
     yield _allow("Look", [f"bedrock:{name}" for name in READS], "*")
     yield _allow("LookAtOwn", [f"bedrock:{name}" for name in looks], made)
+    # What is being made has no tags yet; what a job starts from may have none (a base model), but no other workload's.
+    of_nobody_else = {"StringEqualsIfExists": {f"aws:ResourceTag/{TAG_WORKLOAD}": workload.name}}
+    on_create = {**on_create, **of_nobody_else}
     yield _allow("Create", [f"bedrock:{name}" for name in creates], [*made, *bases], on_create)
+    # A host asks the model behind it: others' models get none under this workload's tag.
+    hosting = [f"bedrock:{name}" for name in _host_actions(workload, "Create")]
+    yield _allow("CreateHosts", hosting, hosts, on_create)
+    of_own = {f"aws:{whose}Tag/{TAG_WORKLOAD}": workload.name for whose in ("Request", "Resource")}
+    on_own = {"StringEquals": of_own, "ForAllValues:StringLike": known_keys}
+    yield _allow("HostOwnModels", hosting, place.bedrock("custom-model"), on_own)
     # A resource that is being made has no tags yet; one that carries another workload's tag is out of reach.
     new = {**on_create, "Null": {f"aws:ResourceTag/{TAG_WORKLOAD}": "true"}}
     yield _allow("TagOnCreate", ["bedrock:TagResource"], made, new)
@@ -404,10 +414,9 @@ def _airflow_on_bedrock(workload: Workload, place: _Place) -> Iterator[Document]
         "StringEqualsIfExists": {f"aws:RequestTag/{TAG_WORKLOAD}": workload.name},
         "ForAllValues:StringLike": known_keys,
     }
-    yield _allow("TagOwn", ["bedrock:TagResource", "bedrock:UntagResource"], made, stays)
+    yield _allow("TagOwn", ["bedrock:TagResource"], made, stays)
     yield _allow("ChangeOwn", [f"bedrock:{name}" for name in changes], made, owned)
     yield _invoke("AskModels", asked, place)
-    hosts = [place.bedrock("provisioned-model"), place.bedrock("custom-model-deployment")]
     yield _allow("AskHosts", ["bedrock:InvokeModel"], hosts, owned)
     yield from _use_key("AskModelsUnderKey", workload.job.kms_key, ("Decrypt",), "bedrock", place)
 

@@ -315,3 +315,12 @@ def test_a_schema_may_refer_to_itself() -> None:
     example = Example((Turn("user", "q"),), answer=None)
     assert scorer.score('{"a": 1}', example) == 1
     assert scorer.score('{"a": "x"}', example) == 0
+
+
+def test_no_table_is_written_in_which_a_cell_could_be_a_formula() -> None:
+    """A cell that begins with = + - or @ runs in a spreadsheet; whoever writes tables as CSV must escape there, once."""
+    package = Path(__file__).parents[2] / "airflow_distill"
+    writing = ("csv.writer", "DictWriter", "to_csv", "text/csv", "tab-separated")
+    files = [*package.rglob("*.py"), *package.rglob("*.js"), *package.rglob("*.j2"), *package.rglob("*.html")]
+    found = [file.name for file in files if any(word in file.read_text() for word in writing)]
+    assert found == []

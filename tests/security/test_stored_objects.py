@@ -6,7 +6,6 @@ import contextlib
 import copy
 import gzip
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_distill.aws.evidence import load_manifest, load_scorecard, load_scores
-from airflow_distill.errors import DistillError
+from airflow_distill.aws.promotion import heldout_reader
+from airflow_distill.errors import DeploymentError, DistillError
 from airflow_distill.stages.dataset.build import read_manifest
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
 from airflow_distill.stages.decision.record import read_record
@@ -23,7 +23,7 @@ from airflow_distill.stages.deployment.ledger import Ledger, encode
 from airflow_distill.stages.deployment.probes import read_heldout
 from airflow_distill.stages.deployment.records import Evidence, HostSpec, Outcome, Release, Target
 from airflow_distill.stages.deployment.verify import Looks, render_verification, verify
-from airflow_distill.stages.digest import record_of
+from airflow_distill.stages.digest import record_of, sha256_hex
 from airflow_distill.stages.evaluation.collect import read_answers, read_examples
 from airflow_distill.stages.evaluation.compare import score_answers
 from airflow_distill.stages.evaluation.records import Answer, Score
@@ -36,8 +36,9 @@ from airflow_distill.stages.logs.shard_file import Harvest
 from airflow_distill.stages.logs.source import cut_shards
 from airflow_distill.stages.money.prices import PriceTable
 from airflow_distill.stages.storage import MemoryStore, ObjectMissingError, StoredObject
+from tests.security.cases import SEEN
 
-FILE = DatasetFile("s3://b/loop/w/datasets/d/train.jsonl", 1, 1, "0" * 64)
+FILE = DatasetFile("s3://b/loop/w/datasets/d/train.jsonl", 1, 1, "")
 MANIFEST = DatasetManifest(
     "d", "w", "t", "s", "a", "b", FILE, FILE, None, False, {"lines": 1, "kept": 1, "train": 1, "heldout": 0},
     {}, {}, {}, {},
@@ -85,6 +86,22 @@ def interactions_of(line: bytes) -> list[Interaction]:
     return list(Harvest.from_bytes(gzip.compress(header + line + b"\n")).interactions())
 
 
+def prompts_of(manifest: bytes) -> tuple[Example, ...]:
+    """Read the held-out prompts of a release, whose entry names this manifest with the digest that it has."""
+    store = MemoryStore()
+    uri = "s3://b/loop/w/datasets/d/manifest.json"
+    line = json.dumps(EXAMPLE.to_json()).encode()
+    store.objects |= {
+        uri: manifest,
+        FILE.uri: line,
+        ELSEWHERE: line,
+        "s3://other/x": line,
+        "/etc/passwd": line,
+    }
+    return heldout_reader(store, Evidence(manifest_uri=uri, manifest_sha256=sha256_hex(manifest)))()
+
+
+ELSEWHERE = "s3://b/loop/other/datasets/d/heldout.jsonl"
 LEAVES = [
     None, True, 0, -1, 1.5, 1e308, 2**64, "", " ", "\x00", "\ud800", [], {}, [None], {"a": 1}, "../../x",
     "s3://other/x", "/etc/passwd", "2026-13-01", "9" * 30, [[["x"]]], "promote",
@@ -101,6 +118,7 @@ def readers(raw: bytes) -> dict[str, tuple[Any, Callable[[], Any]]]:
         "held-out prompt": (EXAMPLE.to_json(), lambda: [e.id for e in read_heldout(raw, "", "u")]),
         "answer": (ANSWER.to_json(), lambda: list(read_answers(raw))),
         "manifest": (MANIFEST, lambda: read_manifest(store, "u").to_json()),
+        "manifest of a release": (MANIFEST, lambda: prompts_of(raw)),
         "manifest of a receipt": (MANIFEST, lambda: load_manifest(store, receipt).to_json()),
         "scorecard": (CARD, lambda: load_scorecard(store, receipt)),
         "score": (Score("e", "student", "m", 0.5).to_json(), lambda: load_scores(store, [receipt])),
@@ -114,7 +132,6 @@ def readers(raw: bytes) -> dict[str, tuple[Any, Callable[[], Any]]]:
 
 
 KINDS = sorted(readers(b""))
-SEEN: Counter[str] = Counter()
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -161,7 +178,7 @@ def edited(draw: st.DrawFn, sound: Any) -> bytes:
 @given(data=st.data())
 def test_an_edited_object_is_a_record_or_one_of_our_errors(kind: str, data: st.DataObject) -> None:
     raw = data.draw(edited(readers(b"")[kind][0]))
-    SEEN[kind] += 1
+    SEEN[f"stored objects: {kind}"] += 1
     ours = (DistillError, ObjectMissingError, *((ValueError,) if kind == "prices" else ()))
     with contextlib.suppress(
         *ours
@@ -177,9 +194,14 @@ def test_a_sound_object_is_read(kind: str) -> None:
     assert readers(json.dumps(sound).encode())[kind][1]() is not None
 
 
-def test_the_cases_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print(f"\n{sum(SEEN.values())} edited objects of {len(SEEN)} kinds were read")
+@pytest.mark.parametrize(
+    "elsewhere", [ELSEWHERE, "s3://other/x", "/etc/passwd", "s3://b/loop/wide/datasets/d/x", ""]
+)
+def test_a_forged_manifest_leads_to_no_file_of_others(elsewhere: str) -> None:
+    """What a held-out file holds is sent to a host as prompts, so it may only be the workload's own."""
+    forged = {**MANIFEST, "heldout": {**MANIFEST["heldout"], "uri": elsewhere, "sha256": ""}}
+    with pytest.raises(DeploymentError, match="is not under s3://b/loop/w/"):
+        prompts_of(json.dumps(forged).encode())
 
 
 def test_a_record_tells_nothing_of_what_it_could_not_read() -> None:

@@ -22,6 +22,7 @@ from airflow_distill.workload.config import Workload, is_cron
 from airflow_distill.workload.reading import check_folder, check_workload, parse_text
 from airflow_distill.workload.source import dag_source, docstring
 from airflow_distill.workload.template import scalar, workload_text
+from tests.security.cases import SEEN
 
 BASE = """\
 owner: team
@@ -227,6 +228,7 @@ def test_reading_never_raises_whatever_the_settings_are(tmp_path: Path, data: st
     assert (found.workload is None) == bool(found.problems)
     assert all(one_line(problem) == str(problem) for problem in found.problems)
     assert not any("cannot be understood" in problem.message for problem in found.problems)
+    SEEN["workload files, settings"] += 1
 
 
 @settings(max_examples=200, deadline=None)
@@ -234,6 +236,7 @@ def test_reading_never_raises_whatever_the_settings_are(tmp_path: Path, data: st
 def test_parsing_never_raises_whatever_the_text_is(text: str) -> None:
     document = parse_text(text, "w.yaml")
     assert document.data or document.problems or not document.data
+    SEEN["workload files, YAML"] += 1
 
 
 def test_a_bound_counts_aliases_by_what_they_stand_for() -> None:
@@ -393,3 +396,58 @@ def test_the_limits_leave_room_for_real_files() -> None:
         if path.name != "defaults.yaml":
             assert check_workload(path).problems == ()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+@pytest.mark.parametrize("end", ["*", "a?", "${aws:username}", "a\nb", "a b", "{x}", "ö", "a" * 600])
+@pytest.mark.parametrize("which", ["role_arn", "evaluation_role_arn"])
+def test_a_role_is_one_role_and_no_pattern(tmp_path: Path, which: str, end: str) -> None:
+    """The roles stand in the policy that says which ones Airflow may hand to Bedrock."""
+    role = f"arn:aws:iam::111122223333:role/{end}"
+    text = yaml.safe_dump({**yaml.safe_load(BASE), which: role}, allow_unicode=True)
+    problems = check_workload(write(tmp_path, "w", text)).problems
+    assert [problem.setting for problem in problems] == [which], problems
+
+
+NO_MODELS = [
+    "*",
+    "amazon.*",
+    "amazon.nova?pro",
+    "a; rm -rf /",
+    "../x",
+    "=cmd|' /C calc'!A0",
+    "a\nb",
+    "[red]a",
+    "a" * 3_000,
+]
+
+
+@pytest.mark.parametrize("model", NO_MODELS)
+@pytest.mark.parametrize("place", ["teacher", "student", "evaluation.judge", "lifecycle.successor"])
+def test_a_model_is_one_model_and_no_pattern(tmp_path: Path, place: str, model: str) -> None:
+    """Also where any pair is allowed: a `*` would let the printed policies ask every model."""
+    settings: dict[str, Any] = {**yaml.safe_load(BASE), "allow_unlisted_pair": True}
+    settings["deployment"] = {"host": "custom-model-deployment"}
+    group, _, name = place.rpartition(".")
+    (settings.setdefault(group, {}) if group else settings)[name] = model
+    problems = check_workload(write(tmp_path, "w", yaml.safe_dump(settings))).problems
+    assert place in {problem.setting for problem in problems}, problems
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r", "\t", "\u2028", "\u0085", "\u00a0"])
+def test_an_owner_and_a_tag_stand_on_one_line(tmp_path: Path, break_: str) -> None:
+    for more in (
+        {"owner": f"te{break_}am"},
+        {"tags": {"unit": f"a{break_}b"}},
+        {"tags": {f"a{break_}b": "x"}},
+    ):
+        text = yaml.safe_dump({**yaml.safe_load(BASE), **more})
+        problems = check_workload(write(tmp_path, "w", text)).problems
+        assert problems, more
+
+
+@pytest.mark.parametrize("key", ["AIRFLOW-DISTILL:workload", "Airflow-Distill:owner", "AWS:x", "k" * 129])
+def test_no_tag_takes_the_place_of_ours_in_other_letters(tmp_path: Path, key: str) -> None:
+    """IAM reads the keys of tags without regard to case, so such a tag could stand for the workload's own."""
+    text = yaml.safe_dump({**yaml.safe_load(BASE), "tags": {key: "other"}})
+    problems = check_workload(write(tmp_path, "w", text)).problems
+    assert [problem.setting for problem in problems] == ["tags"], problems

@@ -182,6 +182,7 @@ OWN, OTHER = "support_tickets", "other_team"
 WORKLOAD_TAG = "airflow-distill:workload"
 ARN = "arn:aws:bedrock:us-east-1:111122223333:"
 HOST = ARN + "provisioned-model/abcdefabcdef"
+MODEL = ARN + "custom-model/amazon.nova-micro-v1:0:128k/abcdefabcdef"
 ROOT = "arn:aws:s3:::acme-distill/loop/support_tickets/"
 
 
@@ -206,6 +207,9 @@ MAY = [
     ),
     ("bedrock:TagResource", HOST, on(None, **{WORKLOAD_TAG: OWN, "airflow-distill:run": "d/r"})),
     ("bedrock:TagResource", HOST, on(OWN, **{"airflow-distill:temporary": "true"})),
+    ("bedrock:CreateProvisionedModelThroughput", MODEL, on(OWN, **{WORKLOAD_TAG: OWN})),
+    ("bedrock:CreateCustomModelDeployment", MODEL, on(OWN, **{WORKLOAD_TAG: OWN})),
+    ("bedrock:UpdateCustomModelDeployment", MODEL, on(OWN)),
     (
         "bedrock:CreateEvaluationJob",
         "arn:aws:bedrock:us-west-2::foundation-model/x.y",
@@ -251,6 +255,15 @@ MAY_NOT = [
     ("bedrock:CreateProvisionedModelThroughput", HOST, on(None, **{WORKLOAD_TAG: OWN, "admin": "yes"})),
     ("bedrock:TagResource", HOST, on(None, **{WORKLOAD_TAG: OWN, "admin": "yes"})),
     ("bedrock:TagResource", HOST, on(None, **{"airflow-distill:run": "d/r"})),
+    ("bedrock:UntagResource", HOST, {**on(OWN), "aws:TagKeys": [WORKLOAD_TAG]}),
+    # Others' models behind hosts of our own, which this workload could then ask; or as the ground of a job.
+    ("bedrock:CreateProvisionedModelThroughput", MODEL, on(OTHER, **{WORKLOAD_TAG: OWN})),
+    ("bedrock:CreateProvisionedModelThroughput", MODEL, on(None, **{WORKLOAD_TAG: OWN})),
+    ("bedrock:CreateCustomModelDeployment", MODEL, on(OTHER, **{WORKLOAD_TAG: OWN})),
+    ("bedrock:CreateCustomModelDeployment", MODEL, on(OWN)),
+    ("bedrock:UpdateProvisionedModelThroughput", MODEL, on(OTHER)),
+    ("bedrock:CreateModelCustomizationJob", MODEL, on(OTHER, **{WORKLOAD_TAG: OWN})),
+    ("bedrock:CreateEvaluationJob", HOST, on(OTHER, **{WORKLOAD_TAG: OWN})),
     # Evidence.
     ("s3:PutObject", "arn:aws:s3:::acme-distill/loop/airflows/a1.json", {}),
     ("s3:PutObject", ROOT + "evidence/ab.decision.json", {}),
