@@ -92,8 +92,8 @@ CONFIG = {
             },
             "root": {
                 "description": (
-                    "Root of the workloads that the pages show, s3://BUCKET/PREFIX. Empty: `distill.root` in the extra of "
-                    "the connection."
+                    "Root of the workloads that the pages show, s3://BUCKET/PREFIX. Empty: `distill.root` or `distill_root` "
+                    "in the extra of the connection, else the Airflow Variable `distill_root`."
                 ),
                 "version_added": "0.1.0",
                 "type": "string",

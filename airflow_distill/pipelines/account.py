@@ -6,19 +6,15 @@ parsed: parsing must not ask a secrets backend.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from jinja2 import pass_context
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.hooks.settings import VARIABLE_PREFIX, extra_settings, setting_text
 
 CONNECTION_PARAM = "aws_conn_id"
-VARIABLE_PREFIX = "distill_"
-FIELD_PREFIX = "distill_"
-"""What begins the names of the connection form's fields in the extra; `role_arn` alone is the role to assume."""
 
 
 class AccountSettings:
@@ -67,37 +63,16 @@ class AccountSettings:
         """Return a setting from the first place that has it, or nothing; later places are not asked."""
         variables = (context.get("var") or {}).get("value") or {}
         return (
-            _text(extra.get(name))
-            or _text(variables.get(VARIABLE_PREFIX + name, None))
-            or _text(context["params"].get(name))
+            setting_text(extra.get(name))
+            or setting_text(variables.get(VARIABLE_PREFIX + name, None))
+            or setting_text(context["params"].get(name))
         )
 
     @staticmethod
     def _extra(context: Mapping[str, Any], conn_id: str) -> Mapping[str, Any]:
-        """Return `distill` of a connection's extra, as JSON text in one written as a URI, over the form's fields."""
+        """Return what a connection's extra says of us; a connection that does not exist says nothing."""
         connection = context["conn"].get(conn_id, None) if conn_id and "conn" in context else None
-        whole = connection.extra_dejson if connection is not None else {}
-        fields = {
-            name.removeprefix(FIELD_PREFIX): value
-            for name, value in whole.items()
-            if name.startswith(FIELD_PREFIX)
-        }
-        settings = whole.get("distill")
-        if isinstance(settings, str) and settings.strip():
-            with suppress(ValueError):
-                settings = json.loads(settings)
-        if settings in (None, ""):
-            return fields
-        if not isinstance(settings, Mapping):
-            raise ConfigurationError(
-                f"account: `distill` in the extra of the connection {conn_id} is not an object.",
-                hint='Write it as {"distill": {"root": "s3://bucket/prefix"}}.',
-            )
-        return {**fields, **settings}
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+        return extra_settings(connection.extra_dejson if connection is not None else {}, conn_id)
 
 
 def _listed(names: list[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from airflow.configuration import conf
 
 from airflow_distill.errors import ConfigurationError
+from airflow_distill.hooks.settings import VARIABLE_PREFIX, extra_settings, setting_text
 from airflow_distill.links.switch import SECTION
 from airflow_distill.stages.digest import record_of, sha256_hex
 from airflow_distill.stages.shown import one_line
@@ -204,12 +205,17 @@ def reader_from_settings() -> Reader:
     if not root:
         raise ConfigurationError(
             "pages: no root is named, so there is nothing to read.",
-            hint="Set `[airflow_distill] root = s3://BUCKET/PREFIX` in Airflow's configuration of the api-server.",
+            hint="Set `[airflow_distill] root = s3://BUCKET/PREFIX` in Airflow's configuration of the api-server, `root` "
+            f"under `distill` in the extra of the connection {hook.aws_conn_id}, or the Airflow Variable "
+            f"`{VARIABLE_PREFIX}root`.",
         )
     return Reader(store_for(hook.gateways, root), root)
 
 
 def _root_of(hook: Any) -> str:
-    """Return the root that the connection's extra names under `distill`, as the example Dags read it."""
-    extra = hook.get_connection(hook.aws_conn_id).extra_dejson.get("distill")
-    return str(extra.get("root") or "") if isinstance(extra, dict) else ""
+    """Return the root that hand-written Dags use: of the connection's extra, else of the Airflow Variable."""
+    from airflow.models.variable import Variable
+
+    extra = hook.get_connection(hook.aws_conn_id).extra_dejson
+    found = setting_text(extra_settings(extra, hook.aws_conn_id).get("root"))
+    return found or setting_text(Variable.get(f"{VARIABLE_PREFIX}root", default_var=None))

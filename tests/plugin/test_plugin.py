@@ -124,3 +124,44 @@ def test_a_tasks_link_leads_to_its_page_only_where_the_pages_are_on(monkeypatch:
         "airflow_distill.links.report.DistillReportLink.get_link", lambda *a, **k: "the report"
     )
     assert link.get_link(SimpleNamespace(), ti_key=key) == "the report"
+
+
+@pytest.mark.parametrize(
+    ("setting", "extra", "variable", "root"),
+    [
+        ("s3://b/setting", '{"distill": {"root": "s3://b/extra"}}', "s3://b/variable", "s3://b/setting"),
+        ("", '{"distill": {"root": " s3://b/extra/ "}}', "s3://b/variable", "s3://b/extra"),
+        ("", '{"distill_root": "s3://b/field"}', "s3://b/variable", "s3://b/field"),
+        ("", '{"distill": "{\\"root\\": \\"s3://b/text\\"}", "distill_root": "s3://b/field"}', None, "s3://b/text"),
+        ("", '{"region_name": "us-east-1", "distill": {"logs": "s3://b/logs"}}', "s3://b/variable", "s3://b/variable"),
+        ("", "{}", None, ""),
+    ],
+)  # fmt: skip
+def test_the_root_is_found_where_hand_written_dags_find_it(
+    airflow_home: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    extra: str,
+    variable: str | None,
+    root: str,
+) -> None:
+    from airflow_distill.errors import ConfigurationError
+    from airflow_distill.plugin.reader import reader_from_settings
+
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_DISTILL__ROOT", setting)
+    monkeypatch.setenv("AIRFLOW__AIRFLOW_DISTILL__AWS_CONN_ID", "distill_pages")
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_DISTILL_PAGES", json.dumps({"conn_type": "bedrock_distill", "extra": json.loads(extra)})
+    )
+    if variable is None:
+        monkeypatch.delenv("AIRFLOW_VAR_DISTILL_ROOT", raising=False)
+    else:
+        monkeypatch.setenv("AIRFLOW_VAR_DISTILL_ROOT", variable)
+    if root:
+        assert reader_from_settings().root == root
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        reader_from_settings()
+    assert "no root is named" in caught.value.message
+    assert "distill_pages" in (caught.value.hint or "")
+    assert "`distill_root`" in (caught.value.hint or "")
