@@ -80,10 +80,12 @@ from airflow_distill.stages.deployment.records import (
     PublishPointer,
     RemovePointer,
     Retire,
+    ShiftTraffic,
     SmokeTest,
     Step,
     UpdateHost,
     WaitForHost,
+    Weighted,
     WriteRelease,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
@@ -443,6 +445,8 @@ class Execution:
                 return self._smoke_test(step)
             case PublishPointer():
                 self._publish_pointer(step)
+            case ShiftTraffic():
+                return self._shift(step)
             case RemovePointer():
                 self._remove_pointer()
             case Bake():
@@ -492,7 +496,7 @@ class Execution:
             pointer, live = self._pointer(), self.ledger.sound().live()
         except StateError as error:
             return f"it cannot be told who needs it: {error.message.rstrip('.')}"
-        if pointer is not None and pointer.host_arn == host.arn:
+        if pointer is not None and host.arn in pointer.hosts:
             return f"the pointer names it (release {pointer.release})"
         if live is not None and live.host_arn == host.arn:
             return f"release {live.release} is live on it"
@@ -675,9 +679,68 @@ class Execution:
             meter=self.meter,
         )
 
+    def _shift(self, step: ShiftTraffic) -> Pause | Against | None:
+        """Give the new host share after share of the calls, and judge it at the end of each."""
+        settings = step.settings
+        rounds: list[ProbeResult] = []
+        for number, share in enumerate(settings.shares, 1):
+            judged = self._noted(f"share-{number:03d}")
+            if judged is None:
+                since = self._given_share(step, number, share)
+                due = since + timedelta(seconds=settings.every_seconds)
+                if self.clock() < due:
+                    return Pausing(due)
+                offset = (number - 1) * settings.limits.prompts
+                result = self._ask(step.host_kind, step.host, settings.limits, offset=offset)
+                judged = {
+                    "at": iso(self.clock()),
+                    "share": share,
+                    **result.to_json(),
+                    **self._callers(step, since),
+                }
+                self._note(f"share-{number:03d}", judged)
+            rounds.append(ProbeResult.from_json(judged))
+            reasons = [*pool(rounds, settings.limits).reasons, *judged["callers_against"]]
+            if reasons:
+                return Against(tuple(f"canary, {share:.0%} of the calls: {reason}" for reason in reasons))
+        return None
+
+    def _given_share(self, step: ShiftTraffic, number: int, share: float) -> datetime:
+        """Publish a share, and return since when callers have it; a share that was published stays begun."""
+        host = self._host(step.host_kind, step.host).arn
+        canary = Weighted(step.release, step.model_arn, step.host_kind, host, share)
+        self._still_ours()
+        self._publish_pointer(step.live, canary)
+        begun = self._noted(f"shift-{number:03d}")
+        if begun is None:
+            begun = {"share": share, "at": iso(self.clock())}
+            self._note(f"shift-{number:03d}", begun)
+            self.progress(f"canary: {share:.0%} of the calls go to {host}")
+        return moment_of(begun["at"]) or self.clock()
+
+    def _callers(self, step: ShiftTraffic, since: datetime) -> dict[str, Any]:
+        """Return what CloudWatch counted of the callers' own calls during a share, and what of it speaks against going on.
+
+        A count that cannot be had is told and speaks neither for nor against: the probes are asked anyway.
+        """
+        settings, host = step.settings, self._host(step.host_kind, step.host).arn
+        try:
+            counts = self.gateways.metrics.failed([host, step.live.host], since, self.clock())
+        except ServiceError as error:
+            self.progress(f"canary: CloudWatch gives no count of the callers' calls ({type(error).__name__})")
+            return {"callers": {}, "callers_against": []}
+        new, live = counts[host], counts[step.live.host]
+        against = []
+        if new.calls >= settings.least_calls and new.share > live.share + settings.max_failed:
+            against.append(
+                f"{new.failed} of {new.calls} calls failed ({new.share:.1%}); {live.share:.1%} at the live host"
+            )
+        told = {"new": [new.calls, new.failed], "live": [live.calls, live.failed]}
+        return {"callers": told, "callers_against": against}
+
     # Pointer and ledger.
 
-    def _publish_pointer(self, step: PublishPointer) -> None:
+    def _publish_pointer(self, step: PublishPointer, canary: Weighted | None = None) -> None:
         host = step.host if step.host.startswith("arn:") else self._host(step.host_kind, step.host).arn
         pointer = Pointer(
             workload=self.plan.workload,
@@ -688,6 +751,7 @@ class Execution:
             region=self.gateways.bedrock.region,
             root=self.ledger.root,
             head=self.entry.head,
+            canary=canary,
         )
         self._put(pointer)
 
@@ -734,7 +798,8 @@ class Execution:
         self, word: OutcomeWord, why: tuple[str, ...], host: Host | None, cause: Cause = ""
     ) -> Outcome:
         checks = {}
-        for name in ("smoke", *(f"probe-{n:03d}" for n in range(1, self._probes() + 1))):
+        shares = (f"share-{n:03d}" for n in range(1, self._shares() + 1))
+        for name in ("smoke", *shares, *(f"probe-{n:03d}" for n in range(1, self._probes() + 1))):
             noted = self._noted(name)
             if noted is not None:
                 checks[name] = noted
@@ -755,6 +820,9 @@ class Execution:
 
     def _probes(self) -> int:
         return sum(step.settings.probes for step in self.plan.steps if isinstance(step, Bake))
+
+    def _shares(self) -> int:
+        return sum(len(step.settings.shares) for step in self.plan.steps if isinstance(step, ShiftTraffic))
 
     def _tags(self, *, temporary: bool = False) -> dict[str, str]:
         release = self.entry.release

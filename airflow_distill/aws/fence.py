@@ -49,5 +49,6 @@ def fenced(gateways: AwsGateways, leave: Callable[[], None]) -> AwsGateways:
         "bedrock-runtime": lambda: gateways.runtime.client,
         "s3": lambda: gateways.objects.client,
         "ssm": lambda: gateways.parameters.client,
+        "cloudwatch": lambda: gateways.metrics.client,
     }
     return AwsGateways(lambda service: FencedClient(clients[service](), leave))

@@ -33,6 +33,7 @@ from airflow_distill.stages.deployment.proof import read_proof
 from airflow_distill.stages.deployment.records import (
     Action,
     BakeSettings,
+    CanarySettings,
     DeploymentPlan,
     Evidence,
     Host,
@@ -80,6 +81,7 @@ class Intent:
     smoke: ProbeSettings | None = field(default_factory=ProbeSettings)
     bake: BakeSettings | None = field(default_factory=BakeSettings)
     grace_hours: float = 2.0
+    canary: CanarySettings | None = None
     lease_minutes: float = LEASE_MINUTES
     action: Action = "promote"
     restores: int | None = None
@@ -329,6 +331,7 @@ def _plan(gateways: AwsGateways, history: History, release: Release) -> Deployme
         smoke=release.proof.smoke,
         bake=release.proof.bake,
         grace_hours=release.proof.grace_hours,
+        canary=release.proof.canary,
     )
 
 
@@ -433,7 +436,8 @@ def _choose(
     base = base_of_arn(intent.model_arn)
     host = _live_host(gateways, live)
     wish = intent.wish
-    if live is not None and host is not None and wish.kind in ("auto", host.kind):
+    beside = intent.canary is not None and host is not None and not host.failed
+    if live is not None and host is not None and not beside and wish.kind in ("auto", host.kind):
         paid = live.target.host
         same = replace(paid, kind=host.kind, units=wish.units or host.units, commitment=wish.commitment)
         if not can_swap(host, Target(intent.model_arn, base, same)):
@@ -486,7 +490,7 @@ def _release(
         evidence=_kept(intent, ledger) if keep else intent.evidence,
         restores=intent.restores,
         nonce=secrets.token_hex(16),
-        proof=ProofSettings(intent.smoke, intent.bake, intent.grace_hours),
+        proof=ProofSettings(intent.smoke, intent.bake, intent.grace_hours, intent.canary),
         judged_against=intent.judged_against,
         window_end=intent.window_end,
         given_away=_given_away(intent, history, live),

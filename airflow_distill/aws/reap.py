@@ -187,7 +187,7 @@ def _remove(gateways: AwsGateways, store: ObjectStore, root: str, find: Find) ->
         pointer = read_pointer(
             gateways.parameters, find.workload, root, Ledger(store, root, find.workload).sound().hosts
         )
-        if pointer is not None and find.arn in (pointer.host_arn, pointer.model_arn):
+        if pointer is not None and find.arn in pointer.hosts | pointer.models:
             return "a pointer names it now"
         if find.kind in (PROVISIONED, ON_DEMAND):
             host = find_host(bedrock, PROVISIONED if find.kind == PROVISIONED else ON_DEMAND, find.arn)

@@ -290,6 +290,9 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
     :param job: receipt of the job that made the model (templated).
     :param smoke: settings of the smoke test, see `stages.deployment.records.ProbeSettings`; `off` for none (templated).
     :param bake: settings of the bake period: `probes`, `every_seconds` and limits; `off` for none (templated).
+    :param canary: move callers that route by the pointer share by share, see `CanarySettings`: `shares`, `every_seconds`,
+        `max_failed`, `least_calls` and the limits of its probes; nothing for all at once. The student then gets a host of
+        its own beside the live one, and another address (templated).
     :param grace_hours: how long a host that was replaced stays before the reaper takes it (templated).
     :param generation: raise it to promote again a decision that was rolled back (templated).
     :param approval: the approval rule that stands now, see `ApprovalRule`; an approval that does not satisfy it holds
@@ -307,6 +310,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         *HostWishOperator.wish_fields,
         "smoke",
         "bake",
+        "canary",
         "grace_hours",
         "lease_minutes",
         "generation",
@@ -326,6 +330,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         job: Mapping[str, Any] | str | None = None,
         smoke: Mapping[str, Any] | str | None = None,
         bake: Mapping[str, Any] | str | None = None,
+        canary: Mapping[str, Any] | str | None = None,
         grace_hours: float | str = 2.0,
         generation: int | str = 1,
         approval: Mapping[str, Any] | str | None = None,
@@ -338,6 +343,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         self.job = job
         self.smoke = smoke
         self.bake = bake
+        self.canary = canary
         self.grace_hours = grace_hours
         self.generation = generation
         self.approval = approval
@@ -349,7 +355,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
         from airflow_distill.aws.prices import read_prices
         from airflow_distill.aws.promotion import prepare, promotion_intent, rates_from
         from airflow_distill.stages.deployment.plan import render
-        from airflow_distill.stages.deployment.settings import bake_settings, probe_settings
+        from airflow_distill.stages.deployment.settings import bake_settings, canary_settings, probe_settings
 
         decision = receipt(self.decision, "decision")
         if not decision:
@@ -373,6 +379,7 @@ class BedrockPromoteModelOperator(ReleaseOperator, HostWishOperator):
             wish=self.wish(self.ends_at),
             smoke=probe_settings(settings_of(self.smoke, {})),
             bake=bake_settings(settings_of(self.bake, {})),
+            canary=canary_settings(settings_of(self.canary, {}) if self.canary else None),
             grace_hours=number(self.grace_hours, "grace_hours") or 0.0,
             lease_minutes=number(self.lease_minutes, "lease_minutes") or LEASE_MINUTES,
             allow_older=flag(self.allow_older),
@@ -561,7 +568,7 @@ def _billed(prepared: Prepared) -> tuple[str, str]:
 
 def _probes(prepared: Prepared) -> list[ProbeSettings]:
     """Return every round of questions that the plan has, one entry a round."""
-    from airflow_distill.stages.deployment.records import Bake, SmokeTest
+    from airflow_distill.stages.deployment.records import Bake, ShiftTraffic, SmokeTest
 
     rounds = []
     for step in prepared.plan.steps:
@@ -569,6 +576,8 @@ def _probes(prepared: Prepared) -> list[ProbeSettings]:
             rounds.append(step.settings)
         elif isinstance(step, Bake):
             rounds += [step.settings.limits] * step.settings.probes
+        elif isinstance(step, ShiftTraffic):
+            rounds += [step.settings.limits] * len(step.settings.shares)
     return rounds
 
 

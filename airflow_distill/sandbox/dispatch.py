@@ -167,6 +167,8 @@ class Dispatcher:
             self.world.meter.count(route.name, error.code)
             if parameters:
                 log_failure(self.world, self.world.store.region(region), call, error.code)
+                if route.service == "bedrock-runtime" and "modelId" in parameters:
+                    _count_failure(self.world, call, error)
             raise
         except HangUp:
             self.world.meter.count(route.name, "dropped")
@@ -256,6 +258,13 @@ class Dispatcher:
             if close is not None:
                 close()
         return WireReply(answer["status"], tuple(answer["headers"]), body)
+
+
+def _count_failure(world: World, call: Call, error: ServiceError) -> None:
+    """Write what CloudWatch counts of a call that failed."""
+    name = "InvocationServerErrors" if error.status >= 500 else "InvocationClientErrors"
+    name = "InvocationThrottles" if error.status == 429 else name
+    world.metrics.count(call.region, str(call["modelId"]), world.clock.now(), **{name: 1})
 
 
 def signing_scope(request: WireRequest) -> tuple[str, str, str] | None:

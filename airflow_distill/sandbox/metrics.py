@@ -1,8 +1,8 @@
 """CloudWatch as far as a client of Bedrock's metrics asks: GetMetricData over the sandbox's own calls.
 
-Metrics of `AWS/Bedrock` (Invocations, InputTokenCount, OutputTokenCount, InvocationLatency) by ModelId, as Amazon Bedrock
-publishes them, kept by the minute. The SDK speaks the RPC v2 protocol in CBOR to CloudWatch; JSON 1.0, which
-older SDKs speak, is answered too.
+Metrics of `AWS/Bedrock` by ModelId (Invocations, InputTokenCount, OutputTokenCount, InvocationLatency; of failed calls
+InvocationClientErrors, InvocationServerErrors, InvocationThrottles), as Amazon Bedrock publishes them, kept by the minute.
+The SDK speaks the RPC v2 protocol in CBOR to CloudWatch; JSON 1.0, which older SDKs speak, is answered too.
 """
 
 from __future__ import annotations

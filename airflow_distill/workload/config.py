@@ -762,6 +762,28 @@ class Budget(Settings):
     )
 
 
+class Canary(Settings):
+    """How callers that route by the pointer's weights are moved to a new student, share by share."""
+
+    shares: tuple[Annotated[float, Field(gt=0, lt=1, strict=True)], ...] = Field(
+        default=(0.05, 0.25, 0.5), min_length=1, max_length=20, description="of the calls, rising"
+    )
+    every: Duration = Field(
+        default=timedelta(minutes=30), description="how long each share lasts before it is judged"
+    )
+    max_failed: PartShare = Field(
+        default=0.02,
+        description="how much larger the share of failed calls may be than at the live host, by CloudWatch's count",
+    )
+    least_calls: Count = Field(default=20, ge=1, description="fewer calls of callers than this tell nothing")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Canary:
+        if list(self.shares) != sorted(set(self.shares)):
+            raise ValueError("shares rise, such as [0.05, 0.25, 0.5]")
+        return self
+
+
 class Lifecycle(Settings):
     """What follows when the student's base model comes to its end."""
 
@@ -891,6 +913,10 @@ class Workload(Settings):
     policy: Policy = Policy()
     approval: Approval = Approval()
     deployment: Deployment = Deployment()
+    canary: Canary | None = Field(
+        default=None,
+        description="move callers to a new student share by share; for those who route by the pointer",
+    )
     schedule: Schedule = Schedule()
     budget: Budget
     retention: Retention = Retention()

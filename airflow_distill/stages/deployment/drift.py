@@ -228,6 +228,10 @@ def _pointer(standing: Standing, live: Live) -> list[Drift]:
                 REPAIR,
             )
         ]
+    if pointer.canary is not None:
+        share, host = pointer.canary.share, pointer.canary.host_arn
+        said = f"the pointer {name} sends {share:.0%} of the calls to {host}, and no release is on its way."
+        return [Drift("pointer-differs", said, REPAIR)]
     if (pointer.release, pointer.model_arn, pointer.host_arn) == (
         live.release,
         live.target.model_arn,

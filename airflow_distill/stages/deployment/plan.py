@@ -14,6 +14,7 @@ from airflow_distill.stages.deployment.records import (
     ON_DEMAND,
     Bake,
     BakeSettings,
+    CanarySettings,
     CreateHost,
     DeleteHost,
     DeploymentPlan,
@@ -24,6 +25,7 @@ from airflow_distill.stages.deployment.records import (
     PublishPointer,
     RemovePointer,
     Retire,
+    ShiftTraffic,
     SmokeTest,
     Step,
     Target,
@@ -66,6 +68,7 @@ def plan_release(
     smoke: ProbeSettings | None,
     bake: BakeSettings | None,
     grace_hours: float,
+    canary: CanarySettings | None = None,
 ) -> DeploymentPlan:
     """Return the steps that make the target answer, and the steps back to what is live now.
 
@@ -73,6 +76,7 @@ def plan_release(
     :param hosts: the hosts of this workload that the account shows now.
     :param smoke: None leaves the smoke test out; likewise the bake period.
     :param grace_hours: how long a host that is replaced stays before the reaper removes it.
+    :param canary: move callers share by share; needs a host of its own beside one that answers, else it is left out.
     """
     present = next((h for h in hosts if live is not None and h.arn == live.host_arn), None)
     obstacle = "nothing is live yet" if live is None else "the live host is gone"
@@ -82,9 +86,13 @@ def plan_release(
             obstacle = (
                 ""  # the swap itself has failed it: the way back asks the service for the old model once more
             )
+    if live is None or present is None or present.failed:
+        canary = None
+    if canary is not None and not obstacle:
+        obstacle = "the canary needs a host beside the live one"
     if live is not None and present is not None and not obstacle:
         return _in_place(workload, release, target, live, smoke, bake)
-    return _on_new_host(workload, release, target, live, present, obstacle, smoke, bake, grace_hours)
+    return _on_new_host(workload, release, target, live, present, obstacle, smoke, bake, grace_hours, canary)
 
 
 def _in_place(
@@ -123,12 +131,17 @@ def _on_new_host(
     smoke: ProbeSettings | None,
     bake: BakeSettings | None,
     grace_hours: float,
+    canary: CanarySettings | None,
 ) -> DeploymentPlan:
     kind, host = target.host.kind, target.host.name
+    shift = None
+    if canary is not None and live is not None:
+        now = PublishPointer(live.host_kind, live.host_arn, live.target.model_arn, live.release)
+        shift = ShiftTraffic(kind, host, target.model_arn, release, now, canary)
     steps: list[Step] = [
         CreateHost(target.host, target.model_arn),
         WaitForHost(kind, host, target.model_arn),
-        *_proof(kind, host, target, release, smoke, bake),
+        *_proof(kind, host, target, release, smoke, bake, shift),
         WriteRelease(release, "released"),
     ]
     if live is not None and present is not None:
@@ -152,11 +165,14 @@ def _proof(
     release: int,
     smoke: ProbeSettings | None,
     bake: BakeSettings | None,
+    shift: ShiftTraffic | None = None,
 ) -> list[Step]:
-    """Ask before callers are told, tell them, then watch."""
+    """Ask before callers are told, tell them (some first, where there is a canary), then watch."""
     steps: list[Step] = []
     if smoke is not None:
         steps.append(SmokeTest(kind, host, smoke))
+    if shift is not None:
+        steps.append(shift)
     steps.append(PublishPointer(kind, host, target.model_arn, release))
     if bake is not None and bake.probes > 0:
         steps.append(Bake(kind, host, bake))
@@ -179,6 +195,10 @@ def describe(step: Step) -> str:
             return f"smoke test {step.host} with {step.settings.prompts} held-out prompts"
         case PublishPointer():
             return f"publish pointer: release {step.release}, host {step.host}, model {step.model_arn}"
+        case ShiftTraffic():
+            c = step.settings
+            shares = ", ".join(f"{share:.0%}" for share in c.shares)
+            return f"canary: {shares} of the calls to {step.host}, {c.every_seconds:g} s each"
         case RemovePointer():
             return "remove the pointer"
         case Bake():

@@ -274,7 +274,7 @@ def _recorded(resource: Resource, known: Knowledge, everything: list[Resource]) 
         known.history.hosts() | known.recorded | {e.release.target.model_arn for e in known.history.entries}
     )
     if known.pointer is not None:
-        named |= {known.pointer.host_arn, known.pointer.model_arn}
+        named |= known.pointer.hosts | known.pointer.models
     return not named.isdisjoint({resource.arn, resource.name, *resource.serves})
 
 
@@ -322,7 +322,7 @@ def _in_hand(resource: Resource, name: str, entry: Any, now: datetime) -> bool:
 
 def _live_hosts(known: Knowledge) -> set[str]:
     live = known.history.live()
-    named = {known.pointer.host_arn} if known.pointer else set()
+    named = set(known.pointer.hosts) if known.pointer else set()
     return named | ({live.host_arn} if live else set())
 
 
@@ -356,7 +356,7 @@ def _judge_model(
 
 def _kept_models(known: Knowledge, rules: ReapRules) -> set[str]:
     """Return the live model and those of the releases kept as a way back."""
-    kept = [known.pointer.model_arn] if known.pointer else []
+    kept = sorted(known.pointer.models) if known.pointer else []
     live = known.history.live()
     if live is not None:
         kept.append(live.target.model_arn)

@@ -135,11 +135,42 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Weighted:
+    """The second host of a weighted pointer: who routes by the pointer sends it this share of the calls.
+
+    :param share: above 0 and below 1; the pointer's own host gets the rest.
+    """
+
+    release: int
+    model_arn: str
+    host_kind: HostKind
+    host_arn: str
+    share: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Weighted:
+        share = float(data["share"])
+        if not 0 < share < 1:
+            raise ValueError("a share lies between 0 and 1")
+        return cls(
+            release=int(data["release"]),
+            model_arn=text_in(data, "model_arn"),
+            host_kind=cast("HostKind", text_in(data, "host_kind")),
+            host_arn=text_in(data, "host_arn"),
+            share=share,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Pointer:
     """What callers read to find the live model. A pure function of the release, so writing it twice is the same.
 
     :param root: the root's URI; with the workload it says whose the pointer is.
     :param head: the ledger's newest entry when the pointer was written; no part of what callers need.
+    :param canary: the host of a release that is on its way, and its share of the calls; None but during a canary.
     """
 
     workload: str
@@ -150,11 +181,22 @@ class Pointer:
     region: str
     root: str = ""
     head: Head | None = None
+    canary: Weighted | None = None
 
     @property
     def name(self) -> str:
         """The SSM parameter's name."""
         return pointer_name(self.workload, self.root)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """ARNs of the hosts that callers may be sent to."""
+        return frozenset({self.host_arn, *([self.canary.host_arn] if self.canary else [])})
+
+    @property
+    def models(self) -> frozenset[str]:
+        """ARNs of the models behind them."""
+        return frozenset({self.model_arn, *([self.canary.model_arn] if self.canary else [])})
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -166,6 +208,7 @@ class Pointer:
             "host_arn": self.host_arn,
             "region": self.region,
             **({"root": self.root} if self.root else {}),
+            **({"canary": self.canary.to_json()} if self.canary else {}),
             "ledger": self.head.to_json() if self.head else None,
             "call": {
                 "service": "bedrock-runtime",
@@ -189,6 +232,7 @@ class Pointer:
             region=text_in(data, "region", ""),
             root=str(data.get("root") or ""),
             head=Head.from_json(data["ledger"]) if data.get("ledger") else None,
+            canary=Weighted.from_json(data["canary"]) if data.get("canary") else None,
         )
 
 
@@ -249,31 +293,75 @@ class BakeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CanarySettings:
+    """How callers that route by the pointer are moved to a new host, and what sends them back.
+
+    :param shares: of the calls, one after the other, each above 0 and below 1 and rising.
+    :param every_seconds: how long each share lasts before it is judged.
+    :param limits: what held-out prompts asked of the new host must show at the end of each share.
+    :param max_failed: how much larger the share of the callers' own failed calls may be at the new host than at the live
+        one, by CloudWatch's count.
+    :param least_calls: fewer calls of callers than this tell nothing.
+    """
+
+    shares: tuple[float, ...] = (0.05, 0.25, 0.5)
+    every_seconds: float = 1_800.0
+    limits: ProbeSettings = field(
+        default_factory=lambda: ProbeSettings(max_error_rate=0.05, min_shape_rate=0.95)
+    )
+    max_failed: float = 0.02
+    least_calls: int = 20
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "shares": list(self.shares),
+            "every_seconds": self.every_seconds,
+            "limits": self.limits.to_json(),
+            "max_failed": self.max_failed,
+            "least_calls": self.least_calls,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CanarySettings:
+        return cls(
+            shares=tuple(float(share) for share in data["shares"]),
+            every_seconds=float(data["every_seconds"]),
+            limits=ProbeSettings.from_json(data["limits"]),
+            max_failed=float(data["max_failed"]),
+            least_calls=int(data["least_calls"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ProofSettings:
     """How a release must prove itself; part of its entry, so that anybody can finish what its run began.
 
     :param smoke: None leaves the smoke test out; likewise the bake period.
     :param grace_hours: how long a host that is replaced stays.
+    :param canary: None moves all callers at once.
     """
 
     smoke: ProbeSettings | None = None
     bake: BakeSettings | None = None
     grace_hours: float = 2.0
+    canary: CanarySettings | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "smoke": self.smoke.to_json() if self.smoke else None,
             "bake": self.bake.to_json() if self.bake else None,
             "grace_hours": self.grace_hours,
+            **({"canary": self.canary.to_json()} if self.canary else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProofSettings:
-        smoke, bake = data.get("smoke"), data.get("bake")
+        smoke, bake, canary = data.get("smoke"), data.get("bake"), data.get("canary")
         return cls(
             smoke=ProbeSettings.from_json(smoke) if smoke else None,
             bake=BakeSettings.from_json(bake) if bake else None,
             grace_hours=float(data.get("grace_hours", 2.0)),
+            canary=CanarySettings.from_json(canary) if canary else None,
         )
 
 
@@ -332,6 +420,22 @@ class PublishPointer:
 
 
 @dataclass(frozen=True, slots=True)
+class ShiftTraffic:
+    """Callers that route by the pointer have been moved to this host share by share, and nothing spoke against it.
+
+    :param live: what answers the rest of the calls meanwhile, as the pointer names it.
+    """
+
+    host_kind: HostKind
+    host: str
+    model_arn: str
+    release: int
+    live: PublishPointer
+    settings: CanarySettings
+    kind: Literal["shift-traffic"] = "shift-traffic"
+
+
+@dataclass(frozen=True, slots=True)
 class RemovePointer:
     """The workload has no pointer."""
 
@@ -382,6 +486,7 @@ Step = (
     | WaitForHost
     | SmokeTest
     | PublishPointer
+    | ShiftTraffic
     | RemovePointer
     | Bake
     | WriteRelease

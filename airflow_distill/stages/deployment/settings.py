@@ -13,6 +13,7 @@ from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.deployment.records import (
     KINDS,
     BakeSettings,
+    CanarySettings,
     Commitment,
     HostKind,
     HostWish,
@@ -95,6 +96,33 @@ def bake_settings(data: Mapping[str, Any] | None) -> BakeSettings | None:
         return None
     every = _or(number(data.get("every_seconds"), "every_seconds"), 300.0)
     return BakeSettings(probes=probes, every_seconds=every, limits=limits)
+
+
+def canary_settings(data: Mapping[str, Any] | None) -> CanarySettings | None:
+    """Return how callers are moved share by share; None (or `{"shares": []}`) moves all at once.
+
+    :raises ConfigurationError: an unknown setting, or shares that do not rise between 0 and 1.
+    """
+    if data is None:
+        return None
+    own = {f.name for f in fields(CanarySettings)} - {"limits"}
+    limits = probe_settings({k: v for k, v in data.items() if k not in own}, CanarySettings().limits)
+    base = CanarySettings()
+    shares = tuple(float(number(share, "shares") or 0) for share in data.get("shares", base.shares))
+    if not shares or limits is None:
+        return None
+    if any(not 0 < share < 1 for share in shares) or list(shares) != sorted(set(shares)):
+        raise ConfigurationError(
+            "deployment: the shares of a canary rise, each above 0 and below 1.",
+            hint="Write them as [0.05, 0.25, 0.5]; all calls follow after the last.",
+        )
+    return CanarySettings(
+        shares=shares,
+        every_seconds=_or(number(data.get("every_seconds"), "every_seconds"), base.every_seconds),
+        limits=limits,
+        max_failed=_or(number(data.get("max_failed"), "max_failed"), base.max_failed),
+        least_calls=whole(data.get("least_calls"), "least_calls") or base.least_calls,
+    )
 
 
 def _or(value: float | None, default: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks.arguments import OPERATORS, budget_of, given, place_of, units_of
@@ -37,6 +38,7 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
             },
             **given(
                 approval=approval_rule(workload) if workload.approval.mode != "never" else None,
+                canary=_canary(workload),
                 units=units_of(deployment),
                 commitment=deployment.commitment,
                 accept_commitment=True if deployment.commitment else None,
@@ -53,3 +55,16 @@ def deployment_tasks(workload: Workload) -> GroupSpec:
         updates=asset_of("release", workload.name),
     )
     return GroupSpec("deployment", (promote,))
+
+
+def _canary(workload: Workload) -> dict[str, Any] | None:
+    canary = workload.canary
+    if canary is None:
+        return None
+    return {
+        "shares": list(canary.shares),
+        "every_seconds": int(canary.every.total_seconds()),
+        "max_failed": canary.max_failed,
+        "least_calls": canary.least_calls,
+        "prompts": workload.deployment.smoke_prompts,
+    }
