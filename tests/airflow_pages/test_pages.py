@@ -107,7 +107,9 @@ def sound(saw: dict[str, Any]) -> list[str]:
     """Return what is wrong with a look at a page; nothing when all is well."""
     wrong = [f"console: {error}" for error in saw["errors"]]
     wrong += [f"asked elsewhere: {url}" for url in saw["foreign"]]
-    wrong += [f"accessibility: {each['id']}: {each['nodes']}" for each in saw.get("axe", ["not looked"])]
+    if "axe" not in saw:
+        wrong.append("accessibility was not looked at")
+    wrong += [f"accessibility: {each['id']}: {each['nodes']}" for each in saw.get("axe", ())]
     if saw.get("wide", 1) > 0 or saw.get("outside"):
         wrong.append(f"wider than its place: {saw.get('wide')} {saw.get('outside')}")
     if saw.get("pwned") or saw.get("scripts") or saw.get("handlers"):

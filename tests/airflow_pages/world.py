@@ -57,7 +57,7 @@ approval: {{mode: never}}
 """
 FILES = {
     LIVE: "policy: {margin: 0.2}\n",
-    HELD: "policy: {margin: 0.035}\n",  # about what such a student loses, so that so few prompts cannot tell
+    HELD: "policy: {margin: 0.055}\n",  # between what such a student loses and the bound on it: too few prompts to tell
     WAITING: "policy: {margin: 0.2}\napproval: {mode: always}\n",
     FAILED: "policy: {margin: 0.2}\nrole_arn: arn:aws:iam::123456789012:role/nobody\n",
 }
