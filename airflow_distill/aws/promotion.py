@@ -341,12 +341,31 @@ def unfinished(
     """Return the workload's open release with its plan, or None when every release has ended.
 
     :param but: a claim that is not meant: the intent at hand goes on with its own by itself.
+    :raises StateError: the pointer remembers how that release ended, so its outcome was deleted.
     """
     history = Ledger(store, root, workload).sound()
     entry = history.open
     if entry is None or (but and entry.release.claim == but):
         return None
+    _must_not_have_ended(gateways, history, entry, root)
     return planned(gateways, history, entry)
+
+
+def _must_not_have_ended(gateways: AwsGateways, history: History, entry: Entry, root: str) -> None:
+    """Refuse to end a release a second time: without its outcome a released one looks open."""
+    try:
+        pointer = read_pointer(gateways.parameters, entry.release.workload, root, history.hosts)
+    except StateError:
+        return
+    head = pointer.head if pointer else None
+    if head is None or not head.outcome_sha256 or head.entry_sha256 != entry.sha256:
+        return
+    raise StateError(
+        f"deployment: release {entry.release.release} of {entry.release.workload} has ended, as the pointer remembers, "
+        "and its outcome is missing in the ledger. Nothing was changed.",
+        hint="Restore the object from the bucket's versions, or clear the promotion of that release: it writes its "
+        "outcome anew.",
+    )
 
 
 def standing(gateways: AwsGateways, ledger: Ledger, history: History, now: datetime) -> Standing:

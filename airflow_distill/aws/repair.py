@@ -17,7 +17,7 @@ from airflow_distill.aws.pointers import publish_pointer, read_pointer, remove_p
 from airflow_distill.aws.promotion import LEASE_MINUTES, Prepared, planned, prepare, rollback_intent
 from airflow_distill.errors import DeploymentError, StateError
 from airflow_distill.remote.identity import resource_tags, run_and_airflow
-from airflow_distill.stages.deployment.drift import Drift
+from airflow_distill.stages.deployment.drift import Drift, is_anothers
 from airflow_distill.stages.deployment.ledger import Entry, History, Ledger, held
 from airflow_distill.stages.deployment.records import TAG_CLAIM, Live, Outcome, Pointer, Release, pointer_name
 from airflow_distill.stages.deployment.times import iso, moment_of
@@ -43,13 +43,14 @@ def mend(
     """Mend what can be mended at once; returns the release that mends the rest, to be carried out, and why.
 
     :raises StateError: the ledger itself is damaged.
-    :raises DeploymentError: the ledger is not the one that the pointer remembers, or a release is open.
+    :raises DeploymentError: the ledger is not the one that the pointer remembers, host or pointer are another root's, or a
+        release is open.
     """
     ledger = Ledger(store, root, workload)
     history = ledger.sound()
     codes = {each.code: each for each in found}
     lost = next((code for code in LOST if code in codes), "")
-    for code in ("ledger-rewritten", "open-release"):
+    for code in ("ledger-rewritten", "host-foreign", "pointer-foreign", "open-release"):
         if code in codes and not (code == "open-release" and lost and _is_in_place(gateways, history)):
             raise DeploymentError(f"deployment: {codes[code].said}", hint=f"Fix first: {codes[code].mend}.")
     if history.open is not None:
@@ -104,14 +105,16 @@ def withdraw(
         raise DeploymentError(
             f"deployment: {said} of {workload}; nothing was changed.", hint="See `release drift`."
         )
-    host = find_host(gateways.bedrock, live.host_kind, live.host_arn, tags=False)
-    if host is not None and host.usable and not answers_still:
+    host = find_host(gateways.bedrock, live.host_kind, live.host_arn)
+    ours = host is not None and not is_anothers(host, workload, root)
+    if host is not None and ours and host.usable and not answers_still:
         raise DeploymentError(
             f"deployment: the host {live.host_arn} still answers with {host.model_arn}; nothing was changed.",
             hint="Move callers away and delete it first, or repair it with `airflow-distill release repair`.",
         )
     last = history.entries[-1]
-    reason = why or f"{person} says that nothing is live: the host {live.host_arn} is gone"
+    became = "is gone" if host is None or ours else "is another root's"
+    reason = why or f"{person} says that nothing is live: the host {live.host_arn} {became}"
     release = Release(
         workload=workload,
         release=history.next_number,

@@ -13,10 +13,15 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_distill.aws.execute import Pausing, Waiting
 from airflow_distill.aws.promotion import look_for_drift, unfinished
 from airflow_distill.aws.reap import remove_finds, survey_account
-from airflow_distill.aws.repair import mend
+from airflow_distill.aws.repair import mend, withdraw
 from airflow_distill.aws.verify import verify_workload
 from airflow_distill.errors import DeploymentError, DistillError, ServiceThrottledError, StateError
-from airflow_distill.operators.deployment import BedrockPromoteModelOperator, CheckReleaseOperator
+from airflow_distill.operators.deployment import (
+    BedrockPromoteModelOperator,
+    BedrockRollbackModelOperator,
+    CheckReleaseOperator,
+    GuardReleaseOperator,
+)
 from airflow_distill.remote.identity import TAG_ROOT, TAG_WORKLOAD, root_tag, tag_list
 from airflow_distill.remote.ownership import Owner
 from airflow_distill.sandbox import Sandbox
@@ -134,6 +139,114 @@ def test_production_tagged_as_stagings_by_hand_is_not_reaped_by_staging(
     assert codes(world) == ["host-tags-lost"]
     repair(world)
     assert codes(world) == []
+
+
+def copy_of(world: ReleaseWorld, place: ReleaseWorld) -> None:
+    """Copy everything under one root to another, as `aws s3 sync` does."""
+    for item in list(world.store.iter_objects(f"{world.root}/{world.workload}/")):
+        place.store.write(item.uri.replace(world.root, place.root), world.store.read(item.uri))
+
+
+@pytest.mark.parametrize("kind", ["custom-model-deployment", "provisioned-throughput"])
+def test_a_ledger_copied_to_another_root_gives_that_root_no_right_to_the_hosts(
+    world: ReleaseWorld, staging: ReleaseWorld, kind: str
+) -> None:
+    wish = on_throughput(world) if kind == "provisioned-throughput" else {}
+    host = promote(world, world.model("p"), **wish)["host_arn"]
+    copy_of(world, staging)
+    before = tags_of(world, host)
+    assert codes(staging)[0] == "host-foreign"
+    with pytest.raises(DeploymentError, match=f"belongs to workload tickets, under root {PROD}") as caught:
+        repair(staging)
+    assert "--nothing-live` starts afresh and leaves that host alone" in caught.value.hint
+    with pytest.raises(AirflowFailException, match="this ledger may be a copy"):
+        on_sandbox_time(
+            CheckReleaseOperator(task_id="check", workload="tickets", root=STAGING), staging
+        ).execute(context("s-1"))
+    withdraw(staging.gateways, staging.store, STAGING, "tickets", "ann", "", staging.now())
+    assert "is another root's" in staging.ledger.sound().entries[-1].release.why[0]
+    staging.dataset_id = staging.write_dataset("2026-11-05T00:00:00Z")
+    other = promote(staging, staging.model("s"), run="s-2", **wish)["host_arn"]
+    assert other != host
+    assert tags_of(world, host) == before
+    assert (codes(world), codes(staging)) == ([], [])
+
+
+def test_the_pointer_of_another_root_under_our_name_is_told_as_that(
+    world: ReleaseWorld, staging: ReleaseWorld
+) -> None:
+    promote(world, world.model("p"))
+    promote(staging, staging.model("s"))
+    text = json.dumps(world.pointer())
+    world.client("ssm").put_parameter(Name=staging.pointer_name, Value=text, Type="String", Overwrite=True)
+    assert codes(staging) == ["pointer-foreign"]
+    with pytest.raises(DeploymentError, match=f"holds the pointer of root {PROD}") as caught:
+        repair(staging)
+    assert "delete the parameter, then `airflow-distill release repair`" in caught.value.hint
+    world.client("ssm").delete_parameter(Name=staging.pointer_name)
+    repair(staging)
+    assert (codes(world), codes(staging)) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["custom-model-deployment", "provisioned-throughput"])
+@pytest.mark.parametrize("releases", [1, 2])
+def test_a_host_whose_ledger_and_pointer_were_deleted_is_told_and_never_reaped(
+    world: ReleaseWorld, kind: str, releases: int
+) -> None:
+    wish = on_throughput(world) if kind == "provisioned-throughput" else {}
+    for number in range(releases):
+        host = promote(world, world.model(f"m-{number}"), run=f"run-{number}", **wish)["host_arn"]
+    for item in list(world.store.iter_objects(world.ledger.prefix)):
+        world.store.delete(item.uri)
+    world.client("ssm").delete_parameter(Name=world.pointer_name)
+    assert host not in [find.arn for find in reap(world, 400, ignore_expiry=True)]
+    assert host in serving(world)
+    finds = survey_account(
+        world.gateways,
+        world.store,
+        world.root,
+        now=world.now(),
+        rules=ReapRules(),
+        price_of=lambda i, b: None,
+    )
+    told = [find.why for find in finds if find.arn == host]
+    assert told[0].startswith(
+        f"kept: it was made by release {releases}, which this root's ledger does not know"
+    )
+    with pytest.raises(AirflowFailException, match="exists already"):
+        promote(world, world.model("next"), run="run-9", **wish)
+    assert host in serving(world)
+    assert host not in [find.arn for find in reap(world, 400, ignore_expiry=True)]
+
+
+def test_a_released_outcome_deleted_by_hand_does_not_take_the_release_back(world: ReleaseWorld) -> None:
+    """Without its outcome a release looks open, and an open one of a dead run is rolled back."""
+    promote(world, world.model("first"), run="run-1")
+    second = world.model("second")
+    promote(world, second, run="run-2")
+    world.store.delete(world.ledger.uri(2, "outcome"))
+    world.sleep(3600)
+    before = serving(world)
+    for attempt in (
+        lambda: promote(world, world.model("third"), run="run-3"),
+        lambda: operator_of(world, GuardReleaseOperator, "run-2"),
+        lambda: operator_of(world, BedrockRollbackModelOperator, "run-4"),
+    ):
+        with pytest.raises((AirflowFailException, StateError), match="release 2 of tickets has ended"):
+            attempt()
+        assert serving(world) == before
+    assert promote(world, second, run="run-2")["outcome"] == "released"
+    assert (codes(world), serving(world)) == ([], before)
+
+
+def operator_of(world: ReleaseWorld, kind: type, run: str) -> Any:
+    operator = kind(task_id="task", workload=world.workload, root=world.root, deferrable=False)
+    return on_sandbox_time(operator, world).execute(context(run))
+
+
+def tags_of(world: ReleaseWorld, arn: str) -> dict[str, str]:
+    tags = world.client("bedrock").list_tags_for_resource(resourceARN=arn)["tags"]
+    return {tag["key"]: tag["value"] for tag in tags}
 
 
 def test_a_throughput_renamed_by_hand_stays_production(world: ReleaseWorld) -> None:

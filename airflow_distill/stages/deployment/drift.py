@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_distill.remote.ownership import Owner
+from airflow_distill.remote.ownership import Owner, mark_in, whose
+from airflow_distill.stages.deployment.hosts import is_live_host_name
 from airflow_distill.stages.deployment.ledger import Entry, History
 from airflow_distill.stages.deployment.records import Host, Live, Pointer, pointer_name
 
@@ -94,11 +95,16 @@ def _ledger(standing: Standing) -> list[Drift]:
 def _anchor(standing: Standing) -> list[Drift]:
     """The pointer remembers the ledger's newest entry, so a ledger that was cut short or rewritten is seen."""
     pointer = standing.pointer
-    if pointer is None:
+    if pointer is None or not _is_of_root(pointer, standing.root):
         return []
     missing = anchor_problem(standing.history, pointer)
     mend = "restore `releases/` from the bucket's versions"
     return [Drift("ledger-rewritten", f"{missing}.", mend)] if missing else []
+
+
+def _is_of_root(pointer: Pointer, root: str) -> bool:
+    """Say whether a pointer is this root's; older ones name no root."""
+    return not pointer.root or pointer.root.rstrip("/") == root.rstrip("/")
 
 
 def anchor_problem(history: History, pointer: Pointer) -> str:
@@ -203,11 +209,29 @@ def _host(standing: Standing, live: Live) -> list[Drift]:
                 REPAIR,
             )
         )
-    if Owner(standing.workload, standing.root).claim(host.tags) == "foreign":
+    if is_anothers(host, standing.workload, standing.root):
+        found.append(
+            Drift(
+                "host-foreign",
+                f"the host {host.arn} of release {number} belongs to {whose(host.tags)}; this ledger may be a copy.",
+                f"delete `releases/` if it was copied; `{REPAIR} --nothing-live` starts afresh and leaves that host alone",
+            )
+        )
+    elif Owner(standing.workload, standing.root).claim(host.tags) == "foreign":
         found.append(
             Drift("host-tags-lost", f"the host {host.arn} of release {number} lost its tags.", REPAIR)
         )
     return found
+
+
+def is_anothers(host: Host, workload: str, root: str) -> bool:
+    """Say whether a host is another root's: its tags say so, and its name is none that we give.
+
+    Tags can be changed by hand, names hold the root's digest. A host that lost its tags counts as ours.
+    """
+    if Owner(workload, root).claim(host.tags) != "foreign" or not mark_in(host.tags):
+        return False
+    return not is_live_host_name(host.name, workload, host.kind, host.base_model, host.units, root)
 
 
 def _settled(host: Host, live: Live) -> tuple[str, ...]:
@@ -226,6 +250,14 @@ def _pointer(standing: Standing, live: Live) -> list[Drift]:
                 "pointer-missing",
                 f"the pointer {name} does not exist; release {live.release} is live.",
                 REPAIR,
+            )
+        ]
+    if not _is_of_root(pointer, standing.root):
+        return [
+            Drift(
+                "pointer-foreign",
+                f"the parameter {name} holds the pointer of root {pointer.root}; callers may reach that root's model.",
+                f"delete the parameter, then `{REPAIR}`",
             )
         ]
     if pointer.canary is not None:

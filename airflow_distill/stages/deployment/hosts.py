@@ -131,6 +131,18 @@ def live_host_name(
     return host_name(workload, "live", f"{kind}:{base_model}:{size}", generation, root=root)
 
 
+def is_live_host_name(
+    name: str, workload: str, kind: HostKind, base_model: str, units: int | None, root: str
+) -> bool:
+    """Say whether a name is one of a workload's permanent hosts under a root, whatever the term and generation."""
+    wishes = [HostWish(kind=kind, units=units, commitment=term) for term in TERM_DAYS]
+    return any(
+        live_host_name(workload, kind, base_model, wish, root, generation=number) == name
+        for wish in wishes
+        for number in range(1, 100)
+    )
+
+
 def refusals(
     kind: HostKind, wish: HostWish, capability: Capability, rates: Rates, now: datetime
 ) -> tuple[Refusal, ...]:

@@ -15,21 +15,22 @@ from typing import Any, Literal
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_OWNER,
+    TAG_RELEASE,
     TAG_ROOT,
     TAG_RUN,
     TAG_TEMPORARY,
     TAG_WORKLOAD,
 )
 from airflow_distill.remote.ownership import mark_in
-from airflow_distill.stages.deployment.hosts import TERM_DAYS, live_host_name
+from airflow_distill.stages.deployment.hosts import is_live_host_name
 from airflow_distill.stages.deployment.ledger import History
 from airflow_distill.stages.deployment.records import (
     ON_DEMAND,
     PROVISIONED,
+    TAG_CLAIM,
     TAG_HOURLY_PRICE,
     Host,
     HostKind,
-    HostWish,
     Pointer,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
@@ -292,6 +293,10 @@ def _judge_host(resource: Resource, known: Knowledge, rules: ReapRules, now: dat
     if known.root and not _stands_in_records(resource, known):
         said = "kept: its tags name this root, its name and the ledger do not: somebody changed its tags or renamed it"
         return "wait", f"{said}; delete it by hand if nobody needs it", None
+    lost = _unknown_release(resource, known)
+    if lost:
+        said = f"kept: it was made by release {lost}, which this root's ledger does not know; it may serve callers"
+        return "wait", f"{said}: restore `releases/` from the bucket's versions, or delete it by hand", None
     created = moment_of(resource.created_at)
     grace = None if created is None else created + timedelta(hours=rules.grace_hours)
     return _after(resource, grace, "a host that no pointer names", rules, now)
@@ -305,13 +310,20 @@ def _stands_in_records(resource: Resource, known: Knowledge) -> bool:
     if not known.history.hosts().isdisjoint({resource.arn, resource.name}):
         return True
     kind: HostKind = PROVISIONED if resource.kind == PROVISIONED else ON_DEMAND
-    wishes = [HostWish(kind=kind, units=resource.units, commitment=term) for term in TERM_DAYS]
-    return any(
-        live_host_name(resource.workload, kind, resource.base_model, wish, known.root, generation=number)
-        == resource.name
-        for wish in wishes
-        for number in range(1, 100)
+    return is_live_host_name(
+        resource.name, resource.workload, kind, resource.base_model, resource.units, known.root
     )
+
+
+def _unknown_release(resource: Resource, known: Knowledge) -> str:
+    """Return the release that a host's tags name and the ledger does not know; empty when it knows it.
+
+    Somebody deleted or replaced the ledger, and the host may be the one that callers use.
+    """
+    claim, release = resource.tags.get(TAG_CLAIM, ""), resource.tags.get(TAG_RELEASE, "")
+    if not claim or claim in {entry.release.nonce for entry in known.history.entries}:
+        return ""
+    return release or "unknown"
 
 
 def _in_hand(resource: Resource, name: str, entry: Any, now: datetime) -> bool:
