@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway, Plain
 from airflow_distill.aws.remote_work import WORK
-from airflow_distill.errors import OwnershipError, ServiceNotFoundError
-from airflow_distill.remote.ownership import Owner
+from airflow_distill.errors import OwnershipError, ServiceError, ServiceNotFoundError
+from airflow_distill.remote.ownership import Owner, whose
 from airflow_distill.remote.records import JobSnapshot
 from airflow_distill.remote.submit import Wish
 from airflow_distill.stages.jobs.models import base_model_id
@@ -29,11 +29,47 @@ def customization_wish(spec: CustomizationSpec, bedrock: BedrockGateway, *, adop
         kind="customization-job",
         name_of=spec.job_name,
         find=lambda name: work.find(bedrock, name),
-        create=lambda generation: bedrock.create_customization_job(build_request(spec, generation)),
+        create=lambda generation: _create(spec, bedrock, generation),
         older_name_of=spec.older_job_name if spec.root else None,
         inspect=lambda found: inspect_job(spec, bedrock, found, adopt=adopt),
         spent=lambda found: _gone(bedrock, found),
     )
+
+
+def _create(spec: CustomizationSpec, bedrock: BedrockGateway, generation: int) -> str:
+    """Buy a job; where the service refuses, say whose the model is that has the wanted name.
+
+    :raises OwnershipError: another job made a model of that name.
+    """
+    try:
+        return bedrock.create_customization_job(build_request(spec, generation))
+    except ServiceError as error:
+        if error.code in ("ValidationException", "ConflictException"):
+            refuse_taken_model(spec, bedrock, generation, error)
+        raise
+
+
+def refuse_taken_model(
+    spec: CustomizationSpec, bedrock: BedrockGateway, generation: int, cause: ServiceError | None = None
+) -> None:
+    """Refuse a generation whose model's name another job has taken; the service would refuse it without saying whose it is.
+
+    :raises OwnershipError: so it is.
+    """
+    name = spec.model_name(generation)
+    try:
+        model = bedrock.get_custom_model(name)
+        tags = bedrock.tags(str(model.get("modelArn") or name))
+    except ServiceError:
+        return
+    made_by = str(model.get("jobName") or "")
+    if made_by in ("", spec.job_name(generation), spec.older_job_name(generation)):
+        return
+    raise OwnershipError(
+        f"jobs: the custom model {name} ({model.get('modelArn')}) has the name that our model would get; job {made_by} "
+        f"made it, and it belongs to {whose(tags)}.",
+        hint="It was not changed. Delete it by hand if it is not in use, or raise first_generation to take the next name.",
+    ) from cause
 
 
 def inspect_job(

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from airflow_distill.aws.bedrock import BedrockGateway
-from airflow_distill.aws.customization import customization_wish
+from airflow_distill.aws.customization import customization_wish, refuse_taken_model
 from airflow_distill.errors import DistillError, OwnershipError
 from airflow_distill.remote.submit import find_generation, may_buy_another
 from airflow_distill.stages.jobs.records import CustomizationSpec
@@ -99,6 +99,7 @@ def _look(
         try:
             snapshot = find_generation(wish, generation, lambda seconds: None)
             if snapshot is None:
+                refuse_taken_model(spec, bedrock, generation)
                 return "buy", generation, tuple(found), ""
             found.append((snapshot.name, snapshot.status))
             wish.inspect(snapshot)

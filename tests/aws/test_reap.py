@@ -132,17 +132,14 @@ def test_the_price_stated_at_purchase_goes_before_the_table_and_unknown_is_never
 
 
 def test_hosts_go_before_their_model(world: ReleaseWorld) -> None:
-    model = world.model("old")
-    world.promote(model)
-    world.gateways.parameters.delete(world.pointer_name)
-    for item in list(world.store.iter_objects(world.ledger.prefix)):
-        world.store.delete(item.uri)
-    world.sleep(200 * 24 * 3600)
-    finds = survey(world)
+    world.promote(world.model("old"))
+    serving = world.promote(world.model("new", base=LITE)).host_arn
+    world.sleep(30 * 24 * 3600)
+    finds = survey(world, keep_releases=0)
     assert [find.kind for find in finds] == ["custom-model-deployment", "custom-model"]
     done = remove_finds(world.gateways, world.store, world.root, finds)
     assert all(r.removed for r in done)
-    assert world.sandbox.meter()["billing_now"] == []
+    assert world.hosts() == [serving]
 
 
 def test_resources_of_others_are_never_listed_or_touched(world: ReleaseWorld) -> None:

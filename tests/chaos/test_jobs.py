@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -101,6 +102,31 @@ def test_a_job_under_our_name_that_is_not_ours_is_an_error_and_is_not_adopted(
         distill()
     assert sandbox.calls("CreateModelCustomizationJob") == 1
     assert sandbox.client("bedrock").list_tags_for_resource(resourceARN=theirs)["tags"] == tag_list(tags)
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"team": "other"}, "somebody who does not use this package"),
+        (resource_tags("w", "r", "o", root="s3://other/loop"), "under root s3://other/loop"),
+    ],
+)
+def test_a_model_of_somebody_else_under_our_models_name_is_told_with_its_owner(
+    sandbox: Sandbox, tags: dict[str, str], said: str
+) -> None:
+    model = spec_of().model_name(1)
+    theirs = buy(sandbox, "their-own-job", tags, customModelName=model)
+    bedrock = sandbox.client("bedrock")
+    while bedrock.get_model_customization_job(jobIdentifier=theirs)["status"] == "InProgress":
+        time.sleep(0.02)
+    with pytest.raises(AirflowFailException, match=f"OwnershipError.*{model}.*their-own-job made it.*{said}"):
+        distill()
+    assert len(bedrock.list_model_customization_jobs()["modelCustomizationJobSummaries"]) == 1
+    told = plan(sandbox)
+    assert (told.action, "their-own-job made it" in told.why) == ("refuse", True)
+    receipt = distill(first_generation=2)
+    assert receipt["custom_model_arn"]
+    assert receipt["job_name"] == spec_of().job_name(2)
 
 
 def test_two_roots_buy_a_job_each(sandbox: Sandbox) -> None:
