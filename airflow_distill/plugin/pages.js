@@ -174,9 +174,9 @@ const Saved = ({ w }) => { const m = w.money || {}; return m.saved_usd == null ?
 const Bills = ({ w }) => {
   const m = w.money || {};
   if (!m.billed_at) return "not looked up yet";
-  return h(Fragment, null, m.unpriced ? "unknown" : usd(m.usd_a_day), " a day", m.endless ? B(null, T(`${m.endless} without an end`)) : null);
+  return h(Fragment, null, m.unpriced ? "unknown" : usd(m.usd_a_day), " a day", m.endless ? B(null, T(`${m.endless} ${m.endless > 1 ? "hosts" : "host"} without an end date`)) : null);
 };
-const Soon = ({ w }) => { const n = w.next; return !n ? "see its Dag" : n.missing != null ? `${num(n.missing)} prompts missing of ${num(n.threshold)}` : h(When, { at: n.at, rel: true }); };
+const Soon = ({ w }) => { const n = w.next; return !n ? h(A, { to: `/dags/${part(w.dag_id)}` }, "by its Dag") : n.missing != null ? `${num(n.missing)} prompts missing of ${num(n.threshold)}` : h(When, { at: n.at, rel: true }); };
 const Well = ({ w }) => w.health ? h(Mark, { word: w.health.state }) : "not watched";
 const Needs = ({ w }) => {
   const a = w.attention;

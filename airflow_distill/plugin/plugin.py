@@ -17,7 +17,7 @@ from airflow_distill.links.switch import pages_are_on
 log = logging.getLogger(__name__)
 
 PREFIX = "/distill"
-VERSION = "1"
+VERSION = "2"
 """Part of the script's URL; raise it with the script, so that no browser runs an old one."""
 
 PAGES = (
