@@ -23,6 +23,7 @@ OPERATORS = (
     "report",
     "retention",
     "run",
+    "shadow",
     "turn",
     "watch",
     "workload",

@@ -26,7 +26,7 @@ from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.remote.times import iso
 from airflow_distill.stages.digest import canonical_json, sha256_hex
-from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
+from airflow_distill.stages.storage import ObjectExistsError, ObjectMissingError, ObjectStore, join_uri
 
 if TYPE_CHECKING:
     from airflow_distill.stages.dataset.records import DatasetManifest
@@ -128,6 +128,54 @@ def _write_scorecard(store: ObjectStore, uri: str, scorecard: Scorecard, model_a
     }
 
 
+def _shadow(store: ObjectStore, receipt: Mapping[str, Any] | None) -> Scorecard | None:
+    if receipt is None or not require(receipt, "shadow", "shadow")["scorecard_uri"]:
+        return None
+    return load_scorecard(store, receipt)
+
+
+def _shadow_uri(answers: Mapping[str, Any]) -> str:
+    folder = join_uri(answers["root"], answers["workload"], "evaluations", answers["evaluation_id"])
+    return join_uri(folder, "shadow", "scorecard.json")
+
+
+def read_shadow(store: ObjectStore, answers: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the receipt of the shadow that an evaluation's candidate has played, None when it has played none."""
+    uri = _shadow_uri(answers)
+    data = _standing(store, uri)
+    if data is None:
+        return None
+    n = load_scorecard(store, {"scorecard_uri": uri}).n
+    return _shadow_receipt(answers, uri, data, n)
+
+
+def keep_shadow(store: ObjectStore, answers: Mapping[str, Any], card: Scorecard) -> dict[str, Any]:
+    """Write the scorecard of a shadow once and return its receipt; the first one stands."""
+    uri, data = _shadow_uri(answers), canonical_json(card.to_json())
+    try:
+        store.write(uri, data, if_absent=True)
+    except ObjectExistsError:
+        return read_shadow(store, answers) or {}
+    return _shadow_receipt(answers, uri, data, card.n)
+
+
+def no_shadow(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the receipt of a shadow that was not played, because nothing is live."""
+    return _shadow_receipt(answers, "", b"", 0)
+
+
+def _shadow_receipt(answers: Mapping[str, Any], uri: str, data: bytes, n: int) -> dict[str, Any]:
+    return {
+        "kind": "shadow",
+        "v": 1,
+        "workload": answers["workload"],
+        "evaluation_id": answers["evaluation_id"],
+        "scorecard_uri": uri,
+        "scorecard_sha256": sha256_hex(data),
+        "n": n,
+    }
+
+
 def _standing(store: ObjectStore, uri: str) -> bytes | None:
     try:
         return store.read(uri)
@@ -171,6 +219,7 @@ def decide_kept(
     prices: Any = None,
     student_prices: Mapping[str, Any] | None = None,
     look: int = 1,
+    shadow: Mapping[str, Any] | None = None,
 ) -> Decided:
     """Judge a stored scorecard under a policy and an approval rule, and write the decision record once.
 
@@ -200,6 +249,7 @@ def decide_kept(
         look=look,
         objections=objections_of(scores, rules),
         given_away=entry.release.given_away if entry else None,
+        shadow=_shadow(store, shadow),
     )
     asked, rule = _approval(approval, verdict, money, scorecard)
     record = make_record(
@@ -569,6 +619,7 @@ def judge_again(
         forecast=tasks.forecast_of(workload),
         prices=prices,
         student_prices=stated,
+        shadow=read_shadow(store, kept.answers),
     )
     return Again(evaluation, evaluation["scorecard_uri"] not in before, decided, decided.uri not in before)
 

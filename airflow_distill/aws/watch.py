@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_distill.aws.asking import asker
 from airflow_distill.aws.gateways import AwsGateways, store_for
+from airflow_distill.aws.live_calls import calls_of_host, example_of
 from airflow_distill.errors import StateError
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
 from airflow_distill.stages.digest import canonical_json, json_object
@@ -25,14 +26,10 @@ from airflow_distill.stages.watch.health import BUSY, count_day, signs
 from airflow_distill.stages.watch.records import Look, WatchRules, judge
 
 if TYPE_CHECKING:
-    from airflow_distill.stages.dataset.records import DatasetManifest, Example
+    from airflow_distill.stages.dataset.records import DatasetManifest
     from airflow_distill.stages.evaluation.collect import Ask
-    from airflow_distill.stages.logs.harvest import Harvest
     from airflow_distill.stages.logs.shard_file import Redact
     from airflow_distill.stages.money.prices import PriceTable
-
-WATCHED = "watched.student"
-"""What the live host's ARN is resolved to while its calls are read; the same base model's other calls are not its own."""
 
 WATCH_METADATA = {"airflow-distill": "watch"}
 """Request metadata of what the teacher is asked for a look; the harvest leaves such calls out."""
@@ -92,7 +89,16 @@ def look(
         return standing
     earlier = [each for each in read_looks(store, folder) if each.day < day.isoformat()]
     manifest = _manifest(store, entry)
-    harvest = _harvest(gateways, wish, live.host_arn, day, redact)
+    harvest = calls_of_host(
+        gateways,
+        place=(wish.root, wish.workload),
+        logs=wish.logs,
+        host_arn=live.host_arn,
+        window=(day.isoformat(), (day + timedelta(days=1)).isoformat()),
+        salt=f"watch:{wish.salt or wish.workload}",
+        limit=READ,
+        redact=redact,
+    )
     seen = list(harvest.interactions())
     counts = count_day(
         seen, harvest.counts.lines, harvest.counts.skipped, refuses=_refuses(), slices=wish.slices
@@ -141,29 +147,6 @@ def read_looks(store: ObjectStore, folder: str) -> list[Look]:
     return [found for uri in sorted(uris) if (found := read_look(store, uri)) is not None]
 
 
-def _harvest(
-    gateways: AwsGateways, wish: WatchWish, host_arn: str, day: date, redact: Redact | None
-) -> Harvest:
-    from airflow_distill.stages.forgotten import read_tombstones
-    from airflow_distill.stages.logs.harvest import harvest_logs
-    from airflow_distill.stages.logs.selection import Selection, Window
-
-    store = store_for(gateways, wish.root)
-    return harvest_logs(
-        store_for(gateways, wish.logs),
-        wish.logs,
-        Selection(
-            model=WATCHED,
-            window=Window.parse(day.isoformat(), (day + timedelta(days=1)).isoformat()),
-            mapping={host_arn: WATCHED},
-        ),
-        salt=f"watch:{wish.salt or wish.workload}",
-        limit=READ,
-        redact=redact,
-        forgotten=read_tombstones(store, wish.root, wish.workload),
-    )
-
-
 def _manifest(store: ObjectStore, entry: Entry) -> DatasetManifest | None:
     from airflow_distill.stages.dataset.records import DatasetManifest
 
@@ -182,19 +165,8 @@ def _drift(seen: Sequence[Interaction], manifest: DatasetManifest | None) -> dic
     taught = (manifest.profile.get("train") or {}) if manifest else {}
     if not taught or len(seen) < BUSY:
         return {}
-    told = distance(profile_examples([_example(item, None) for item in seen]), taught)
+    told = distance(profile_examples([example_of(item, None) for item in seen]), taught)
     return {aspect: value for aspect, value in told.items() if aspect != "labels"}
-
-
-def _example(item: Interaction, answer: str | None) -> Example:
-    from airflow_distill.stages.dataset.records import Example, Turn
-
-    return Example(
-        tuple(Turn(turn.role, turn.text) for turn in item.turns),
-        answer=answer,
-        system=item.system,
-        metadata=tuple(sorted(dict(item.metadata).items())),
-    )
 
 
 def _refuses() -> Any:
@@ -258,9 +230,9 @@ def _ask(
     parameters = Parameters(wish.max_tokens)
     subject = Subject("teacher", wish.teacher, f"watch|{wish.teacher}")
     folder = join_uri(wish.root, wish.workload, "watch", "cache")
-    sample = {_example(item, None).id: item for item in seen[:many]}
+    sample = {example_of(item, None).id: item for item in seen[:many]}
     collected = collect(
-        [_example(item, None) for item in sample.values()],
+        [example_of(item, None) for item in sample.values()],
         subject,
         parameters,
         ask=ask or asker(gateways.runtime, wish.teacher, WATCH_METADATA),
@@ -299,7 +271,7 @@ def _scores(spec: Any, pairs: Sequence[tuple[Interaction, str]]) -> Iterable[flo
         scorer = make_scorer("exact")
     assert isinstance(scorer, ItemScorer)
     for item, theirs in pairs:
-        value = scorer.score(item.answer, _example(item, theirs))
+        value = scorer.score(item.answer, example_of(item, theirs))
         if value is not None:
             yield round(float(value), 4)
 

@@ -87,6 +87,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
     :param student_prices: prices of the student by item, in the table's units, before both (templated).
     :param costs: what is known about money, see `Costs`, instead of working it out (templated).
     :param look: how often this student has been judged, this time included.
+    :param shadow: the `shadow` receipt: how student and incumbent answered live prompts (templated).
     :param on_hold: `return`, or `skip` the tasks directly downstream that run on success only.
     """
 
@@ -104,6 +105,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         "prices",
         "student_prices",
         "costs",
+        "shadow",
     )
     ui_color = "#e8f5e9"
 
@@ -122,6 +124,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         student_prices: Mapping[str, Any] | None = None,
         costs: Any = None,
         look: int = 1,
+        shadow: Any = None,
         on_hold: str = "return",
         **kwargs: Any,
     ) -> None:
@@ -140,6 +143,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
         self.student_prices = student_prices
         self.costs = costs
         self.look = look
+        self.shadow = shadow
         self.on_hold = on_hold
 
     def work(self, context: Any) -> dict[str, Any]:
@@ -166,6 +170,7 @@ class DecidePromotionOperator(DistillOperator, SkipMixin):
             prices=self.prices,
             student_prices=self.student_prices,
             look=self.look,
+            shadow=self.shadow if isinstance(self.shadow, Mapping) else None,
         )
         record, receipt = decided.record, decided.receipt
         if record.costs is not None and record.costs.exposed_usd is not None:

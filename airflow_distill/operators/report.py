@@ -163,7 +163,7 @@ class RenderReportOperator(DistillOperator):
     def _close_claims(self, context: Any) -> None:
         """Give back what this run claimed for steps that it did not take: each step claims anew before it begins."""
         from airflow_distill.operators.spending import PaidStep
-        from airflow_distill.stages.money.usage import EVALUATION, JUDGE, RELEASE
+        from airflow_distill.stages.money.usage import EVALUATION, JUDGE, RELEASE, SHADOW
 
         dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
         place, middle, _ = str(dataset.get("manifest_uri") or "").rpartition("/datasets/")
@@ -171,7 +171,7 @@ class RenderReportOperator(DistillOperator):
         if not middle or not root or not workload:
             return
         table = self._table(store_for(self.gateways, root))
-        for stage in (EVALUATION, JUDGE, RELEASE):
+        for stage in (EVALUATION, JUDGE, SHADOW, RELEASE):
             PaidStep(self.gateways, context, workload, root, str(dataset["dataset_id"]), stage, table).settle(
                 over=True
             )

@@ -25,8 +25,8 @@ from airflow_distill.workload.tasks import GroupSpec, Output, TaskSpec
 Receipts = dict[str, Any]
 """Receipt name -> the XCom of the task that returns it; hand it to the next group, or to operators of your own."""
 
-OPTIONAL = frozenset({"live", "budget", "turn", "release_check", "log_check"})
-"""Receipts a group can do without: no incumbent is asked, no budget, turn or check is waited for."""
+OPTIONAL = frozenset({"live", "budget", "turn", "release_check", "log_check", "shadow"})
+"""Receipts a group can do without: no incumbent is asked, no budget, turn, check or shadow is waited for."""
 
 
 def distill_from_logs(workload: Workload | Path | str, *, group_id: str | None = None) -> Receipts:

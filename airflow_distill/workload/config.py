@@ -762,6 +762,13 @@ class Budget(Settings):
     )
 
 
+class Shadow(Settings):
+    """How a candidate is tried on live prompts before the decision, off the callers' path."""
+
+    sample: Count = Field(default=200, ge=30, le=2000, description="live prompts that are played, at most")
+    window: Duration = Field(default=timedelta(days=1), description="how far back they are taken from")
+
+
 class Canary(Settings):
     """How callers that route by the pointer's weights are moved to a new student, share by share."""
 
@@ -913,6 +920,10 @@ class Workload(Settings):
     policy: Policy = Policy()
     approval: Approval = Approval()
     deployment: Deployment = Deployment()
+    shadow: Shadow | None = Field(
+        default=None,
+        description="play live prompts against the candidate and the live student before the decision",
+    )
     canary: Canary | None = Field(
         default=None,
         description="move callers to a new student share by share; for those who route by the pointer",
@@ -1003,6 +1014,12 @@ class Workload(Settings):
             raise ValueError(f"dataset.source {self.dataset.source} needs logs.location")
         if self.logs is None and self.schedule.fresh_prompts is not None:
             raise ValueError("schedule.fresh_prompts needs logs.location")
+        return self
+
+    @model_validator(mode="after")
+    def _has_live_prompts(self) -> Workload:
+        if self.shadow is not None and self.logs is None:
+            raise ValueError("shadow needs logs.location: live prompts are read from the invocation logs")
         return self
 
     @property

@@ -42,6 +42,7 @@ from airflow_distill.operators.reap import ReapUnusedOperator
 from airflow_distill.operators.report import RenderReportOperator
 from airflow_distill.operators.retention import ApplyRetentionOperator
 from airflow_distill.operators.run import EndRunOperator
+from airflow_distill.operators.shadow import PlayShadowOperator
 from airflow_distill.operators.turn import EndTurnOperator, TakeTurnOperator
 from airflow_distill.operators.watch import RetrainOperator, RollBackOperator, WatchStudentOperator
 from airflow_distill.operators.workload import (
@@ -239,6 +240,19 @@ with DAG("examples", schedule=None, render_template_as_native_obj=True, default_
     # region BedrockBatchInferenceCompletedSensor
     BedrockBatchInferenceCompletedSensor(
         task_id="batch_ready", job="{{ ti.xcom_pull(task_ids='teacher_again') }}"
+    )
+    # endregion
+
+    # region PlayShadowOperator
+    PlayShadowOperator(
+        task_id="shadow",
+        answers="{{ ti.xcom_pull(task_ids='collect') }}",
+        dataset="{{ ti.xcom_pull(task_ids='curate') }}",
+        host="{{ ti.xcom_pull(task_ids='candidate') }}",
+        incumbent="{{ ti.xcom_pull(task_ids='find_live') }}",
+        logs="s3://acme-bedrock-logs/bedrock",
+        metrics=["label_accuracy"],
+        sample=200,
     )
     # endregion
 

@@ -22,6 +22,9 @@ from airflow_distill.stages.money.records import Costs
 
 STUDENT = "student"
 
+LIVE_PROMPTS = "live"
+"""The slice of checks on a shadow."""
+
 SAME_SCORE = 1e-9
 """Two mean scores that differ by less are a tie; sums of many scores differ in their last digits."""
 
@@ -48,17 +51,23 @@ def decide(
     look: int = 1,
     objections: Sequence[Reason] = (),
     given_away: Mapping[str, float] | None = None,
+    shadow: Scorecard | None = None,
 ) -> Verdict:
     """Return the verdict.
 
     `freshness` is what is true now; without it nothing shows that the evidence is about this dataset and model, so
     the verdict is hold. `look` counts how often this student has been judged, this time included. `objections` are
     reasons found elsewhere (a judge that cannot be trusted) and hold. `given_away` is, by metric, what the releases up to
-    the live one gave away against their predecessors (0 or below).
+    the live one gave away against their predecessors (0 or below). `shadow` is how student and incumbent answered live
+    prompts: it can stop a promotion and carries none.
     """
     roles = _roles(scorecard, policy, freshness)
     distrust = [*objections, *_distrust(scorecard, policy, freshness, look, roles)]
     quality = _quality(scorecard, policy, roles)
+    if shadow is not None:
+        distrust += _shadow_distrust(shadow, scorecard, policy)
+        guards = [_guard_check(rule, c, policy) for rule, c in _shadow_guards(shadow, policy)]
+        quality += _alarms(guards, policy.look_alpha)
     limits = [
         *_incumbent_checks(scorecard, policy, roles, given_away or {}),
         *_cost_checks(policy, costs),
@@ -201,6 +210,46 @@ def _guarded(
             continue
         if policy.guard_slices or not c.slice or c.slice == deciding:
             yield rule, c
+
+
+def _shadow_distrust(shadow: Scorecard, scorecard: Scorecard, policy: PromotionPolicy) -> Iterator[Reason]:
+    """Yield why live prompts say nothing of this candidate, or that it fails on them."""
+    for role in (STUDENT, "incumbent"):
+        if shadow.n and shadow.models.get(role) != scorecard.models.get(role):
+            yield Reason("stale", f"The {role} has changed since live prompts were played.")
+    if shadow.n < policy.min_slice_items:
+        yield Reason(
+            "shadow-too-few",
+            f"{shadow.n} live prompts were played; the policy needs {policy.min_slice_items} (min_slice_items).",
+        )
+        return
+    summary = shadow.summary(STUDENT)
+    if summary is None or not summary.answers:
+        yield Reason("shadow-too-few", "The student answered no live prompt.")
+    elif summary.errors / summary.answers > policy.max_error_share:
+        yield Reason(
+            "shadow-errors",
+            f"{summary.errors} of {summary.answers} answers to live prompts failed "
+            f"({summary.errors / summary.answers:.1%}).",
+        )
+    elif policy.max_p95_latency_ms is not None and (summary.latency_p95_ms or 0) > policy.max_p95_latency_ms:
+        yield Reason(
+            "shadow-latency",
+            f"95 % of the answers to live prompts came within {summary.latency_p95_ms:,.0f} ms; the limit is "
+            f"{policy.max_p95_latency_ms:,.0f} ms.",
+        )
+
+
+def _shadow_guards(shadow: Scorecard, policy: PromotionPolicy) -> Iterator[tuple[MetricRule, Comparison]]:
+    """Yield how the student compares on live prompts, by metric and role; like slices, these can only stop.
+
+    The comparison with the teacher is of answers that it was just asked for, so it scores 1 and the margin is the policy's.
+    """
+    for rule in policy.metrics:
+        for role in ("incumbent", "teacher"):
+            c = _usable(shadow, rule.name, role, "")
+            if c is not None:
+                yield rule, replace(c, slice=LIVE_PROMPTS)
 
 
 def _primary_check(rule: MetricRule, c: Comparison, policy: PromotionPolicy) -> Check:
@@ -431,6 +480,8 @@ def _what(check: Check) -> str:
 def _where(slice_name: str) -> str:
     if slice_name == GOLDEN:
         return " over the golden prompts"
+    if slice_name == LIVE_PROMPTS:
+        return " over live prompts"
     return f" where {slice_name}" if slice_name else ""
 
 

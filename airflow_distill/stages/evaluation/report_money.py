@@ -18,6 +18,7 @@ STAGES = {
     "batch": "Batch answers",
     "evaluation": "Answers to held-out prompts",
     "judge": "Judge",
+    "shadow": "Live prompts played before the switch",
     "release": "Smoke test and bake period",
 }
 """Stage -> what a person calls it."""

@@ -25,15 +25,16 @@ from airflow_distill.stages.money.records import Bill, Tokens, Usage, as_float, 
 from airflow_distill.stages.storage import ObjectMissingError, ObjectStore, join_uri
 
 SCHEMA = 1
-JOB, CANDIDATE, BATCH, EVALUATION, JUDGE, RELEASE = (
+JOB, CANDIDATE, BATCH, EVALUATION, JUDGE, SHADOW, RELEASE = (
     "job",
     "candidate host",
     "batch",
     "evaluation",
     "judge",
+    "shadow",
     "release",
 )
-STAGES = (JOB, CANDIDATE, BATCH, EVALUATION, JUDGE, RELEASE)
+STAGES = (JOB, CANDIDATE, BATCH, EVALUATION, JUDGE, SHADOW, RELEASE)
 """The parts of a run that cost money, in the order of the loop."""
 
 CALLS_AT_ONCE = 50

@@ -26,6 +26,7 @@ def decision_tasks(workload: Workload) -> GroupSpec:
             "forecast": forecast_of(workload),
             **prices_of(workload),
             **given(approval=rule if asks else None),
+            **({"shadow": Output("shadow")} if workload.shadow else {}),
             **({"scores": [Output("scores")]} if workload.evaluation.judge else {}),
         },
         makes="verdict" if asks else "decision",

@@ -72,10 +72,34 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
         f"{OPERATORS}.hosts.BedrockDeleteHostOperator",
         {**place_of(workload), "host": Output("host"), "job": Output("job")},
         makes="host_deleted",
-        after=("answers",),
+        after=("answers", "shadow") if workload.shadow else ("answers",),
         removes="host",
     )
-    return GroupSpec("evaluation", (create, collect, *_judge(workload), score, remove))
+    return GroupSpec("evaluation", (create, collect, *_judge(workload), score, *_shadow(workload), remove))
+
+
+def _shadow(workload: Workload) -> tuple[TaskSpec, ...]:
+    """Play live prompts against the candidate while it has a host."""
+    evaluation, shadow = workload.evaluation, workload.shadow
+    if shadow is None or workload.logs is None:
+        return ()
+    arguments = {
+        **place_of(workload),
+        "answers": Output("answers"),
+        "dataset": Output("dataset"),
+        "host": Output("host"),
+        "incumbent": Output("live"),
+        "logs": workload.logs.location,
+        "metrics": list(evaluation.scorers),
+        "sample": shadow.sample,
+        "hours": shadow.window.total_seconds() / 3600,
+        "max_tokens": evaluation.max_tokens,
+        "threads": evaluation.threads,
+        "redact": workload.dataset.redact,
+        **given(functions=function_paths(workload), detectors=list(workload.dataset.detectors)),
+        **budget_of(workload),
+    }
+    return (TaskSpec("shadow", f"{OPERATORS}.shadow.PlayShadowOperator", arguments, makes="shadow"),)
 
 
 def _judge(workload: Workload) -> tuple[TaskSpec, ...]:

@@ -538,3 +538,66 @@ def test_costs_of_earlier_records_are_read_and_new_members_survive() -> None:
     assert "life_days" not in Costs(run_usd=1.0).to_json()
     assert make_policy().digest == make_policy(payback_within_life=True).digest
     assert make_policy().digest != make_policy(payback_within_life=False).digest
+
+
+# --- live prompts played before the switch -------------------------------------------------------------------
+
+
+def played(*comparisons: Comparison, n: int = 200, errors: int = 0, **fields: Any) -> Scorecard:
+    """Return a shadow: as good as the incumbent and the teacher, unless said otherwise."""
+    given = [compared(4, 4, n, against) for against in ("incumbent", "teacher")]
+    summaries = (
+        ModelSummary("student", "student-model", n, n - errors, errors=errors, latency_p95_ms=400.0),
+    )
+    return make_scorecard(
+        [*comparisons, *(c for c in given if c.against not in {each.against for each in comparisons})],
+        **{"n": n, "summaries": summaries, **fields},
+    )
+
+
+def test_live_prompts_on_which_nothing_is_worse_promote_and_are_told() -> None:
+    verdict = judge(shadow=played())
+    assert verdict.verdict == "promote"
+    assert [(c.against, c.outcome) for c in verdict.checks if c.slice == "live"] == [
+        ("incumbent", "pass"),
+        ("teacher", "pass"),
+    ]
+
+
+def test_evidence_of_being_worse_on_live_prompts_rejects_although_held_out_prompts_are_fine() -> None:
+    verdict = judge(shadow=played(compared(1, 60, 200, "incumbent")))
+    assert verdict.verdict == "reject"
+    assert "exact against the incumbent over live prompts: 29.5 points below" in verdict.reasons[0].text
+
+
+def test_live_prompts_alone_never_promote() -> None:
+    inconclusive = make_scorecard([compared(20, 32), *good()[1:]])
+    assert judge(inconclusive).verdict == judge(inconclusive, shadow=played()).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("shadow", "code"),
+    [
+        (played(n=0), "shadow-too-few"),
+        (played(n=29), "shadow-too-few"),
+        (played(errors=20), "shadow-errors"),
+        (played(models={"student": "another", "incumbent": "incumbent-model"}), "stale"),
+        (played(models={"student": "student-model", "incumbent": "another"}), "stale"),
+    ],
+)
+def test_live_prompts_that_say_nothing_or_fail_hold(shadow: Scorecard, code: str) -> None:
+    verdict = judge(shadow=shadow)
+    assert verdict.verdict == "hold"
+    assert codes(verdict)[0] == code
+
+
+def test_slow_answers_to_live_prompts_hold_where_the_policy_has_a_limit() -> None:
+    summaries = tuple(
+        ModelSummary(role, f"{role}-model", 400, 400, latency_p95_ms=100.0)
+        for role in ("teacher", "untuned", "student", "incumbent")
+    )
+    card, policy = make_scorecard(summaries=summaries), make_policy(max_p95_latency_ms=300.0)
+    assert judge(card, policy).verdict == "promote"
+    verdict = judge(card, policy, shadow=played())
+    assert (verdict.verdict, codes(verdict)[0]) == ("hold", "shadow-latency")
+    assert "within 400 ms; the limit is 300 ms" in verdict.reasons[0].text
