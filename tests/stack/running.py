@@ -54,10 +54,14 @@ class Cost:
 
 @dataclass
 class Stack(RealAirflow):
-    """The whole platform in one folder; `start_all` and `close` begin and end it."""
+    """The whole platform in one folder; `start_all` and `close` begin and end it.
+
+    `slots` is how many tasks a worker that is started from now on runs at once.
+    """
 
     database: Postgres = field(default_factory=Postgres)
     restarted: Counter[str] = field(default_factory=Counter)
+    slots: int = 3
 
     def __post_init__(self) -> None:
         self.neighbours = Neighbours(self.processes)
@@ -82,7 +86,6 @@ class Stack(RealAirflow):
             "CORE__PARALLELISM": "16",
             "DATABASE__SQL_ALCHEMY_CONN": self.database.url,
             "CELERY__RESULT_BACKEND": f"db+{self.database.url}",
-            "CELERY__WORKER_CONCURRENCY": "3",
             "CELERY__SYNC_PARALLELISM": "1",
             "CELERY__OPERATION_TIMEOUT": "30",
             "OPERATORS__DEFAULT_QUEUE": "default",
@@ -147,7 +150,7 @@ class Stack(RealAirflow):
         """Start a component by its name; a worker's begins with `worker`, a triggerer's with `triggerer`."""
         if name in WORKERS:
             words = ["celery", "worker", "--celery-hostname", f"{name}@%h", "--skip-serve-logs"]
-            words += ["--without-mingle", "--without-gossip"]
+            words += ["--without-mingle", "--without-gossip", "--concurrency", str(self.slots)]
             self.processes.start(name, self.command(*words), self.environment_of_worker(name))
         else:
             words = COMPONENTS["triggerer" if name.startswith("triggerer") else name]

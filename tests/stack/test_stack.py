@@ -65,6 +65,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, task
 
+from airflow_distill.operators.logs import HarvestLogsOperator, PlanHarvestOperator
 from airflow_distill.operators.reap import ReapUnusedOperator
 from airflow_distill.pipelines import AccountSettings, build_dags
 
@@ -79,6 +80,11 @@ with DAG("elsewhere", schedule=None, user_defined_macros={"account": AccountSett
 
     empty()
     ReapUnusedOperator(task_id="reap", aws_conn_id="{{ params.aws_conn_id }}", root="{{ account('root') }}")
+
+with DAG("shards", schedule=None, params={"root": "", "logs": ""}):
+    place = {"workload": "shards", "root": "{{ params.root }}", "logs": "{{ params.logs }}", "aws_conn_id": "distill_aws"}
+    plan = PlanHarvestOperator(task_id="plan", shards=8, least_bytes=1, **place)
+    HarvestLogsOperator.partial(task_id="read", model="amazon.nova-pro-v1:0", **place).expand(shard=plan.output)
 """
 
 
@@ -225,6 +231,33 @@ def test_the_loop_releases_once_though_a_worker_the_triggerer_and_the_database_g
     calls = sandbox.meter()["calls"]
     assert calls["CreateModelCustomizationJob"] == {"ok": 1}, "bought once"
     assert calls["CreateCustomModelDeployment"] == {"ok": 2}, "one host to judge by and one that serves"
+
+
+def test_two_workers_read_shards_at_least_1_7_times_as_fast_as_one(stack: Stack, sandbox: Sandbox) -> None:
+    """Each worker reads one shard at a time, from an S3 that takes eight seconds for an object."""
+    for name in WORKERS:
+        stack.kill(name)
+    stack.slots = 1
+    slow = sandbox.faults.add("slow", "s3:GetObject", seconds=8.0, match="*BedrockModelInvocationLogs*")
+    seconds = {}
+    for number, name in enumerate(WORKERS, 1):
+        stack.start_component(name)
+        place = {"root": f"s3://{BUCKET}/by-{number}", "logs": f"s3://{BUCKET}/bedrock"}
+        run = Run(stack, "shards", place)
+        assert run.finished(300) == "success"
+        shards = [each for each in run.tasks() if each["task_id"] == "read"]
+        assert len(shards) == SHARDS
+        assert {each["hostname"] for each in shards} == set(WORKERS[:number])
+        ends = [datetime.fromisoformat(each["end_date"]) for each in shards]
+        starts = [datetime.fromisoformat(each["start_date"]) for each in shards]
+        seconds[number] = (max(ends) - min(starts)).total_seconds()
+    sandbox.faults.remove(slow.id)
+    ratio = seconds[1] / seconds[2]
+    print(
+        f"\n{SHARDS} shards, one at a time on each worker: {seconds[1]:.0f} s by one worker, "
+        f"{seconds[2]:.0f} s by two, {ratio:.2f} times as fast"
+    )
+    assert ratio >= 1.7
 
 
 def table(stack: Stack, tasks: list[dict[str, Any]], sandbox: Sandbox) -> list[str]:
