@@ -207,7 +207,7 @@ def lines(plan: JobPlan) -> list[str]:
     out += [f"output       {request['outputDataConfig']['s3Uri']}"]
     out += [f"tag          {key} = {value}" for key, value in sorted(tags.items())]
     out += _price_lines(plan)
-    return [*out, "request      CreateModelCustomizationJob", json.dumps(request, indent=2)]
+    return [*out, "request      CreateModelCustomizationJob", *json.dumps(request, indent=2).splitlines()]
 
 
 def _price_lines(plan: JobPlan) -> list[str]:
