@@ -145,5 +145,6 @@ def _price(
             "usd": as_float(sum_up.total_usd),
             "known_usd": as_float(sum_up.known_usd),
             "unknown": list(sum_up.unknown),
+            "uncounted": list(sum_up.uncounted),
         }
     return told

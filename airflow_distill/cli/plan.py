@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan; returns 1 when the job would be refused."""
     from airflow_distill.aws.planning import plan_job
     from airflow_distill.aws.prices import read_prices
-    from airflow_distill.stages.money.prices import told_age
 
     complete(args)
     gateways = None if args.offline else connect(args)
@@ -105,8 +105,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say_json({**plan.to_json(), "exposure": exposure}, indent=2)
     else:
-        aged = told_age(table, f"{datetime.now(UTC):%Y-%m-%d}", [spec.teacher, spec.student])
-        say(*lines(plan), f"exposure     {told}", *(f"prices       {line}" for line in aged))
+        say(*lines(plan, aged_prices(table, spec.teacher, spec.student)), f"exposure     {told}")
     return 1 if plan.action == "refuse" else 0
 
 
@@ -195,8 +194,18 @@ def _of_manifest(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def lines(plan: JobPlan) -> list[str]:
-    """Return the plan for people: what would happen, the price, the tags, then the request as it would be sent."""
+def aged_prices(table: PriceTable, *models: str) -> list[str]:
+    """Return a sentence when prices of these models are too old to be trusted unseen."""
+    from airflow_distill.stages.money.prices import told_age
+
+    return told_age(table, f"{datetime.now(UTC):%Y-%m-%d}", models)
+
+
+def lines(plan: JobPlan, aged: Sequence[str] = ()) -> list[str]:
+    """Return the plan for people: what would happen, the price, the tags, then the request as it would be sent.
+
+    :param aged: what must be said of the prices' age.
+    """
     request = dict(plan.request)
     tags = {tag["key"]: tag["value"] for tag in request.get("jobTags", ())}
     out = [f"action       {plan.action} (generation {plan.generation})"]
@@ -207,6 +216,7 @@ def lines(plan: JobPlan) -> list[str]:
     out += [f"output       {request['outputDataConfig']['s3Uri']}"]
     out += [f"tag          {key} = {value}" for key, value in sorted(tags.items())]
     out += _price_lines(plan)
+    out += [f"prices       {line}" for line in aged]
     return [*out, "request      CreateModelCustomizationJob", *json.dumps(request, indent=2).splitlines()]
 
 
@@ -224,4 +234,14 @@ def _price_lines(plan: JobPlan) -> list[str]:
             else ""
         )
         out.append(f"             {told}: {usd}{rest}")
+    uncounted = {each for name in names for each in plan.price[name]["uncounted"]}
+    unpriced = {each for name in names for each in plan.price[name]["unknown"]} - uncounted
+    if uncounted:
+        out.append(
+            "             to know it: give --input-tokens and --output-tokens, the means of a prompt and an answer"
+        )
+    if unpriced:
+        out.append(
+            "             to know it: `airflow-distill prices update`, or state the price in budget.prices"
+        )
     return out

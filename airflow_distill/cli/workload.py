@@ -148,6 +148,7 @@ def plan_file(args: argparse.Namespace) -> int:
     spec = tasks.job_spec(
         workload, receipt, resource_tags(workload.name, "plan", workload.owner, root=workload.root)
     )
+    table = _prices(workload)
     plan = plan_job(
         spec,
         max_generations=workload.job.submissions,
@@ -155,7 +156,7 @@ def plan_file(args: argparse.Namespace) -> int:
         input_tokens=args.input_tokens,
         output_tokens=args.output_tokens,
         region=workload.region_name or home_region(workload),
-        table=_prices(workload),
+        table=table,
     )
     steps = [
         {"task_id": f"{group.stage}.{task.task_id}", "operator": task.operator}
@@ -165,7 +166,7 @@ def plan_file(args: argparse.Namespace) -> int:
     if args.json:
         say_json({"workload": workload.name, "tasks": steps, "job": plan.to_json()}, indent=2)
     else:
-        from airflow_distill.cli.plan import lines
+        from airflow_distill.cli.plan import aged_prices, lines
 
         for step in steps:
             say(f"task         {step['task_id']}  {step['operator'].rpartition('.')[2]}")
@@ -173,7 +174,7 @@ def plan_file(args: argparse.Namespace) -> int:
             say(f"dataset      {receipt['dataset_id']} (imagined; --manifest takes a real one)")
         if upload:
             say(f"upload       {upload}")
-        say(*lines(plan))
+        say(*lines(plan, aged_prices(table, workload.teacher, workload.student)))
     return 1 if plan.problems else 0
 
 

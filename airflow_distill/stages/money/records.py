@@ -155,6 +155,11 @@ class Bill:
         """What has no price or no quantity."""
         return tuple(f"{line.item} of {line.model}" for line in self.lines if line.usd is None)
 
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """What has no quantity: how many tokens or hours it takes is not known yet."""
+        return tuple(f"{line.item} of {line.model}" for line in self.lines if line.quantity is None)
+
     def only(self, *stages: str) -> Bill:
         """Return the lines of some parts of the run."""
         return Bill(tuple(line for line in self.lines if line.stage in stages))
