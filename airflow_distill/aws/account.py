@@ -14,13 +14,15 @@ from airflow_distill.aws.bedrock import BedrockGateway
 from airflow_distill.errors import ServiceNotFoundError
 from airflow_distill.remote.hosts import base_of_arn as base_of_arn
 from airflow_distill.remote.hosts import read_host
-from airflow_distill.remote.identity import TAG_WORKLOAD
-from airflow_distill.stages.deployment.hosts import Capability
+from airflow_distill.remote.identity import TAG_TEMPORARY, TAG_WORKLOAD, host_name
+from airflow_distill.remote.ownership import Owner
+from airflow_distill.stages.deployment.hosts import Capability, is_live_host_name
 from airflow_distill.stages.deployment.reap import Resource
 from airflow_distill.stages.deployment.records import (
     KINDS,
     ON_DEMAND,
     PROVISIONED,
+    TAG_CLAIM,
     Host,
     HostKind,
 )
@@ -55,6 +57,24 @@ def iter_hosts(bedrock: BedrockGateway, workload: str | None = None) -> Iterator
                 continue
             host = find_host(bedrock, kind, arn)
             if host is not None:
+                yield host
+
+
+def iter_live_hosts(bedrock: BedrockGateway, owner: Owner) -> Iterator[Host]:
+    """Yield the permanent hosts that releases of a workload under this root have made, by name, tags and release."""
+    prefix = host_name(owner.workload, "live").partition("-live-")[0] + "-live-"
+    for kind in KINDS:
+        items = bedrock.iter_provisioned_throughputs() if kind == PROVISIONED else bedrock.iter_deployments()
+        for item in items:
+            name = str(item.get("provisionedModelName") or item.get("customModelDeploymentName") or "")
+            if not name.startswith(prefix):
+                continue
+            arn = str(item.get("provisionedModelArn") or item.get("customModelDeploymentArn"))
+            host = find_host(bedrock, kind, arn)
+            if host is None or not host.tags.get(TAG_CLAIM) or host.tags.get(TAG_TEMPORARY) == "true":
+                continue
+            ours = is_live_host_name(host.name, owner.workload, kind, host.base_model, host.units, owner.root)
+            if ours and owner.claim(host.tags) == "ours":
                 yield host
 
 

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from airflow_distill.aws.account import base_of_arn, find_host, read_capability
+from airflow_distill.aws.account import base_of_arn, find_host, iter_live_hosts, read_capability
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.aws.hosts import free_name
 from airflow_distill.aws.pointers import read_pointer
-from airflow_distill.errors import DeploymentError, ServiceNotFoundError, StateError
+from airflow_distill.errors import DeploymentError, ServiceAccessError, ServiceNotFoundError, StateError
 from airflow_distill.remote.identity import is_same_runner
+from airflow_distill.remote.ownership import Owner
 from airflow_distill.stages.dataset.records import DatasetManifest, Example
 from airflow_distill.stages.decision.approval import ApprovalRule
 from airflow_distill.stages.decision.records import DecisionRecord
@@ -386,7 +387,16 @@ def standing(gateways: AwsGateways, ledger: Ledger, history: History, now: datet
         host=_live_host(gateways, history.live()),
         held_by=(hold.run if hold else opened.release.run) or "unknown" if opened and busy else "",
         pointer_problem=problem,
+        strays=() if history.entries or pointer or history.flaws else _strays(gateways, ledger),
     )
+
+
+def _strays(gateways: AwsGateways, ledger: Ledger) -> tuple[Host, ...]:
+    """Return the hosts that releases made of which nothing else is left; none where hosts may not be listed."""
+    try:
+        return tuple(iter_live_hosts(gateways.bedrock, Owner(ledger.workload, ledger.root)))
+    except ServiceAccessError:
+        return ()
 
 
 def look_for_drift(

@@ -50,7 +50,7 @@ def mend(
     history = ledger.sound()
     codes = {each.code: each for each in found}
     lost = next((code for code in LOST if code in codes), "")
-    for code in ("ledger-rewritten", "host-foreign", "pointer-foreign", "open-release"):
+    for code in ("ledger-rewritten", "ledger-lost", "host-foreign", "pointer-foreign", "open-release"):
         if code in codes and not (code == "open-release" and lost and _is_in_place(gateways, history)):
             raise DeploymentError(f"deployment: {codes[code].said}", hint=f"Fix first: {codes[code].mend}.")
     if history.open is not None:

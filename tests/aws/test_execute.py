@@ -585,9 +585,10 @@ def test_a_ledger_and_pointer_that_are_both_gone_do_not_make_the_serving_host_fa
     address = world.promote(first).host_arn
     wipe_the_ledger(world)
     delete_the_pointer(world)
-    outcome = world.promote(world.model("second", Rambles()))
-    assert outcome.outcome == "rolled_back"
-    assert "exists already" in outcome.why[0]
+    with pytest.raises(DeploymentError, match=f"release 1 of this root made the host {address}") as caught:
+        world.promote(world.model("second", Rambles()))
+    assert "restore `releases/` from the bucket's versions" in caught.value.hint
+    assert world.ledger.read().entries == ()
     assert serves(world, address) == first
 
 

@@ -213,8 +213,18 @@ def test_a_host_whose_ledger_and_pointer_were_deleted_is_told_and_never_reaped(
     assert told[0].startswith(
         f"kept: it was made by release {releases}, which this root's ledger does not know"
     )
-    with pytest.raises(AirflowFailException, match="exists already"):
-        promote(world, world.model("next"), run="run-9", **wish)
+    assert codes(world) == ["ledger-lost"]
+    with pytest.raises(DeploymentError, match="the ledger is empty"):
+        repair(world)
+    for act in (
+        lambda: operator_of(world, CheckReleaseOperator, "run-9"),
+        lambda: promote(world, world.model("next"), run="run-9", **wish),
+        lambda: promote(world, world.model("other", base=LITE), run="run-10", **wish),
+    ):
+        with pytest.raises(
+            AirflowFailException, match=f"release {releases} of this root made the host {host}"
+        ):
+            act()
     assert host in serving(world)
     assert host not in [find.arn for find in reap(world, 400, ignore_expiry=True)]
 

@@ -59,6 +59,7 @@ class Releases(RuleBasedStateMachine):
         self.late: dict[str, list[dict[str, Any]]] = {}
         self.done: dict[str, list[dict[str, Any]]] = {}
         self.meddled: dict[str, str] = {}
+        self.called: dict[str, str] = {}
         self.asleep: list[tuple[str, Any]] = []
         self.unhelpful: list[str] = []
         self.number = 0
@@ -244,6 +245,7 @@ class Releases(RuleBasedStateMachine):
             live = world.ledger.survey().live()
             history = world.ledger.survey()
             named = {live.host_arn} if live and not history.flaws else set()
+            named |= {self.called[root]} if root in self.called else set()
             before = {arn for arn in named if arn in world.hosts()}
             finds = survey_account(
                 world.gateways,
@@ -281,6 +283,7 @@ class Releases(RuleBasedStateMachine):
                 "model",
                 "tool",
                 "swap",
+                "wiped",
             )
         ),
     )
@@ -297,6 +300,11 @@ class Releases(RuleBasedStateMachine):
             world.gateways.bedrock.delete_deployment(live.host_arn)
         elif what == "pointer":
             world.gateways.parameters.delete(world.pointer_name)
+        elif what == "wiped":
+            self.called[root] = live.host_arn
+            world.gateways.parameters.delete(world.pointer_name)
+            for item in list(world.store.iter_objects(world.ledger.prefix)):
+                world.store.delete(item.uri)
         elif what == "tool":
             world.gateways.parameters.put(world.pointer_name, "arn:elsewhere")
         elif what == "entry":

@@ -44,6 +44,7 @@ pytestmark = [
 
 DAG = (Path(__file__).parent / "killed_dags.py").read_text()
 KILLS, WORKLOADS, ROUNDS = 30, 5, 2
+HOURLY_PRICE = 15.0
 MONEY = ("CreateModelCustomizationJob", "CreateProvisionedModelThroughput", "CreateCustomModelDeployment")
 
 
@@ -284,14 +285,21 @@ def test_thirty_kills_over_ten_releases_cost_nothing_but_minutes_of_candidates(
         f"under fire (seed {seed}): {WORKLOADS * ROUNDS} releases in {minutes:.1f} min; {killer.count} kills: {kills}"
     )
     print(f"bought {shot_bought}, bill {shot_bill}")
+    throughput = "provisioned-throughput"
+    more = shot_bill[throughput] - quiet_bill[throughput] * WORKLOADS
+    waited = more / HOURLY_PRICE * 60
+    print(
+        f"more than {WORKLOADS} undisturbed days: {waited:.1f} minutes of {WORKLOADS * ROUNDS} candidates, {more:.2f} USD"
+    )
 
     assert killer.count >= KILLS
     assert shot_bought == {name: count * WORKLOADS for name, count in quiet_bought.items()}, (
         "nothing was bought twice"
     )
+    assert waited < WORKLOADS * ROUNDS * minutes, "no candidate billed for longer than there was fire"
     for service, amount in shot_bill.items():
-        if "throughput" in service:
-            continue  # minutes of candidates
+        if service == throughput:
+            continue
         # a probe that was asked and not noted down is asked again
         allowed = quiet_bill.get(service, 0.0) * WORKLOADS * (1.0 if "customization" in service else 1.5)
         assert amount <= allowed + 1e-6, (service, amount, allowed)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_distill.remote.identity import TAG_RELEASE
 from airflow_distill.remote.ownership import Owner, mark_in, whose
 from airflow_distill.stages.deployment.hosts import is_live_host_name
 from airflow_distill.stages.deployment.ledger import Entry, History
@@ -47,6 +48,7 @@ class Standing:
     :param host: the host of the live release; None when the account has none of its ARN.
     :param held_by: the run that works on the open release just now, empty when nobody does.
     :param pointer_problem: why what stands under the pointer's name is no pointer; empty when it is one, or none is there.
+    :param strays: permanent hosts that releases of this root have made; looked for only where ledger and pointer are empty.
     """
 
     workload: str
@@ -56,6 +58,7 @@ class Standing:
     host: Host | None
     held_by: str = ""
     pointer_problem: str = ""
+    strays: tuple[Host, ...] = ()
 
     @property
     def live(self) -> Live | None:
@@ -157,13 +160,29 @@ def told(standing: Standing) -> str:
 def _nothing_live(standing: Standing) -> list[Drift]:
     pointer = standing.pointer
     if pointer is None:
-        return _unreadable(standing)
+        return [*_unreadable(standing), *_strays(standing)]
     return [
         Drift(
             "pointer-differs",
             f"the pointer {pointer_name(standing.workload, standing.root)} names release {pointer.release}, the ledger "
             "says that nothing is live.",
             REPAIR,
+        )
+    ]
+
+
+def _strays(standing: Standing) -> list[Drift]:
+    """No release is known, and a host says that one made it: the ledger was deleted, and callers may use that host."""
+    if standing.history.entries or not standing.strays:
+        return []
+    host = standing.strays[0]
+    more = f" (and {len(standing.strays) - 1} more)" if len(standing.strays) > 1 else ""
+    return [
+        Drift(
+            "ledger-lost",
+            f"release {host.tags.get(TAG_RELEASE, 'unknown')} of this root made the host {host.arn}{more}, which may serve "
+            "callers, and the ledger is empty.",
+            "restore `releases/` from the bucket's versions, or delete that host by hand if nobody calls it",
         )
     ]
 
