@@ -65,12 +65,14 @@ class Releases(RuleBasedStateMachine):
         self.number = 0
         self.worlds: dict[str, ReleaseWorld] = {}
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(live=st.sampled_from((ROOTS, ROOTS, ROOTS[:1], ())))
+    def begin(self, live: tuple[str, ...]) -> None:
         self.sandbox.reset()
         self.worlds = {root: ReleaseWorld(self.sandbox, workload="tickets", root=root) for root in ROOTS}
         self.late, self.done = {root: [] for root in ROOTS}, {root: [] for root in ROOTS}
         COUNTS["cases"] += 1
+        for root in live:
+            self.promote(root, AIRFLOWS[0], Knows, MICRO, 0, 0)
 
     # What a step is.
 
@@ -268,8 +270,14 @@ class Releases(RuleBasedStateMachine):
             world.store.delete(item.uri)
         world.dataset_id = world.write_dataset()
 
+    def untouched(self) -> list[str]:
+        """Return the roots that have something live and that nobody has meddled with."""
+        found = [root for root in ROOTS if not self.meddled.get(root)]
+        return [root for root in found if self.worlds[root].ledger.survey().live() is not None]
+
+    @precondition(lambda self: self.untouched())
     @rule(
-        root=roots,
+        data=st.data(),
         what=st.sampled_from(
             (
                 "host",
@@ -287,12 +295,12 @@ class Releases(RuleBasedStateMachine):
             )
         ),
     )
-    def meddle(self, root: str, what: str) -> None:
+    def meddle(self, data: st.DataObject, what: str) -> None:
         """A person or another tool changes something by hand."""
+        root = data.draw(st.sampled_from(self.untouched()))
         world = self.worlds[root]
         live = world.ledger.survey().live()
-        if live is None or self.meddled.get(root):
-            return
+        assert live is not None
         COUNTS["meddling"] += 1
         self.meddled[root] = what
         uri = world.ledger.uri(live.release)
