@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_distill.aws.asking import asker
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.aws.live_calls import calls_of_host, example_of
-from airflow_distill.errors import StateError
+from airflow_distill.errors import DistillError, StateError
 from airflow_distill.stages.deployment.ledger import Entry, Ledger
 from airflow_distill.stages.digest import canonical_json, json_object
 from airflow_distill.stages.logs.records import Interaction
@@ -101,7 +101,12 @@ def look(
     )
     seen = list(harvest.interactions())
     counts = count_day(
-        seen, harvest.counts.lines, harvest.counts.skipped, refuses=_refuses(), slices=wish.slices
+        seen,
+        harvest.counts.lines,
+        harvest.counts.skipped,
+        refuses=_refuses(),
+        fits=_form(store, entry, wish.scorer),
+        slices=wish.slices,
     )
     asked = _ask(gateways, store, wish, seen, table, ask)
     today = Look(
@@ -173,6 +178,28 @@ def _refuses() -> Any:
     from airflow_distill.stages.dataset.refusals import is_refusal
 
     return is_refusal
+
+
+def _form(store: ObjectStore, entry: Entry, scorer: Any) -> Callable[[str], bool] | None:
+    """Return what says whether an answer has the form that is wanted, None where none is known.
+
+    The shape of the release's smoke test where it states one; else JSON, where answers are scored as JSON.
+    """
+    from airflow_distill.aws.promotion import heldout_reader
+    from airflow_distill.stages.deployment.probes import shape_of
+    from airflow_distill.stages.deployment.shapes import fits
+    from airflow_distill.stages.evaluation.scorers.json_text import is_json
+
+    smoke = entry.release.proof.smoke
+    if smoke is not None and smoke.shape:
+        try:
+            examples = heldout_reader(store, entry.release.evidence)()
+        except DistillError:
+            return None  # the held-out prompts are kept for a time only
+        shape = shape_of(smoke, examples)
+        return lambda answer: fits(shape, answer)
+    kind = scorer if isinstance(scorer, str) else str(scorer.get("kind") or "")
+    return is_json if kind.startswith("json_") else None
 
 
 def _baseline(store: ObjectStore, entry: Entry, scorer: Any) -> tuple[float, int] | None:

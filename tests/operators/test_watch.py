@@ -208,6 +208,38 @@ class Instance:
         return None
 
 
+def test_answers_without_the_form_that_the_release_had_to_show_are_counted_and_told(
+    world: ReleaseWorld,
+) -> None:
+    """Releases of this world had to answer with a label of the held-out prompts."""
+    play(world, 0)
+    play(world, 1, completion="I would rather talk about the weather.")
+    assert watch(world, 0)["signs"] == []
+    assert any(sign.startswith(f"misshapen: {CALLS} of {CALLS}") for sign in watch(world, 1)["signs"])
+
+
+@pytest.mark.parametrize(
+    ("scorer", "answer", "fits"),
+    [
+        ("json_valid", '{"a": 1}', True),
+        ({"kind": "json_fields", "fields": ["a"]}, "```json\n[1]\n```", True),
+        ("json_valid", "a: 1", False),
+        ("exact", "a: 1", None),
+    ],
+)
+def test_without_a_stated_shape_answers_that_are_scored_as_json_must_be_json(
+    world: ReleaseWorld, scorer: Any, answer: str, fits: bool | None
+) -> None:
+    from dataclasses import replace
+
+    from airflow_distill.aws.watch import _form
+
+    entry = world.ledger.read().entries[-1]
+    bare = replace(entry, release=replace(entry.release, proof=replace(entry.release.proof, smoke=None)))
+    form = _form(world.store, bare, scorer)
+    assert (form(answer) if form else None) is fits
+
+
 def test_nothing_live_is_a_skip(bedrock_environment: Sandbox) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 

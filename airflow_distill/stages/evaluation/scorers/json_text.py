@@ -41,6 +41,15 @@ def read_json(text: str, *, fenced: bool = True, prose: bool = False) -> Any:
     return objects[0]
 
 
+def is_json(text: str) -> bool:
+    """Say whether a program can read the answer: JSON, alone or in one fenced block."""
+    try:
+        read_json(text)
+    except NotJsonError:
+        return False
+    return True
+
+
 def json_values(text: str) -> Iterator[Any]:
     """Yield the JSON values of the fenced blocks, or, when no block holds any, the objects and lists in the text."""
     found = False
