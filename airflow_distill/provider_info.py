@@ -22,6 +22,7 @@ OPERATORS = (
     "reap",
     "report",
     "retention",
+    "retire",
     "run",
     "shadow",
     "turn",

@@ -230,6 +230,13 @@ def _watch_of(workload: Workload) -> None:
     """Look after the live student, and do what the file allows when it is not well."""
     watch = workload.watch
     assert watch is not None
+    doctor = tasks.doctor_of(workload)
+    operator_class(doctor.operator)(
+        task_id=f"doctor_{workload.name}",
+        on_failure_callback=notifiers(workload, "watch") or None,
+        **doctor.arguments,
+        **tasks.default_arguments(workload),
+    )
     if workload.deployment.enabled:
         operator_class(f"{tasks.OPERATORS}.guards.VerifyWorkloadOperator")(
             task_id=f"verify_{workload.name}",

@@ -41,6 +41,7 @@ from airflow_distill.operators.preflight import BedrockDoctorOperator, PlanDisti
 from airflow_distill.operators.reap import ReapUnusedOperator
 from airflow_distill.operators.report import RenderReportOperator
 from airflow_distill.operators.retention import ApplyRetentionOperator
+from airflow_distill.operators.retire import RetireWorkloadOperator
 from airflow_distill.operators.run import EndRunOperator
 from airflow_distill.operators.shadow import PlayShadowOperator
 from airflow_distill.operators.turn import EndTurnOperator, TakeTurnOperator
@@ -370,6 +371,10 @@ with DAG("examples", schedule=None, render_template_as_native_obj=True, default_
     ApplyRetentionOperator(
         task_id="apply_retention", keep={"windows": timedelta(days=90), "answers": timedelta(days=180)}
     )
+    # endregion
+
+    # region RetireWorkloadOperator
+    RetireWorkloadOperator(task_id="retire", perform="{{ params.perform }}", grace_hours=48, models="delete")
     # endregion
 
     # region WatchStudentOperator

@@ -116,3 +116,60 @@ def test_a_file_with_a_successor_has_a_dag_for_it_that_its_guard_starts(tmp_path
     assert dags["distill_successor_tickets"].task_dict["evaluation.collect_answers"].student == (
         "amazon.nova-lite-v1:0:300k"
     )
+
+
+def retire(world: ReleaseWorld, **more: Any) -> dict[str, Any]:
+    from airflow_distill.operators.retire import RetireWorkloadOperator
+
+    task = RetireWorkloadOperator(task_id="retire", workload=world.workload, root=world.root, **more)
+    task.now = world.now  # type: ignore[method-assign]
+    return dict(task.execute({}))
+
+
+def test_a_retirement_is_planned_first_and_changes_nothing(world: ReleaseWorld) -> None:
+    pointer, hosts = world.pointer(), world.hosts()
+    assert retire(world)["steps"]["hosts"] == "to do"
+    assert (world.pointer(), world.hosts()) == (pointer, hosts)
+
+
+def test_a_retirement_defers_for_the_grace_time_and_leaves_nothing_billing(world: ReleaseWorld) -> None:
+    from airflow.sdk.exceptions import TaskDeferred
+
+    with pytest.raises(TaskDeferred):
+        retire(world, perform=True, models="delete")
+    assert world.pointer() == {}
+    assert len(world.hosts()) == 1, "callers have the grace time"
+    world.sleep(timedelta(hours=25).total_seconds())
+    receipt = retire(world, perform="True", models="delete")
+    assert receipt["finished_at"]
+    assert world.hosts() == []
+    before = world.sandbox.meter()["total"]
+    world.sleep(timedelta(days=60).total_seconds())
+    assert world.sandbox.meter()["total"] == before
+    assert retire(world, perform=True)["finished_at"] == receipt["finished_at"]
+
+
+def test_a_retirement_that_cannot_end_fails_with_what_waits(world: ReleaseWorld) -> None:
+    from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+
+    world.sandbox.faults.add("conflict", operation="DeleteCustomModelDeployment", count=1_000)
+    with pytest.raises(TaskDeferred):
+        retire(world, perform=True)
+    world.sleep(timedelta(hours=25).total_seconds())
+    with pytest.raises(TaskDeferred):
+        retire(world, perform=True)
+    world.sleep(timedelta(hours=4).total_seconds())
+    with pytest.raises(AirflowFailException, match=r"not retired in full: hosts: 0 deleted.*Clear this task"):
+        retire(world, perform=True)
+
+
+def test_a_watched_workload_is_asked_by_the_doctor_every_day(tmp_path: Path) -> None:
+    from airflow_distill.pipelines import build_dags
+
+    (tmp_path / "tickets.yaml").write_text(ON_SANDBOX + "watch: {}\n")
+    dags = build_dags(tmp_path)
+    guard, first = (
+        dags["distill_guards"].get_task("doctor_tickets"),
+        dags["distill_tickets"].get_task("start.doctor"),
+    )
+    assert (guard.role_arn, guard.teacher) == (first.role_arn, first.teacher)

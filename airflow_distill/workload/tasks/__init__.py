@@ -26,7 +26,7 @@ from airflow_distill.workload.tasks.evaluation import evaluation_tasks
 from airflow_distill.workload.tasks.jobs import job_spec, job_tasks
 from airflow_distill.workload.tasks.logs import logs_tasks
 from airflow_distill.workload.tasks.records import GroupSpec, Output, TaskSpec
-from airflow_distill.workload.tasks.start_end import END_GROUP, end_tasks, start_tasks
+from airflow_distill.workload.tasks.start_end import END_GROUP, doctor_of, end_tasks, start_tasks
 from airflow_distill.workload.tasks.times import window
 from airflow_distill.workload.tasks.watch import watch_arguments
 
@@ -45,6 +45,7 @@ __all__ = [
     "decision_tasks",
     "default_arguments",
     "deployment_tasks",
+    "doctor_of",
     "end_tasks",
     "evaluation_tasks",
     "forecast_of",

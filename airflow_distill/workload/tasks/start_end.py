@@ -22,6 +22,14 @@ def start_tasks(workload: Workload) -> GroupSpec:
 
     The doctor does not look at the newest logs: the harvest counts what lies in the window, which may be long past.
     """
+    take = TaskSpec(
+        "take_turn", f"{OPERATORS}.turn.TakeTurnOperator", place_of(workload), makes="turn", after=("doctor",)
+    )
+    return GroupSpec(START_GROUP, (doctor_of(workload), take, *_check_release(workload)))
+
+
+def doctor_of(workload: Workload) -> TaskSpec:
+    """Return the task that asks the account whether a job would go through; also a guard of watched workloads."""
     dataset, deployment = workload.dataset, workload.deployment
     arguments = {
         **place_of(workload),
@@ -45,11 +53,7 @@ def start_tasks(workload: Workload) -> GroupSpec:
             ],
         ),
     }
-    doctor = TaskSpec("doctor", f"{OPERATORS}.preflight.BedrockDoctorOperator", arguments, makes="doctor")
-    take = TaskSpec(
-        "take_turn", f"{OPERATORS}.turn.TakeTurnOperator", place_of(workload), makes="turn", after=("doctor",)
-    )
-    return GroupSpec(START_GROUP, (doctor, take, *_check_release(workload)))
+    return TaskSpec("doctor", f"{OPERATORS}.preflight.BedrockDoctorOperator", arguments, makes="doctor")
 
 
 def _check_release(workload: Workload) -> tuple[TaskSpec, ...]:
