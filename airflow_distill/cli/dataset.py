@@ -12,17 +12,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_distill.cli.account import add_connection_flags, name_of
+from airflow_distill.cli.account import add_connection_flags, workload_file
 from airflow_distill.cli.terminal import console, say, say_json, say_table, told_of
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
 
 if TYPE_CHECKING:
+    from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.golden import GoldenSet
     from airflow_distill.stages.logs.harvest import Harvest
-    from airflow_distill.stages.logs.selection import Window
+    from airflow_distill.stages.logs.selection import Selection, Window
+    from airflow_distill.workload.config import Workload
 
 DEFAULT_SALT = "airflow-distill"
 _CHECK_NOTES = """exit status:
@@ -38,9 +41,13 @@ examples:
 _BUILD_NOTES = """writes train.jsonl, heldout.jsonl, findings.jsonl, manifest.json and card.md to DIR; the same logs and
 options give the same bytes. With --remember, later builds into DIR keep training and held-out prompts apart for ever.
 
+A workload's file says logs, teacher, student, filter, salt and curation, and the window that a run would read now when
+it says the logs too; a flag goes before it.
+
 exit status: 0 accepted, 1 built but the service would refuse it, 2 the data could not be read
 
-example:
+examples:
+  airflow-distill dataset build --workload distill/support_tickets.yaml --out tickets/
   airflow-distill dataset build --logs s3://bucket/logs --model amazon.nova-pro-v1:0 --metadata app=bank --out bank/
 """
 
@@ -79,11 +86,11 @@ def _register_check(commands: Any) -> None:
     _add_common(check)
 
 
-def _add_form(parser: argparse.ArgumentParser) -> None:
+def _add_form(parser: argparse.ArgumentParser, default: str | None = "conversation") -> None:
     parser.add_argument(
         "--form",
         choices=("conversation", "prompt-completion"),
-        default="conversation",
+        default=default,
         help="form of a line of training data; Llama students are fine-tuned on prompt-completion (conversation)",
     )
 
@@ -97,9 +104,12 @@ def _register_build(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument(
-        "--logs", required=True, metavar="PATH", help="logs: a file, a folder or s3://bucket/prefix"
+        "--workload",
+        metavar="WORKLOAD",
+        help="a workload's file, which says what is left out below, or a name for the manifest (local)",
     )
-    build.add_argument("--model", required=True, metavar="ID", help="teacher: records of this model are used")
+    build.add_argument("--logs", metavar="PATH", help="logs: a file, a folder or s3://bucket/prefix")
+    build.add_argument("--model", metavar="ID", help="teacher: records of this model are used")
     build.add_argument(
         "--out", required=True, metavar="DIR", help="where to write: a folder or s3://bucket/prefix"
     )
@@ -107,11 +117,11 @@ def _register_build(commands: Any) -> None:
     _add_mapping(build)
     _add_window_and_split(build)
     build.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that read logs (1)")
+    build.add_argument("--student", metavar="MODEL", help="curate by the rules of this student's family")
     build.add_argument(
-        "--student", metavar="MODEL", default="", help="curate by the rules of this student's family"
+        "--with-answers", action="store_true", default=None, help="write the answers too, as golden labels"
     )
-    build.add_argument("--with-answers", action="store_true", help="write the answers too, as golden labels")
-    _add_form(build)
+    _add_form(build, None)
     _add_judgements(build)
     _add_rules(build)
     build.add_argument(
@@ -120,15 +130,8 @@ def _register_build(commands: Any) -> None:
     build.add_argument(
         "--lost",
         type=_share,
-        default=0.001,
         metavar="SHARE",
         help="share of lines or log objects that may be broken; more ends with exit status 1 (0.001)",
-    )
-    build.add_argument(
-        "--workload",
-        default="local",
-        metavar="WORKLOAD",
-        help="a workload's file or name, for the manifest (local)",
     )
     _add_common(build)
 
@@ -141,11 +144,10 @@ def _add_window_and_split(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--end", metavar="T", help="end of the window, exclusive, such as 2026-11-23T00:00:00Z"
     )
-    build.add_argument("--limit", type=_count, default=15_000, metavar="N", help="most prompts (15000)")
-    build.add_argument("--heldout", type=_share, default=0.1, metavar="SHARE", help="share held out (0.1)")
+    build.add_argument("--limit", type=_count, metavar="N", help="most prompts (15000)")
+    build.add_argument("--heldout", type=_share, metavar="SHARE", help="share held out (0.1)")
     build.add_argument(
         "--salt",
-        default=DEFAULT_SALT,
         metavar="S",
         help="salt of the split; use the same one for all datasets of a workload",
     )
@@ -161,7 +163,6 @@ def _add_judgements(build: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--golden-share",
         type=_share,
-        default=0.0,
         metavar="SHARE",
         help="use half of the golden examples for training, up to this share of train.jsonl (0)",
     )
@@ -174,16 +175,14 @@ def _add_judgements(build: argparse.ArgumentParser) -> None:
         "--use",
         nargs="+",
         action="extend",
-        default=[],
         choices=("liked", "not_disliked", "corrected", "weights"),
         help="what feedback is used for: only liked answers; not those disliked; corrected answers as golden; better liked "
         "ones first where more are usable than --limit",
     )
-    build.add_argument("--score-name", default="", metavar="NAME", help="only scores of this name count")
+    build.add_argument("--score-name", metavar="NAME", help="only scores of this name count")
     build.add_argument(
         "--liked-from",
         type=float,
-        default=0.5,
         metavar="SCORE",
         help="an answer is liked from this score on (0.5)",
     )
@@ -191,13 +190,10 @@ def _add_judgements(build: argparse.ArgumentParser) -> None:
 
 def _add_rules(build: argparse.ArgumentParser) -> None:
     """What is dropped, kept and redacted."""
-    build.add_argument(
-        "--balance-by", default="", metavar="BY", help="even out by `answer` or `metadata:KEY`"
-    )
+    build.add_argument("--balance-by", metavar="BY", help="even out by `answer` or `metadata:KEY`")
     build.add_argument(
         "--near-duplicates",
         type=_near,
-        default="careful",
         metavar="HOW",
         help="careful (default): near copies are dropped unless a number, a sign, a negation or a name tells them apart; "
         "0.3 to 1: the share of words from which they are; none: only exact copies are",
@@ -207,22 +203,26 @@ def _add_rules(build: argparse.ArgumentParser) -> None:
         "--keep",
         nargs="+",
         action="extend",
-        default=[],
         metavar="RULE",
         help="drop rules to switch off, such as refusal or truncated",
     )
     build.add_argument(
         "--thinking",
         choices=("remove", "drop", "keep"),
-        default="remove",
         help="<thinking> written into answers: take it out (default), drop the record, or keep it",
     )
     build.add_argument(
         "--drop-reserved-words",
-        action="store_true",
+        action="store_const",
+        const="drop",
         help="drop prompts with words that the student's family reserves, such as User:",
     )
-    build.add_argument("--no-redact", action="store_true", help="keep secrets and personal identifiers")
+    build.add_argument(
+        "--no-redact",
+        action="store_const",
+        const=False,
+        help="keep secrets and personal identifiers",
+    )
 
 
 def _add_metadata(parser: argparse.ArgumentParser) -> None:
@@ -266,9 +266,9 @@ def _share(text: str) -> float:
     return value
 
 
-def _near(text: str) -> str | float | None:
+def _near(text: str) -> str | float:
     if text in ("careful", "none"):
-        return text if text == "careful" else None
+        return text
     value = float(text)
     if not 0.3 <= value <= 1:
         raise argparse.ArgumentTypeError("is careful, none, or a number from 0.3 to 1")
@@ -409,7 +409,98 @@ def _where(item: Mapping[str, Any]) -> str:
 # build
 
 
-def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None) -> Harvest:
+def _complete_build(args: argparse.Namespace) -> Workload | None:
+    """Fill what was left out from the workload's file, if one is named, and return the workload.
+
+    :raises ConfigurationError: an argument is missing, or the file reads prompts in place of logs.
+    """
+    file = workload_file(args.workload)
+    told: dict[str, Any] = {"salt": DEFAULT_SALT, "student": "", "lost": 0.001}
+    if file is not None:
+        if file.logs is None:
+            raise ConfigurationError(
+                f"dataset: {args.workload} reads a prompt file, not logs.",
+                hint="Check it with `airflow-distill dataset check`, or name logs with --logs.",
+            )
+        told = {
+            "salt": file.salt,
+            "student": file.student,
+            "lost": file.logs.lost,
+            "logs": file.logs.location,
+            "model": file.teacher,
+            "region": file.region_name,
+            "golden": file.dataset.golden,
+            "feedback": file.dataset.feedback.location if file.dataset.feedback else None,
+        }
+    for name, value in told.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    lacking = [name for name in ("logs", "model") if not getattr(args, name)]
+    if lacking:
+        raise ConfigurationError(
+            f"dataset: --{lacking[0]} is missing.",
+            hint="Name a workload file with --workload, or give --logs and --model.",
+        )
+    return file
+
+
+def _curation(args: argparse.Namespace, file: Workload | None) -> CurateSettings:
+    """Return how the dataset is made: as the workload's file says, where no flag says otherwise."""
+    from airflow_distill.stages.dataset.curate import CurateSettings
+    from airflow_distill.workload.tasks.dataset import curation_of
+
+    flags = {
+        "limit": args.limit,
+        "heldout": args.heldout,
+        "with_answers": args.with_answers,
+        "redact": args.no_redact,
+        "balance_by": args.balance_by,
+        "near_duplicates": args.near_duplicates,
+        "keep": args.keep,
+        "golden_share": args.golden_share,
+        "feedback": args.use,
+        "liked_from": args.liked_from,
+        "feedback_name": args.score_name,
+        "thinking": args.thinking,
+        "reserved_words": args.drop_reserved_words,
+        "form": args.form,
+    }
+    settings: dict[str, Any] = curation_of(file) if file is not None else {}
+    settings |= {name: value for name, value in flags.items() if value is not None}
+    if args.keep_near_duplicates or settings.get("near_duplicates") == "none":
+        settings["near_duplicates"] = None
+    for name in ("keep", "feedback"):
+        settings[name] = tuple(settings.get(name, ()))
+    return CurateSettings(
+        salt=args.salt, detectors=tuple(file.dataset.detectors) if file is not None else (), **settings
+    )
+
+
+def _build_selection(args: argparse.Namespace, file: Workload | None, window: Window | None) -> Selection:
+    """Return which records are asked for: as the workload's file says, where no flag says otherwise."""
+    from dataclasses import replace
+
+    from airflow_distill.stages.logs.metadata import MetadataFilter
+    from airflow_distill.workload.tasks.arguments import selection_of
+
+    flags: Selection = _selection(args, args.logs, window)
+    if file is None or file.logs is None:
+        return flags
+    told = selection_of(file)
+    wanted = told.get("metadata")
+    return replace(
+        flags,
+        metadata=flags.metadata or (MetadataFilter.from_json(wanted) if wanted else None),
+        mapping=flags.mapping or file.logs.models,
+        operations=tuple(told.get("operations", ())),
+        identity=told.get("identity", ""),
+        system_digest=told.get("system_digest", ""),
+    )
+
+
+def _harvest(
+    args: argparse.Namespace, store: ObjectStore, selection: Selection, settings: CurateSettings
+) -> Harvest:
     """Read the logs, with more prompts than the dataset holds, since curation drops some."""
     from airflow_distill.stages.dataset.redact import Redaction
     from airflow_distill.stages.logs.harvest import harvest_logs
@@ -418,10 +509,10 @@ def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None
         return harvest_logs(
             store,
             args.logs,
-            _selection(args, args.logs, window),
+            selection,
             salt=args.salt,
-            limit=args.limit + max(args.limit // 3, 1000),
-            redact=None if args.no_redact else Redaction(),
+            limit=settings.limit + max(settings.limit // 3, 1000),
+            redact=Redaction(settings.detectors) if settings.redact else None,
             workers=args.workers,
             open_store=_opener(args.logs, args),
             progress=bar.at,
@@ -430,38 +521,22 @@ def _harvest(args: argparse.Namespace, store: ObjectStore, window: Window | None
 
 def _build(args: argparse.Namespace) -> int:
     from airflow_distill.stages.dataset.build import build_dataset, feedback_for
-    from airflow_distill.stages.dataset.curate import CurateSettings
     from airflow_distill.stages.dataset.manifest import Source
     from airflow_distill.stages.logs.reasons import lost_share
 
+    file = _complete_build(args)
     logs_store, out_store = open_store(args.logs, args), open_store(args.out, args)
     if not _log_objects(logs_store, args.logs):
         raise _no_logs(logs_store, args.logs)
-    window = _window(args)
-    settings = CurateSettings(
-        salt=args.salt,
-        limit=args.limit,
-        heldout=args.heldout,
-        with_answers=args.with_answers,
-        redact=not args.no_redact,
-        balance_by=args.balance_by,
-        near_duplicates=None if args.keep_near_duplicates else args.near_duplicates,
-        keep=tuple(args.keep),
-        golden_share=args.golden_share,
-        feedback=tuple(args.use),
-        liked_from=args.liked_from,
-        feedback_name=args.score_name,
-        thinking=args.thinking,
-        reserved_words="drop" if args.drop_reserved_words else "keep",
-        form=args.form,
-    )
-    harvest = _harvest(args, logs_store, window)
+    window = _window(args, file)
+    settings = _curation(args, file)
+    harvest = _harvest(args, logs_store, _build_selection(args, file, window), settings)
     built = build_dataset(
         out_store,
         args.out,
         harvest.interactions(),
         Source(
-            workload=name_of(args.workload),
+            workload=file.name if file else args.workload or "local",
             teacher=args.model,
             window=(window.start, window.end) if window else ("", ""),
             lines=harvest.counts.lines,
@@ -551,12 +626,16 @@ def _golden(args: argparse.Namespace) -> GoldenSet | None:
     return golden
 
 
-def _window(args: argparse.Namespace) -> Any:
+def _window(args: argparse.Namespace, file: Workload | None) -> Window | None:
+    """Return the window that was asked for; of the logs that a workload's file names, the one a run would read now."""
     from airflow_distill.stages.logs.selection import Window
 
-    if not args.start and not args.end:
+    if args.start or args.end:
+        return Window.parse(args.start or "1970-01-01T00:00:00Z", args.end or "9999-12-30T00:00:00Z")
+    if file is None or file.logs is None or args.logs != file.logs.location:
         return None
-    return Window.parse(args.start or "1970-01-01T00:00:00Z", args.end or "9999-12-30T00:00:00Z")
+    end = (datetime.now(UTC) - file.logs.late).replace(minute=0, second=0, microsecond=0)
+    return Window.parse(end - file.logs.window, end)
 
 
 def _selection(args: argparse.Namespace, logs: str, window: Any = None) -> Any:

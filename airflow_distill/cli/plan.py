@@ -144,9 +144,17 @@ def _data(args: argparse.Namespace, gateways: AwsGateways | None) -> dict[str, A
             "plan: a manifest in S3 cannot be read offline.", hint="Leave --offline out, or copy it."
         )
     receipt, upload = receipt_of(args.manifest, gateways, args.root, args.name)
+    take_mean_tokens(args, receipt)
     if upload:
         say(upload, err=True)
     return {"dataset": receipt}
+
+
+def take_mean_tokens(args: argparse.Namespace, receipt: dict[str, Any]) -> None:
+    """Take the mean tokens of a dataset's prompts and answers from its receipt, where no flag says them."""
+    asked, answered = receipt.pop("mean_tokens", (None, None))
+    args.input_tokens = asked if args.input_tokens is None else args.input_tokens
+    args.output_tokens = answered if args.output_tokens is None else args.output_tokens
 
 
 def receipt_of(
@@ -191,7 +199,19 @@ def _of_manifest(data: dict[str, Any]) -> dict[str, Any]:
         "train_uri": train["uri"],
         "train_records": int(train["records"]),
         "with_answers": data.get("with_answers") is True,
+        "mean_tokens": _mean_tokens(data),
     }
+
+
+def _mean_tokens(data: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Return the mean tokens of a prompt and of an answer, over the records whose calls were counted."""
+    from airflow_distill.stages.money.savings import CallMoments
+
+    train = (data.get("profile") or {}).get("train") or {}
+    calls = CallMoments.from_json(train.get("usage"))
+    if calls is None:
+        return None, None
+    return sum(calls.sums[:3]) / calls.n, calls.sums[3] / calls.n
 
 
 def aged_prices(table: PriceTable, *models: str) -> list[str]:

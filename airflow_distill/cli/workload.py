@@ -133,7 +133,7 @@ def lint_files(args: argparse.Namespace) -> int:
 def plan_file(args: argparse.Namespace) -> int:
     """Print the tasks of the loop, the job request with its names and tags, and its price. Sends nothing."""
     from airflow_distill.aws.planning import plan_job
-    from airflow_distill.cli.plan import receipt_of
+    from airflow_distill.cli.plan import receipt_of, take_mean_tokens
     from airflow_distill.remote.identity import resource_tags
     from airflow_distill.workload import tasks
     from airflow_distill.workload.dry_run import imagined_receipt
@@ -145,6 +145,7 @@ def plan_file(args: argparse.Namespace) -> int:
     if args.manifest:
         gateways = connect(args, workload.region_name) if args.manifest.startswith("s3://") else None
         receipt, upload = receipt_of(args.manifest, gateways, workload.root, workload.name)
+        take_mean_tokens(args, receipt)
     spec = tasks.job_spec(
         workload, receipt, resource_tags(workload.name, "plan", workload.owner, root=workload.root)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_distill.stages.jobs.models import fine_tuning_form
 from airflow_distill.stages.model_table import Form
 from airflow_distill.workload.config import Workload
@@ -15,10 +17,10 @@ def form_of(workload: Workload) -> Form | None:
     return None if form == "conversation" else form
 
 
-def dataset_tasks(workload: Workload) -> GroupSpec:
-    """Curate what was harvested and check it before anything is paid."""
+def curation_of(workload: Workload) -> dict[str, Any]:
+    """Return how the dataset is made, as `CurateSettings` takes it; salt and detectors aside."""
     dataset = workload.dataset
-    settings = {
+    return {
         "limit": dataset.size,
         "heldout": dataset.heldout,
         "with_answers": dataset.source == "curated-with-answers",
@@ -37,6 +39,11 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
             form=form_of(workload),
         ),
     }
+
+
+def dataset_tasks(workload: Workload) -> GroupSpec:
+    """Curate what was harvested and check it before anything is paid."""
+    dataset = workload.dataset
     live = TaskSpec(
         "find_live",
         f"{OPERATORS}.workload.FindLiveModelOperator",
@@ -50,7 +57,7 @@ def dataset_tasks(workload: Workload) -> GroupSpec:
         "teacher": workload.teacher,
         "student": workload.student,
         "salt": workload.salt,
-        "settings": settings,
+        "settings": curation_of(workload),
         "worth": {"least_new": dataset.least_new},
         "live_manifest": Output("live", "manifest_uri"),
         **given(
