@@ -14,6 +14,8 @@ import pytest
 from airflow_distill.sandbox import Sandbox, metrics
 from airflow_distill.sandbox.dispatch import Dispatcher, neighbour_operation
 from airflow_distill.sandbox.neighbours import Neighbours
+from airflow_distill.workload.config import Workload
+from airflow_distill.workload.iam import documents
 from tests.workload.policies import Context, evaluate
 
 ACCOUNT = "123456789012"
@@ -38,6 +40,7 @@ class Wire:
         self.sandbox = sandbox
         self.requests: list[Request] = []
         self.of_role: set[tuple[str, str]] = set()
+        self.workloads: list[Workload] = []
         self.on = False
 
     @contextmanager
@@ -49,9 +52,14 @@ class Wire:
         finally:
             self.on = False
 
-    def refused(self, documents: list[Any]) -> set[tuple[str, str]]:
-        """Return what was asked and the documents together do not allow."""
-        return {(a, r) for a, r, context in self.requests if not evaluate(documents, a, r, context)}
+    def printed(self) -> list[Any]:
+        """Return what is printed for Airflow's identity for all workloads that are at work here."""
+        found = [documents(workload) for workload in self.workloads]
+        return [each for one in found for name, each in one.items() if name.startswith("airflow-policy")]
+
+    def refused(self, policies: list[Any]) -> set[tuple[str, str]]:
+        """Return what was asked and the policies together do not allow."""
+        return {(a, r) for a, r, context in self.requests if not evaluate(policies, a, r, context)}
 
     def used(self) -> set[str]:
         """Return the actions that were asked."""
@@ -149,6 +157,8 @@ class Wire:
             parameter = json.loads(request.body).get("Name", "")
             arn = f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{parameter}"
             self.requests.append((f"ssm:{neighbour_operation(service, request)}", arn, {}))
+            if "Tags" in json.loads(request.body):
+                self.requests.append(("ssm:AddTagsToResource", arn, {}))
         elif service == "servicequotas":
             code = json.loads(request.body).get("QuotaCode", "")
             arn = f"arn:aws:servicequotas:us-east-1:{ACCOUNT}:bedrock/{code}" if code else "*"
@@ -182,6 +192,14 @@ def s3_request(request: Any) -> Request:
               "DELETE": "DeleteObject"}[request.method]  # fmt: skip
     absent = {"s3:if-none-match": headers["if-none-match"]} if "if-none-match" in headers else {}
     return f"s3:{action}", f"arn:aws:s3:::{bucket}/{key}", absent
+
+
+def held_to_the_printed_roles(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """Listen to a test's Dag runs and hold their calls, at its end, to the roles printed for their workloads."""
+    found = listen(sandbox, patch)
+    yield found
+    assert found.workloads or not found.requests, "say whose roles these calls are held to"
+    assert found.refused(found.printed()) == set()
 
 
 def listen(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Wire:

@@ -42,7 +42,6 @@ READS = (
     "ListEvaluationJobs",
     "ListFoundationModels",
     "ListInferenceProfiles",
-    "ListModelCopyJobs",
     "ListModelCustomizationJobs",
     "ListModelInvocationJobs",
     "ListProvisionedModelThroughputs",

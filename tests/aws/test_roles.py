@@ -1,11 +1,14 @@
-"""The printed roles against the package's own calls: releases, reaper, doctor, lists and quotas, heard on the wire.
+"""The printed roles against the package's own calls, heard on the wire: nothing is missing, and nothing is printed unused.
 
-What a whole loop in Airflow calls is held by `tests/pipelines/test_roles.py`; here is what no such loop calls.
+Here is what no loop in Airflow calls: releases and their ways back, reaper, doctor, lists, quotas, prices, customer keys.
+Whole loops are held to the same roles in `tests/pipelines` and `tests/dags`, jobs that judge and answer by batch in
+`tests/operators/test_evaluation_jobs.py`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,20 +19,28 @@ from airflow_distill.aws.customization import customization_wish
 from airflow_distill.aws.doctor import doctor
 from airflow_distill.aws.learn import learn
 from airflow_distill.aws.models import compare_with_account
+from airflow_distill.aws.owned import only_ours
+from airflow_distill.aws.profiles import ProfileLookup
 from airflow_distill.aws.quotas import rooms
 from airflow_distill.aws.reap import remove_finds, survey_account
 from airflow_distill.aws.remote_work import WORK
+from airflow_distill.aws.repair import withdraw
 from airflow_distill.aws.verify import verify_workload
+from airflow_distill.remote.ownership import Owner
 from airflow_distill.remote.submit import find_adopt_or_submit
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.stages.deployment.reap import ReapRules
 from airflow_distill.stages.deployment.records import HostWish
+from airflow_distill.stages.evaluation.batch import BatchSpec, build_batch_request
+from airflow_distill.stages.evaluation.jobs import EvaluationJobSpec, build_evaluation_request
 from airflow_distill.stages.jobs.preflight import Preflight
 from airflow_distill.stages.jobs.spec import make_spec
+from airflow_distill.stages.logs.surplus import forget_bounds
 from airflow_distill.stages.model_table import packaged
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.iam import Keys, documents
 from airflow_distill.workload.reading import read_workload
+from airflow_distill.workload.turn import Runner, Turns
 from tests.release_world import Rambles, ReleaseWorld, wish_for_throughput
 from tests.wire import Wire, listen
 from tests.workload.policies import evaluate
@@ -55,9 +66,15 @@ def world(bedrock_sandbox: Sandbox) -> ReleaseWorld:
     return ReleaseWorld(bedrock_sandbox)
 
 
+HEARD: set[str] = set()
+"""Actions that the tests of this file have heard, for the last of them."""
+
+
 @pytest.fixture
-def wire(world: ReleaseWorld, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    return listen(world.sandbox, monkeypatch)
+def wire(world: ReleaseWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    found = listen(world.sandbox, monkeypatch)
+    yield found
+    HEARD.update(found.used())
 
 
 @pytest.fixture
@@ -124,13 +141,19 @@ def test_releases_and_their_way_back_need_nothing_that_is_not_printed(
     assert {f"bedrock:{made}", f"bedrock:{made.replace('Create', 'Update')}"} <= wire.used()
 
 
-def test_a_first_release_that_goes_back_deletes_host_and_pointer_with_what_is_printed(
-    world: ReleaseWorld, wire: Wire, workload: Workload
+@pytest.mark.parametrize("kind", ["custom-model-deployment", "provisioned-throughput"])
+def test_a_first_release_that_goes_back_deletes_its_host_with_what_is_printed(
+    world: ReleaseWorld, wire: Wire, workload: Workload, kind: str
 ) -> None:
+    wish = wish_for_throughput(world.now()) if kind == "provisioned-throughput" else HostWish(kind=kind)  # type: ignore[arg-type]
     decision = world.decision(world.model("bad", Rambles()))
     with wire.listening():
-        assert world.carry_out(world.intent(decision)).outcome == "rolled_back"
-    assert "bedrock:DeleteCustomModelDeployment" in wire.used()
+        assert world.carry_out(world.intent(decision, wish=wish)).outcome == "rolled_back"
+    deleted = {
+        "custom-model-deployment": "CustomModelDeployment",
+        "provisioned-throughput": "ProvisionedModelThroughput",
+    }
+    assert f"bedrock:Delete{deleted[kind]}" in wire.used()
     assert wire.refused(airflow(workload)) == set()
 
 
@@ -287,3 +310,122 @@ def test_a_role_that_lacks_one_printed_action_is_found_out(
             for document in airflow(workload)
         ]
         assert lacking in {action for action, _ in wire.refused(less)}
+
+
+def test_turns_and_notes_that_are_over_are_removed_with_what_is_printed(
+    world: ReleaseWorld, wire: Wire, workload: Workload
+) -> None:
+    turns = Turns(world.store, workload.root, workload.name)
+    with wire.listening():
+        turn = turns.take(Runner("d", "r", "t"), "2026-11-20", lambda runner: False)
+        turns.end(turn.number)
+        forget_bounds(world.store, f"{workload.root}/{workload.name}/windows/w")
+    assert "s3:DeleteObject" in wire.used()
+    assert wire.refused(airflow(workload)) == set()
+
+
+def test_evaluation_and_batch_jobs_are_bought_found_and_stopped_with_what_is_printed(
+    world: ReleaseWorld, wire: Wire, workload: Workload
+) -> None:
+    world.sandbox.world.set_pace("reads:50")
+    folder = f"{workload.root}/{workload.name}/evaluations"
+    own = {"airflow-distill:workload": workload.name, "airflow-distill:run": "r"}
+    asked = [f'{{"recordId": "{n:04d}", "modelInput": {{"messages": []}}}}\n' for n in range(100)]
+    world.store.write(f"{folder}/batch/in.jsonl", "".join(asked).encode())
+    judged = {"prompt": "p", "modelResponses": [{"response": "r", "modelIdentifier": "student"}]}
+    world.store.write(f"{folder}/e/jobs/in.jsonl", json.dumps(judged).encode())
+    judge = EvaluationJobSpec(
+        workload.name, "d", "student", "m", "c" * 32, ("Correctness",), evaluator=str(workload.teacher)
+    )
+    batch = BatchSpec(workload.name, "d", "amazon.nova-micro-v1:0", "c" * 32)
+    places = {"role_arn": ROLE, "tags": own, "output_uri": f"{folder}/batch"}
+    bedrock = world.gateways.bedrock
+    requests = {
+        "evaluation-job": build_evaluation_request(
+            judge, 1, dataset_uri=f"{folder}/e/jobs/in.jsonl", **places
+        ),
+        "batch-inference-job": build_batch_request(batch, 1, input_uri=f"{folder}/batch/in.jsonl", **places),
+    }
+    for kind, request in requests.items():
+        work = WORK[kind]  # type: ignore[index]
+        buy = bedrock.create_evaluation_job if kind == "evaluation-job" else bedrock.create_batch_job
+        with wire.listening():
+            arn = buy(request)
+            found = work.find(bedrock, request["jobName"])
+            assert found is not None
+            assert work.ask_to_stop is not None
+            work.ask_to_stop(bedrock, arn)
+            only_ours(bedrock, Owner(workload.name, workload.root), folder)(found)
+    names = ("EvaluationJob", "ModelInvocationJob")
+    assert {f"bedrock:{verb}{name}" for verb in ("Create", "Get", "Stop") for name in names} <= wire.used()
+    assert wire.refused(airflow(workload)) == set()
+
+
+def test_application_profiles_prices_and_counts_of_calls_are_read_with_what_is_printed(
+    world: ReleaseWorld, wire: Wire, workload: Workload
+) -> None:
+    source = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0"
+    profile = world.client("bedrock").create_inference_profile(
+        inferenceProfileName="desk", modelSource={"copyFrom": source}
+    )["inferenceProfileArn"]
+    with wire.listening():
+        assert ProfileLookup(lambda: world.gateways.bedrock)(profile)
+        world.gateways.metrics.asked([workload.teacher], world.now() - timedelta(days=1), world.now())
+        assert list(world.gateways.price_list.iter_products("us-east-1"))
+    wanted = {"bedrock:GetInferenceProfile", "cloudwatch:GetMetricData", "pricing:GetProducts"}
+    assert wire.used() == wanted
+    assert wire.refused(airflow(workload)) == set()
+
+
+def test_a_withdrawal_takes_the_pointer_away_with_what_is_printed(
+    world: ReleaseWorld, wire: Wire, workload: Workload
+) -> None:
+    world.carry_out(world.intent(world.decision(world.model("first"))))
+    world.sandbox.world.store.region("us-east-1").resources.pop(world.pointer()["host_arn"])
+    with wire.listening():
+        withdraw(world.gateways, world.store, world.root, world.workload, "ada", "host lost", world.now())
+    assert {"ssm:DeleteParameter", "bedrock:GetCustomModelDeployment"} <= wire.used()
+    assert wire.refused(airflow(workload)) == set()
+
+
+def test_data_and_models_under_customer_keys_are_used_with_what_is_printed(
+    world: ReleaseWorld, wire: Wire, tmp_path: Path
+) -> None:
+    """A bucket under SSE-KMS, and a student whose model lies under a key: a release asks and writes with both."""
+    kms = world.client("kms")
+    data, model = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": data}
+    world.client("s3").put_bucket_encryption(
+        Bucket="distill-sandbox",
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": rule}]},
+    )
+    path = tmp_path / "support_tickets.yaml"
+    path.write_text(FILE + f"job: {{kms_key: '{model}'}}\n")
+    workload = read_workload(path)
+    student = world.model("first")
+    world.sandbox.world.store.region("us-east-1").resources[student].record["modelKmsKeyArn"] = model
+    decision = world.decision(student)
+    with wire.listening():
+        assert world.carry_out(world.intent(decision)).outcome == "released"
+    keys = {(action, arn) for action, arn, _ in wire.requests if action.startswith("kms:")}
+    assert keys == {("kms:Decrypt", data), ("kms:GenerateDataKey", data), ("kms:Decrypt", model)}
+    assert wire.refused(airflow(workload, keys=Keys(data=data))) == set()
+    assert {arn for _, arn in wire.refused(airflow(workload))} == {data}
+
+
+def test_nothing_is_printed_that_no_test_of_this_file_needs(
+    workload: Workload, request: pytest.FixtureRequest
+) -> None:
+    """The last test: what is allowed is what was heard, so that an action nobody needs any more is taken out."""
+    here = {item.originalname for item in request.session.items if item.path == request.path}  # type: ignore[attr-defined]
+    written = {one for one in globals() if one.startswith("test_")}
+    if here != written:
+        pytest.skip("needs what the other tests of this file have heard")
+    allowed = {
+        action
+        for document in airflow(workload)
+        for statement in document["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in statement["Action"]
+    }
+    assert allowed - HEARD == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.iam import documents
 from airflow_distill.workload.reading import read_workload
+from tests.wire import Wire, held_to_the_printed_roles
 
 pytestmark = pytest.mark.airflow
 
@@ -28,6 +29,7 @@ QUICK = {
     "policy": {"margin": 0.2},
 }
 RunDag = Callable[..., Any]
+Allow = Callable[[Workload], None]
 
 
 @pytest.fixture
@@ -39,7 +41,33 @@ def account(bedrock_environment: Sandbox) -> Sandbox:
     return bedrock_environment
 
 
-def allow(account: Sandbox, workload: Workload) -> None:
+@pytest.fixture
+def wire(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """What the runs of a test ask of AWS; at its end all of it must be in the roles printed for its workload files."""
+    yield from held_to_the_printed_roles(account, monkeypatch)
+
+
+@pytest.fixture
+def run_dag(run_dag: RunDag, wire: Wire) -> RunDag:
+    def run(text: str, **arguments: Any) -> Any:
+        with wire.listening():
+            return run_dag(text, **arguments)
+
+    return run
+
+
+@pytest.fixture
+def allow(account: Sandbox, wire: Wire) -> Callable[[Workload], None]:
+    """Make the roles of a workload, and hold the runs to them."""
+
+    def create(workload: Workload) -> None:
+        wire.workloads.append(workload)
+        allow_jobs(account, workload)
+
+    return create
+
+
+def allow_jobs(account: Sandbox, workload: Workload) -> None:
     iam, found = account.client("iam"), documents(workload)
     role = workload.role_arn.rsplit("/", 1)[-1]
     iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(found["customization-role-trust"]))
@@ -98,7 +126,7 @@ def test_the_factory_file_makes_a_dag_of_every_workload_file(airflow_home: Path)
 
 
 def test_own_prompts_with_golden_labels_make_a_student_and_a_verdict(
-    account: Sandbox, run_dag: RunDag
+    account: Sandbox, allow: Allow, run_dag: RunDag
 ) -> None:
     lines = [
         encode_line(
@@ -116,14 +144,16 @@ def test_own_prompts_with_golden_labels_make_a_student_and_a_verdict(
     )
     scope: dict[str, Any] = {}
     exec(compile(text, "distill_from_prompts", "exec"), scope)
-    allow(account, scope["TICKETS"])
+    allow(scope["TICKETS"])
     run = run_dag(text)
     assert set(states(run).values()) == {"success"}, states(run)
     assert not any("deployment" in task_id for task_id in states(run))
 
 
-def test_fresh_logs_retrain_with_a_task_of_ones_own_between(account: Sandbox, run_dag: RunDag) -> None:
-    allow(account, read_workload(DAGS / "workloads/support_tickets.yaml"))
+def test_fresh_logs_retrain_with_a_task_of_ones_own_between(
+    account: Sandbox, allow: Allow, run_dag: RunDag
+) -> None:
+    allow(read_workload(DAGS / "workloads/support_tickets.yaml"))
     play(account, 1400, datetime.now(UTC) - timedelta(hours=30))
     change = ('support_tickets.yaml")', f'support_tickets.yaml", {QUICK!r})')
     quiet = ("    max_active_runs=1,", f"    max_active_runs=1, default_args={NO_RETRIES},")
@@ -131,7 +161,9 @@ def test_fresh_logs_retrain_with_a_task_of_ones_own_between(account: Sandbox, ru
     assert set(states(run).values()) == {"success"}, states(run)
 
 
-def test_logged_answers_are_reused_without_calling_the_teacher(account: Sandbox, run_dag: RunDag) -> None:
+def test_logged_answers_are_reused_without_calling_the_teacher(
+    account: Sandbox, allow: Allow, run_dag: RunDag
+) -> None:
     now = datetime.now(UTC)
     play(account, 600, datetime(2026, 10, 12, 9, tzinfo=UTC), seed=3)
     play(account, 500, now - timedelta(hours=30), seed=5)
@@ -142,7 +174,7 @@ def test_logged_answers_are_reused_without_calling_the_teacher(account: Sandbox,
             "dataset": {"source": "logs-pairs", "training_logs": "s3://acme-bedrock-logs/bedrock"},
         },
     )
-    allow(account, workload)
+    allow(workload)
     run = run_dag(dag_file("reuse_logged_answers.py", ("SHARED = {", "SHARED = {'retries': 0, ")))
     assert set(states(run).values()) == {"success"}, states(run)
     teacher = [line for line in account.meter()["lines"] if "nova-pro" in str(line["model"])]
@@ -159,13 +191,13 @@ LOOP = "distill_from_invocation_logs.py"
 
 @pytest.mark.parametrize("connection", ["aws://", None], ids=["empty", "missing"])
 def test_the_whole_loop_gets_by_on_params_where_the_connection_says_nothing(
-    account: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, connection: str | None
+    account: Sandbox, allow: Allow, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, connection: str | None
 ) -> None:
     """As on a platform that hands out its own role and occupies `aws_default`."""
     monkeypatch.delenv("AIRFLOW_CONN_DISTILL_AWS")
     if connection is not None:
         monkeypatch.setenv("AIRFLOW_CONN_DISTILL_AWS", connection)
-    allow(account, read_workload(DAGS / "workloads/support_tickets.yaml"))
+    allow(read_workload(DAGS / "workloads/support_tickets.yaml"))
     play(account, 1400, datetime.now(UTC) - timedelta(hours=30), metadata="workload")
     run = run_dag(
         dag_file(LOOP, ("\n):\n", "\n) as dag:\n"), ("default_args={", "default_args={'retries': 0,")),

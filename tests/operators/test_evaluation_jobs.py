@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from airflow_distill.remote.identity import TAG_AIRFLOW, TAG_ROOT
+from airflow_distill.workload.config import Workload
+from airflow_distill.workload.iam import documents
+from tests.wire import Wire, listen
+from tests.workload.policies import evaluate as allows
 
 pytestmark = [pytest.mark.airflow]
+
+
+@pytest.fixture(autouse=True)
+def wire(trained_student: Any, bedrock_role: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """Holds every call of these tests to the printed roles: Airflow's own, and what the jobs do inside to theirs."""
+    w = trained_student
+    bedrock = w.sandbox.client("bedrock")
+    for arn in (w.host["host_arn"], w.job["custom_model_arn"]):
+        bedrock.tag_resource(resourceARN=arn, tags=[{"key": "airflow-distill:workload", "value": w.workload}])
+    found = listen(w.sandbox, monkeypatch)
+    with found.listening():
+        yield found
+    workload = Workload.model_validate(
+        {
+            "name": w.workload,
+            "owner": "platform",
+            "teacher": "amazon.nova-pro-v1:0",
+            "student": "amazon.nova-micro-v1:0:128k",
+            "root": w.root,
+            "role_arn": bedrock_role,
+            "evaluation_role_arn": bedrock_role,
+            "region_name": "us-east-1",
+            "logs": {"location": "s3://acme-logs/bedrock"},
+            "budget": {"usd_per_run": 50},
+        }
+    )
+    found.workloads.append(workload)
+    assert found.refused(found.printed()) == set()
+    role = [text for name, text in documents(workload).items() if name.startswith("evaluation-role-policy")]
+    folder = f"{w.root}/{w.workload}".removeprefix("s3://").partition("/")[2]
+    asked = {(a, r) for a, r in found.of_role if not allows(role, a, r, {"s3:prefix": folder})}
+    assert asked == set()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from airflow_distill.sandbox.traffic import support_tickets
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.iam import documents
 from airflow_distill.workload.reading import read_workload
+from tests.wire import Wire, held_to_the_printed_roles
 
 EXAMPLES = Path(__file__).parents[2] / "dags/workloads"
 BUCKETS = {
@@ -35,10 +36,26 @@ def account(bedrock_environment: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def allow(account: Sandbox) -> Callable[[Workload], str]:
+def wire(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """What the runs of a test ask of AWS; at its end all of it must be in the roles printed for its workload files."""
+    yield from held_to_the_printed_roles(account, monkeypatch)
+
+
+@pytest.fixture
+def run_dag(run_dag: Callable[..., Any], wire: Wire) -> Callable[..., Any]:
+    def run(text: str, **arguments: Any) -> Any:
+        with wire.listening():
+            return run_dag(text, **arguments)
+
+    return run
+
+
+@pytest.fixture
+def allow(account: Sandbox, wire: Wire) -> Callable[[Workload], str]:
     """Create a workload's service role from the documents that `airflow-distill iam` prints, and nothing more."""
 
     def create(workload: Workload) -> str:
+        wire.workloads.append(workload)
         found = documents(workload)
         iam = account.client("iam")
         name = workload.role_arn.rsplit("/", 1)[-1]

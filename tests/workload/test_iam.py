@@ -34,6 +34,7 @@ NOT_OF_ONE_WORKLOAD = {
     "PutModelInvocationLoggingConfiguration": "account set-up, done once by a person",
     "DeleteModelInvocationLoggingConfiguration": "account set-up, done once by a person",
     "CreateModelCopyJob": "copying to another Region is not part of the loop",
+    "ListModelCopyJobs": "copying to another Region is not part of the loop",
     "GetModelCopyJob": "copying to another Region is not part of the loop",
 }
 """Calls of the gateway that a workload's identity does not get, and why."""
