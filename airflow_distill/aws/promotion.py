@@ -365,7 +365,7 @@ def _must_not_have_ended(gateways: AwsGateways, history: History, entry: Entry, 
         f"deployment: release {entry.release.release} of {entry.release.workload} has ended, as the pointer remembers, "
         "and its outcome is missing in the ledger. Nothing was changed.",
         hint="Restore the object from the bucket's versions, or clear the promotion of that release: it writes its "
-        "outcome anew.",
+        "outcome again.",
     )
 
 

@@ -42,7 +42,7 @@ _BUILD_NOTES = """writes train.jsonl, heldout.jsonl, findings.jsonl, manifest.js
 options give the same bytes. With --remember, later builds into DIR keep training and held-out prompts apart for ever.
 
 A workload's file says logs, teacher, student, filter, salt and curation, and the window that a run would read now when
-it says the logs too; a flag goes before it.
+it says the logs too; a flag overrides it.
 
 exit status: 0 accepted, 1 built but the service would refuse it, 2 the data could not be read
 
