@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
+    from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.storage import ObjectStore
     from airflow_distill.workload.config import Workload
 
@@ -27,7 +29,14 @@ def add_connection_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_workload_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the workload, its root, the connection, a price table and `--json`."""
-    parser.add_argument("workload", metavar="WORKLOAD", help="a workload's name, or its file")
+    parser.add_argument(
+        "workload",
+        nargs="?",
+        default=argparse.SUPPRESS,
+        metavar="WORKLOAD",
+        help="the workload's file, or its name with --root",
+    )
+    parser.add_argument("--workload", metavar="WORKLOAD", help="the same, as other commands take it")
     parser.add_argument(
         "--root", metavar="URI", help="root of all workloads; the file's when a file is given"
     )
@@ -87,6 +96,41 @@ def open_account(args: argparse.Namespace) -> tuple[AwsGateways, ObjectStore]:
         )
     gateways = connect(args, file.region_name if file else None)
     return gateways, store_for(gateways, args.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a workload's records lie, and the prices they are told in."""
+
+    name: str
+    root: str
+    gateways: AwsGateways
+    store: ObjectStore
+    table: PriceTable
+    workload: Workload | None
+
+
+def place_of(args: argparse.Namespace) -> Place:
+    """Return the place that the arguments of `add_workload_flags`, or the workload's file, name.
+
+    :raises ConfigurationError: nothing says which workload, or the root.
+    """
+    from airflow_distill.aws.prices import read_prices
+    from airflow_distill.errors import ConfigurationError
+
+    if args.workload is None:
+        raise ConfigurationError(
+            "no workload is named.", hint="Write its file, such as distill/support_tickets.yaml, or its name."
+        )
+    workload = workload_file(args.workload)
+    gateways, store = open_account(args)
+    table = read_prices(
+        gateways,
+        args.prices or (workload.budget.prices if workload else None),
+        student=workload.student if workload else "",
+        stated={str(k): v for k, v in workload.budget.student_prices.items()} if workload else None,
+    )
+    return Place(args.workload, args.root, gateways, store, table, workload)
 
 
 def workload_file(named: str | None) -> Workload | None:

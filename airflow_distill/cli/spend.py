@@ -11,24 +11,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.account import add_workload_flags, connect, workload_file
+from airflow_distill.cli.account import Place, add_workload_flags, place_of
 from airflow_distill.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from airflow_distill.aws.gateways import AwsGateways
-    from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.money.reconcile import Known, Match
     from airflow_distill.stages.money.savings import Saving
     from airflow_distill.stages.money.statement import Statement
     from airflow_distill.stages.storage import ObjectStore
-    from airflow_distill.workload.config import Workload
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -56,42 +51,6 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the word; `reconcile` ends with 1 when something is missing or unexplained."""
     return int(args.word_run(args, place_of(args)))
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a workload's records lie, and the prices they are told in."""
-
-    name: str
-    root: str
-    gateways: AwsGateways
-    store: ObjectStore
-    table: PriceTable
-    workload: Workload | None
-
-
-def place_of(args: argparse.Namespace) -> Place:
-    """Return the place that the arguments, or the workload's file, name."""
-    from airflow_distill.aws.gateways import store_for
-    from airflow_distill.aws.prices import read_prices
-    from airflow_distill.errors import ConfigurationError
-
-    workload = workload_file(args.workload)
-    name = workload.name if workload else args.workload
-    root = args.root or (workload.root if workload else None) or os.environ.get("AIRFLOW_DISTILL_ROOT")
-    if not root:
-        raise ConfigurationError(
-            "spend: the root of the workloads is not known.",
-            hint="Give --root, set AIRFLOW_DISTILL_ROOT, or name its file.",
-        )
-    gateways = connect(args, workload.region_name if workload else None)
-    table = read_prices(
-        gateways,
-        args.prices or (workload.budget.prices if workload else None),
-        student=workload.student if workload else "",
-        stated={str(k): v for k, v in workload.budget.student_prices.items()} if workload else None,
-    )
-    return Place(name, root, gateways, store_for(gateways, root), table, workload)
 
 
 def _show(args: argparse.Namespace, place: Place) -> int:

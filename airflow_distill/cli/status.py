@@ -6,13 +6,12 @@ With `--write` the same look makes the workload's status anew, which the pages i
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.account import add_workload_flags, connect, workload_file
+from airflow_distill.cli.account import add_workload_flags, place_of
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.remote.times import iso_text
 
@@ -40,28 +39,9 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read bucket and account, print."""
-    from airflow_distill.aws.gateways import store_for
-    from airflow_distill.aws.prices import read_prices
-    from airflow_distill.errors import ConfigurationError
-
-    name, root, region = args.workload, args.root, args.region
-    prices, stated, student = args.prices, None, ""
-    workload = workload_file(args.workload)
-    if workload is not None:
-        name, root = workload.name, root or workload.root
-        region = region or workload.region_name
-        prices, student = prices or workload.budget.prices, workload.student
-        stated = {str(item): usd for item, usd in workload.budget.student_prices.items()}
-    root = root or os.environ.get("AIRFLOW_DISTILL_ROOT")
-    if not root:
-        raise ConfigurationError(
-            "status: the root of the workloads is not known.",
-            hint="Give --root, set AIRFLOW_DISTILL_ROOT, or name its file.",
-        )
-    gateways = connect(args, region)
-    table = read_prices(gateways, prices, student=student, stated=stated)
-    store, now = store_for(gateways, root), datetime.now(UTC)
-    told = status_of(gateways, store, root, name, now, table)
+    place = place_of(args)
+    store, root, name = place.store, place.root, place.name
+    told = status_of(place.gateways, store, root, name, datetime.now(UTC), place.table)
     if args.write:
         write_status(store, root, name, told, args.dag_id)
     if args.json:

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import airflow_distill.cli.status
 from airflow_distill.cli.main import COMMANDS, build_parser, main
 from airflow_distill.sandbox import Sandbox
 from tests.cli.test_dataset import TEACHER, write_logs
@@ -196,18 +198,41 @@ def test_every_command_that_asks_takes_the_same_three_flags() -> None:
         assert (parsed.region, parsed.profile, parsed.endpoint_url) == ("r", "p", "u")
 
 
-@pytest.mark.parametrize("command", ["verify", "release"])
+@pytest.mark.parametrize("command", ["verify", "release list", "status"])
 def test_a_workload_is_its_file_or_its_name_with_a_root(
-    bedrock_environment: Sandbox, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+    bedrock_environment: Sandbox,
+    tmp_path: Path,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(airflow_distill.cli.status, "datetime", StandingStill)
     bedrock_environment.prepare()
     path = tmp_path / "tickets.yaml"
     path.write_text(FILE)
-    words = [command, *(["list"] if command == "release" else [])]
+    words = command.split()
     by_file = main([*words, "--workload", str(path)]), capsys.readouterr().out
     root = ["--root", "s3://distill-sandbox/distill"]
     by_name = main([*words, "--workload", "tickets", *root]), capsys.readouterr().out
     assert by_file == by_name
+
+
+class StandingStill(datetime):
+    """A clock that does not move between two commands."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> StandingStill:
+        return cls(2026, 11, 30, 12, tzinfo=tz)
+
+
+@pytest.mark.parametrize("command", ["status", "spend show", "spend savings", "spend reconcile"])
+def test_a_workload_may_stand_alone_or_after_its_flag_and_must_be_named(
+    nobody: Path, said: Said, command: str
+) -> None:
+    words = command.split()
+    assert build_parser(words[0]).parse_args([*words, "a"]).workload == "a"
+    assert build_parser(words[0]).parse_args([*words, "--workload", "a"]).workload == "a"
+    assert "no workload is named" in said(*words)
 
 
 # --- from a dataset to a plan ---------------------------------------------------------------------------------------
