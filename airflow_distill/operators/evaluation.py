@@ -91,6 +91,7 @@ class CollectAnswersOperator(DistillOperator):
     :param host: the `host` receipt, or the ARN of the host, of the student on trial (templated).
     :param incumbent: ARN of the host now live, or a `host` or `deployment` receipt; nothing when there is none (templated).
     :param ask_untuned: also ask the untuned student.
+    :param challengers: other untuned models to ask, ids or system inference profiles, three at most (templated).
     :param max_tokens: most tokens an answer may have; always sent.
     :param temperature: sampling temperature; None leaves it to the model.
     :param repeats: answers asked for each prompt; above 1 only makes sense with a temperature.
@@ -112,6 +113,7 @@ class CollectAnswersOperator(DistillOperator):
         "job",
         "host",
         "incumbent",
+        "challengers",
         "evaluation_key",
         "budget",
         "prices",
@@ -130,6 +132,7 @@ class CollectAnswersOperator(DistillOperator):
         host: Any = None,
         incumbent: Any = None,
         ask_untuned: bool = True,
+        challengers: Sequence[str] = (),
         max_tokens: int = 512,
         temperature: float | None = 0.0,
         repeats: int = 1,
@@ -150,6 +153,7 @@ class CollectAnswersOperator(DistillOperator):
         self.host = host
         self.incumbent = incumbent
         self.ask_untuned = ask_untuned
+        self.challengers = challengers
         self.max_tokens = max_tokens
         self.temperature = temperature
         self.repeats = repeats
@@ -232,7 +236,7 @@ class CollectAnswersOperator(DistillOperator):
 
     def _contestants(self, manifest: DatasetManifest, examples: Sequence[Example]) -> list[Contestant]:
         from airflow_distill.stages.evaluation.items import reference_kind
-        from airflow_distill.stages.evaluation.records import GOLDEN
+        from airflow_distill.stages.evaluation.records import CHALLENGERS, GOLDEN
         from airflow_distill.stages.jobs.models import base_model_id
 
         bedrock = self.gateways.bedrock
@@ -248,6 +252,15 @@ class CollectAnswersOperator(DistillOperator):
             found.append(untuned(bedrock, base_model_id(student)))
         if any(reference_kind(example) == GOLDEN for example in examples):
             found.append(contestant(bedrock, "teacher", manifest.teacher))
+        if len(self.challengers) > len(CHALLENGERS):
+            raise ConfigurationError(
+                f"evaluation: {len(self.challengers)} challengers are named.",
+                hint=f"Name {len(CHALLENGERS)} at most.",
+            )
+        found += [
+            contestant(bedrock, role, model)
+            for role, model in zip(CHALLENGERS, self.challengers, strict=False)
+        ]
         incumbent = _address(self.incumbent, "incumbent", optional=True)
         if incumbent:
             found.append(contestant(bedrock, "incumbent", incumbent))

@@ -21,6 +21,9 @@ ROLE_NAMES = {
     "untuned": "Untuned student",
     "student": "Distilled student",
     "incumbent": "Live model",
+    "challenger-1": "Challenger 1",
+    "challenger-2": "Challenger 2",
+    "challenger-3": "Challenger 3",
 }
 NOT_WATCHED = "not watched"
 

@@ -500,6 +500,12 @@ class Evaluation(Settings):
         default=None, description="pairs that people have compared; without them the judge only advises"
     )
     untuned: bool = Field(default=True, description="ask the untuned student too")
+    challengers: tuple[ModelId, ...] = Field(
+        default=(),
+        max_length=3,
+        description="other untuned models that are asked too; one within the margin of the teacher and no dearer than the "
+        "student makes the verdict `do not distil`",
+    )
     threads: Count = Field(default=8, ge=1, le=64, description="most requests in flight at once")
     host_hours: Count = Field(
         default=6,

@@ -151,6 +151,7 @@ def _texts_in_arns(workload: Workload, keys: Keys) -> Iterator[tuple[str, str | 
     yield "teacher", workload.teacher
     yield "student", workload.student
     yield "evaluation.judge", workload.evaluation.judge
+    yield from (("evaluation.challengers", model) for model in workload.evaluation.challengers)
     yield "job.kms_key", workload.job.kms_key
     yield "the data key", keys.data
     yield "the log key", keys.logs
@@ -390,7 +391,8 @@ def _airflow_on_bedrock(workload: Workload, place: _Place) -> Iterator[Document]
         creates += ["CreateEvaluationJob", "CreateModelInvocationJob"]
         changes += ["StopEvaluationJob", "StopModelInvocationJob"]
         looks += ["GetEvaluationJob", "GetModelInvocationJob"]
-    asked = [workload.student, workload.teacher, *filter(None, [workload.evaluation.judge])]
+    evaluation = workload.evaluation
+    asked = [workload.student, workload.teacher, *filter(None, [evaluation.judge]), *evaluation.challengers]
     bases = [place.foundation_model("*", "*"), place.bedrock("inference-profile")]
     hosts = [place.bedrock("provisioned-model"), place.bedrock("custom-model-deployment")]
     yield _allow("Look", [f"bedrock:{name}" for name in READS], "*")

@@ -347,3 +347,20 @@ def test_an_old_judge_is_asked_as_wanted(trained_student: Any) -> None:
     w = trained_student
     receipt = judge(w, collect(w))
     assert receipt["decoding"] == {"v": 1, "max_tokens": 200, "temperature": 0.0, "learned": []}
+
+
+def test_challengers_are_asked_and_scored_like_the_others(w: Any) -> None:
+    answers = collect(w, challengers=["amazon.nova-lite-v1:0"])
+    assert answers["roles"]["challenger-1"]["model"] == "amazon.nova-lite-v1:0"
+    card = json.loads(w.gateways.objects.read(score(w, answers)["scorecard_uri"]))
+    assert card["models"]["challenger-1"] == "amazon.nova-lite-v1:0"
+    assert any(m["role"] == "challenger-1" and m["n"] for m in card["metrics"])
+    plain = collect(w)
+    assert plain["evaluation_id"] != answers["evaluation_id"]
+
+
+def test_more_challengers_than_there_are_places_are_refused(w: Any) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match="4 challengers are named"):
+        collect(w, challengers=["amazon.nova-lite-v1:0"] * 4)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
 from airflow_distill.stages.decision.records import Check, Reason, Verdict
-from airflow_distill.stages.evaluation.records import GOLDEN, Comparison, Scorecard
+from airflow_distill.stages.evaluation.records import CHALLENGERS, GOLDEN, Comparison, Scorecard
 from airflow_distill.stages.money.records import Costs
 
 STUDENT = "student"
@@ -73,7 +73,7 @@ def decide(
         *_cost_checks(policy, costs),
         *_latency_checks(scorecard, policy),
     ]
-    verdict, reasons = _verdict(distrust, quality, limits)
+    verdict, reasons = _verdict(distrust, quality, limits, list(_better_not(scorecard, policy, costs)))
     return Verdict(
         verdict=verdict,
         reasons=tuple(reasons),
@@ -382,7 +382,10 @@ def _limit(code: str, figure: float | None, limit: float | None, *, asked: bool 
 
 
 def _verdict(
-    distrust: Sequence[Reason], quality: Sequence[Check], limits: Sequence[Check]
+    distrust: Sequence[Reason],
+    quality: Sequence[Check],
+    limits: Sequence[Check],
+    better_not: Sequence[Reason] = (),
 ) -> tuple[str, list[Reason]]:
     worse = [_worse(check) for check in quality if check.outcome == "worse"]
     crossed = [_crossed(check) for check in limits if check.outcome == "fail" and check.code != "not-worse"]
@@ -392,18 +395,58 @@ def _verdict(
     for verdict, first in (
         ("hold", list(distrust)),
         ("reject", worse),
+        ("reject", list(better_not)),
         ("hold", crossed),
         ("inconclusive", unsettled),
         ("hold", kept),
     ):
         if first:
             rest = [
-                r for group in (distrust, worse, crossed, unsettled, kept) for r in group if r not in first
+                r
+                for group in (distrust, worse, better_not, crossed, unsettled, kept)
+                for r in group
+                if r not in first
             ]
             return verdict, [*first, *rest]
     if not shown:
         return "hold", [Reason("no-evidence", "Nothing was compared.")]
     return "promote", shown
+
+
+def _better_not(scorecard: Scorecard, policy: PromotionPolicy, costs: Costs | None) -> Iterator[Reason]:
+    """Yield why not to distil: an untuned model that is shown to be within the margins of the teacher, and is no dearer.
+
+    The bound on a challenger's own score must lie above the teacher's less the margin, on every primary metric. Where items
+    are scored against the teacher's answers the teacher scores 1, so this is exact; against people's answers the pairing
+    is not used, which errs towards distilling. An unknown price is not cheaper.
+    """
+    student = scorecard.summary(STUDENT)
+    for role in CHALLENGERS:
+        found = scorecard.summary(role)
+        if found is None or not found.answers or found.errors / found.answers > policy.max_error_share:
+            continue
+        if found.usd is None or student is None or student.usd is None or found.usd > student.usd:
+            continue
+        if not all(_within(scorecard, rule, role, policy) for rule in policy.primary):
+            continue
+        bill = f"its answers to {found.answers} prompts cost {found.usd:,.4f} USD, the student's {student.usd:,.4f} USD"
+        if costs is not None and costs.run_usd is not None:
+            bill += f", and this run {costs.run_usd:,.2f} USD"
+        yield Reason(
+            "do-not-distil",
+            f"Do not distil: {found.model}, untuned, is within the margin of the teacher, and no dearer: {bill}.",
+        )
+
+
+def _within(scorecard: Scorecard, rule: MetricRule, role: str, policy: PromotionPolicy) -> bool:
+    """Whether a role is shown to be within a rule's margin of the teacher."""
+    place = _deciding(scorecard, policy)
+    mine, teachers = scorecard.metric(rule.name, role, place), scorecard.metric(rule.name, "teacher", place)
+    bound = mine.interval.low if mine is not None and mine.interval is not None else None
+    mean = teachers.mean if teachers is not None else None
+    if mine is None or bound is None or mine.n < policy.min_items or scorecard.alpha > policy.look_alpha:
+        return False
+    return mean is not None and bound > mean - rule.margin
 
 
 def _needed(quality: Iterable[Check]) -> int | None:

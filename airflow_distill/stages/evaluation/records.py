@@ -22,8 +22,11 @@ from airflow_distill.stages.evaluation import intervals
 
 SCHEMA = 1
 
-ROLES = ("teacher", "untuned", "student", "incumbent")
-"""The four ways of answering that an evaluation compares; the student is the one on trial."""
+CHALLENGERS = ("challenger-1", "challenger-2", "challenger-3")
+"""Other untuned models that are asked the same prompts: is distilling worth it at all?"""
+
+ROLES = ("teacher", "untuned", "student", "incumbent", *CHALLENGERS)
+"""The ways of answering that an evaluation compares; the student is the one on trial."""
 
 GOLDEN = "golden"
 """Kind of a reference that people wrote or approved, and the slice of the items that have one, where others have none."""

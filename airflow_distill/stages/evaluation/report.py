@@ -16,13 +16,13 @@ from typing import Any
 
 import jinja2
 
-from airflow_distill.stages.evaluation.records import Comparison, Interval, Metric, Scorecard
+from airflow_distill.stages.evaluation.records import CHALLENGERS, Comparison, Interval, Metric, Scorecard
 from airflow_distill.stages.evaluation.report_money import money_groups
 
 VERDICTS = {
     "promote": "Everything the policy asks for is shown.",
     "hold": "Not promoted: evidence is missing or cannot be used, or a limit is crossed.",
-    "reject": "Not promoted: the figures show that the student is worse.",
+    "reject": "Not promoted: the student is shown to be worse, or an untuned model to be good enough.",
     "inconclusive": "Not promoted: the prompts judged so far do not settle it.",
     "undecided": "Scored, but nothing has been decided on these figures yet.",
 }
@@ -33,8 +33,9 @@ ROLE_NAMES = {
     "teacher": "Teacher",
     "untuned": "Untuned student",
     "incumbent": "Live now",
+    **{role: role.capitalize().replace("-", " ") for role in CHALLENGERS},
 }
-_ROLE_ORDER = ("student", "teacher", "incumbent", "untuned")
+_ROLE_ORDER = ("student", "teacher", "incumbent", "untuned", *CHALLENGERS)
 _OUTCOMES = {
     "pass": "shown",
     "worse": "worse",

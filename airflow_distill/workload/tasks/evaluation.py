@@ -48,6 +48,7 @@ def evaluation_tasks(workload: Workload) -> GroupSpec:
             "incumbent": Output("live"),
             "student": workload.student,
             "ask_untuned": evaluation.untuned,
+            **given(challengers=list(evaluation.challengers)),
             "max_tokens": evaluation.max_tokens,
             "threads": evaluation.threads,
             **budget_of(workload),

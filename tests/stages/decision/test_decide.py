@@ -17,7 +17,7 @@ from airflow_distill.stages.decision.decide import Freshness, decide, freshness_
 from airflow_distill.stages.decision.policy import MetricRule, PromotionPolicy
 from airflow_distill.stages.decision.records import Reason, Verdict
 from airflow_distill.stages.evaluation.intervals import Evidence, from_differences
-from airflow_distill.stages.evaluation.records import Comparison, ModelSummary, Scorecard
+from airflow_distill.stages.evaluation.records import Comparison, Interval, Metric, ModelSummary, Scorecard
 from airflow_distill.stages.money.records import Costs
 
 FRESH = Freshness("d1", "h1", "student-model", "incumbent-model")
@@ -601,3 +601,44 @@ def test_slow_answers_to_live_prompts_hold_where_the_policy_has_a_limit() -> Non
     verdict = judge(card, policy, shadow=played())
     assert (verdict.verdict, codes(verdict)[0]) == ("hold", "shadow-latency")
     assert "within 400 ms; the limit is 300 ms" in verdict.reasons[0].text
+
+
+# --- untuned models that are good enough ---------------------------------------------------------------------
+
+
+def challenged(low: float = 0.97, mean: float = 0.98, usd: float | None = 0.5, **fields: Any) -> Scorecard:
+    """Return a scorecard with a challenger whose bound is `low` and whose answers cost `usd`; the student's cost 1 USD."""
+    metrics = (
+        Metric("exact", "teacher", 400, 1.0, Interval(0.99, 1.0, 0.9, "x")),
+        Metric("exact", "challenger-1", 400, mean, Interval(low, 1.0, 0.9, "x")),
+    )
+    roles = [*(ModelSummary(r, f"{r}-model", 400, 400) for r in ("teacher", "untuned", "incumbent"))]
+    student = ModelSummary("student", "student-model", 400, 400, usd=1.0)
+    other = ModelSummary("challenger-1", "amazon.nova-lite-v1:0", 400, 400, usd=usd, **fields)
+    return make_scorecard(metrics=metrics, summaries=(*roles, student, other))
+
+
+def test_an_untuned_model_that_is_good_enough_and_no_dearer_says_do_not_distil_with_the_bill() -> None:
+    verdict = judge(challenged(), costs=Costs(run_usd=42.0))
+    assert (verdict.verdict, codes(verdict)[0]) == ("reject", "do-not-distil")
+    assert verdict.reasons[0].text == (
+        "Do not distil: amazon.nova-lite-v1:0, untuned, is within the margin of the teacher, and no dearer: its answers to "
+        "400 prompts cost 0.5000 USD, the student's 1.0000 USD, and this run 42.00 USD."
+    )
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        challenged(low=0.94),
+        challenged(usd=1.5),
+        challenged(usd=None),
+        challenged(errors=100),
+    ],
+)
+def test_a_challenger_that_is_not_shown_dearer_unpriced_or_failing_stops_nothing(card: Scorecard) -> None:
+    assert judge(card).verdict == "promote"
+
+
+def test_a_challenger_never_turns_evidence_that_cannot_be_trusted_into_a_verdict() -> None:
+    assert judge(challenged(), freshness=None).verdict == "hold"
