@@ -503,8 +503,8 @@ class Evaluation(Settings):
     challengers: tuple[ModelId, ...] = Field(
         default=(),
         max_length=3,
-        description="other untuned models that are asked too; one within the margin of the teacher and no dearer than the "
-        "student makes the verdict `do not distil`",
+        description="other untuned models that are asked too; one within the margin of the teacher and no more "
+        "expensive than the student makes the verdict `do not distil`",
     )
     threads: Count = Field(default=8, ge=1, le=64, description="most requests in flight at once")
     host_hours: Count = Field(

@@ -414,7 +414,7 @@ def _verdict(
 
 
 def _better_not(scorecard: Scorecard, policy: PromotionPolicy, costs: Costs | None) -> Iterator[Reason]:
-    """Yield why not to distil: an untuned model that is shown to be within the margins of the teacher, and is no dearer.
+    """Yield why not to distil: an untuned model shown to be within the margins of the teacher, and no more expensive.
 
     The bound on a challenger's own score must lie above the teacher's less the margin, on every primary metric. Where items
     are scored against the teacher's answers the teacher scores 1, so this is exact; against people's answers the pairing
@@ -434,7 +434,7 @@ def _better_not(scorecard: Scorecard, policy: PromotionPolicy, costs: Costs | No
             bill += f", and this run {costs.run_usd:,.2f} USD"
         yield Reason(
             "do-not-distil",
-            f"Do not distil: {found.model}, untuned, is within the margin of the teacher, and no dearer: {bill}.",
+            f"Do not distil: {found.model}, untuned, is within the margin of the teacher, and no more expensive: {bill}.",
         )
 
 

@@ -622,8 +622,8 @@ def test_an_untuned_model_that_is_good_enough_and_no_dearer_says_do_not_distil_w
     verdict = judge(challenged(), costs=Costs(run_usd=42.0))
     assert (verdict.verdict, codes(verdict)[0]) == ("reject", "do-not-distil")
     assert verdict.reasons[0].text == (
-        "Do not distil: amazon.nova-lite-v1:0, untuned, is within the margin of the teacher, and no dearer: its answers to "
-        "400 prompts cost 0.5000 USD, the student's 1.0000 USD, and this run 42.00 USD."
+        "Do not distil: amazon.nova-lite-v1:0, untuned, is within the margin of the teacher, and no more expensive: "
+        "its answers to 400 prompts cost 0.5000 USD, the student's 1.0000 USD, and this run 42.00 USD."
     )
 
 
