@@ -1,5 +1,7 @@
 """What a customization job has used, from its output: Bedrock's answers name no tokens.
 
+A job that failed while its data was checked has used nothing: teacher and training come after that (Amazon Bedrock user
+guide, Monitor your model customization job). What one used that failed later or was stopped, nothing tells but the bill.
 Training tokens are the pairs that the service accepted, times the mean tokens of a training record, times the epochs that
 its metrics show. Where the job asked the teacher itself, the same pairs are the teacher's calls. The pairs come from
 `prompt_insights.json`, the epochs from `step_wise_training_metrics.csv`; the means are those that the logs counted.
@@ -26,14 +28,18 @@ INSIGHTS = "prompt_insights/prompt_insights.json"
 
 
 def job_usage(gateways: AwsGateways, job_arn: str, dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a `Metered` record for a completed job.
+    """Return the facts of a `Metered` record for a job that has ended.
 
-    :param dataset: receipt of what it was trained on.
+    :param dataset: receipt of what it was trained on, or of what was measured of the logs that it read itself.
     :raises StateError: neither the output nor the manifest tells it.
     :raises ServiceError: the job or its output cannot be read.
     """
     job = gateways.bedrock.get_customization_job(job_arn)
     student = base_model_id(str(job.get("baseModelArn") or dataset.get("student") or ""))
+    if _never_began(job):
+        return {"more": (Usage(JOB, "training", student, 0),), "how": "derived"}
+    if job.get("status") != "Completed":
+        raise _untold(job_arn)
     folder = join_uri(
         str((job.get("outputDataConfig") or {}).get("s3Uri") or ""),
         f"model-customization-job-{job_arn.rsplit('/', 1)[-1]}",
@@ -50,7 +56,9 @@ def job_usage(gateways: AwsGateways, job_arn: str, dataset: Mapping[str, Any]) -
         raise _untold(job_arn)
     config = (job.get("customizationConfig") or {}).get("distillationConfig") or {}
     teacher = str((config.get("teacherModelConfig") or {}).get("teacherModelIdentifier") or "")
-    called = bool(teacher) and not manifest.get("with_answers")
+    logs = (job.get("trainingDataConfig") or {}).get("invocationLogsConfig")
+    learns_answers = bool(logs.get("usePromptResponse") if logs else manifest.get("with_answers"))
+    called = bool(teacher) and not learns_answers
     return {
         "model": base_model_id(teacher) if called else "",
         "kind": "inference" if called else "",
@@ -59,6 +67,12 @@ def job_usage(gateways: AwsGateways, job_arn: str, dataset: Mapping[str, Any]) -
         "more": (Usage(JOB, "training", student, round((tokens_in + tokens_out) * pairs * epochs)),),
         "how": "derived",
     }
+
+
+def _never_began(job: Mapping[str, Any]) -> bool:
+    """Say whether a job ended before its data was found good."""
+    checked = (job.get("statusDetails") or {}).get("validationDetails") or {}
+    return job.get("status") in ("Failed", "Stopped") and checked.get("status") in ("Failed", "Stopped")
 
 
 def _accepted(store: Any, folder: str, dataset: Mapping[str, Any]) -> int:

@@ -326,15 +326,16 @@ def _as_it_stands(
     run = statement_of(store, *place, manifest.dataset_id, table, now=now, region=region)
     if run.actual_usd:
         known = replace(known, run_usd=as_float(run.actual_usd))
-    if forecast.traffic is not None:
-        found = savings_of(gateways, store, *place, manifest, table, forecast, now=now)
-        saving, back = found["savings"][0], found["payback"]
+    found = savings_of(gateways, store, *place, manifest, table, forecast, now=now)
+    saving, back = found["savings"][0], found["payback"]
+    if back["days"] is not None:
+        known = replace(known, payback_days=back["days"])
+    if found["holds"]:
         known = replace(
             known,
             saves_low_usd=saving["low"],
             saves_high_usd=saving["high"],
             saves_against=saving["against"],
-            payback_days=back["days"] if back["days"] is not None else known.payback_days,
             life_days=back["life_days"],
         )
     try:

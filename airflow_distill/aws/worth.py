@@ -8,7 +8,9 @@ from typing import Any
 
 from airflow_distill.aws.gateways import AwsGateways
 from airflow_distill.errors import DistillError
+from airflow_distill.remote.hosts import base_of_arn
 from airflow_distill.stages.dataset.records import DatasetManifest
+from airflow_distill.stages.deployment.ledger import Ledger
 from airflow_distill.stages.evaluation.report_costs import Forecast
 from airflow_distill.stages.jobs.models import base_model_id
 from airflow_distill.stages.money.prices import PriceTable
@@ -25,6 +27,8 @@ from airflow_distill.stages.storage import ObjectStore, join_uri
 
 WINDOWS = 6
 """So many of the newest windows say how days differ."""
+LEAST_WINDOWS = 4
+"""A decision rests on the logs' own traffic from so many windows on; before, it is told and holds nothing."""
 
 
 def savings_of(
@@ -38,11 +42,15 @@ def savings_of(
     *,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return `savings`, `payback` and `calls_a_day` as plain data; what is unknown says how to know it."""
+    """Return `savings`, `payback`, `calls_a_day` and `holds` as plain data; what is unknown says how to know it.
+
+    `holds` says whether a decision may rest on it: the traffic was stated, or enough windows show it.
+    """
     region = gateways.bedrock.region
     host = Host(given.host_kind, manifest.student, given.model_units, given.hourly_price)
     moments = moments_of(manifest)
-    calls = _stated(given, moments) or calls_a_day(store, root, workload, manifest)
+    stated = _stated(given, moments)
+    calls = stated or calls_a_day(store, root, workload, manifest)
     found = forecast(
         table,
         moments,
@@ -51,6 +59,7 @@ def savings_of(
         student=manifest.student,
         host=host,
         region=region,
+        incumbent=incumbent_of(store, root, workload),
     )
     run = statement_of(store, root, workload, manifest.dataset_id, table, now=now, region=region)
     spent = run.actual_usd if run.actual_usd else run.estimate_usd
@@ -63,7 +72,20 @@ def savings_of(
         "savings": [each.to_json() for each in found],
         "payback": back.to_json(),
         "calls_a_day": calls[-1] if calls else None,
+        "holds": bool(stated) or len(calls) >= LEAST_WINDOWS,
     }
+
+
+def incumbent_of(store: ObjectStore, root: str, workload: str) -> Host | None:
+    """Return how the live model is served; None when nothing is live, or its ledger cannot be read."""
+    try:
+        live = Ledger(store, root, workload).read().live()
+    except DistillError:
+        return None  # `verify` names what is wrong with it
+    if live is None:
+        return None
+    spec, base = live.target.host, base_of_arn(live.target.model_arn)
+    return Host(live.host_kind, base, spec.units or 1, spec.hourly_price, spec.commitment)
 
 
 def _stated(given: Forecast, moments: CallMoments | None) -> list[float]:

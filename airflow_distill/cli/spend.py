@@ -153,13 +153,14 @@ def realised_of(args: argparse.Namespace, place: Place) -> Saving:
     start = end - timedelta(days=args.days)
     moments, days = _calls(store_for(place.gateways, logs), logs, live.host_arn, start, end)
     spec = live.target.host
-    host = Host(live.host_kind, live.target.model_arn, spec.units or 1, spec.hourly_price)
+    base = base_of_arn(live.target.model_arn)
+    host = Host(live.host_kind, base, spec.units or 1, spec.hourly_price, spec.commitment)
     return realised(
         place.table,
         moments,
         days,
         teacher=workload.teacher,
-        student=base_of_arn(live.target.model_arn),
+        student=base,
         host=host,
         region=place.gateways.bedrock.region,
     )

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from airflow_distill.operators.spending import PaidStep
     from airflow_distill.stages.decision.approval import ApprovalRule
     from airflow_distill.stages.deployment.ledger import Ledger
-    from airflow_distill.stages.deployment.records import Live, Outcome, ProbeSettings
+    from airflow_distill.stages.deployment.records import Live, Outcome, ProbeSettings, Release
     from airflow_distill.stages.money.records import Tokens, Usage
+    from airflow_distill.stages.money.usage import CallMeter
 
 LEASE_MINUTES = 15.0
 """A release on which nobody has worked for so long may be taken over by any run."""
@@ -653,7 +654,11 @@ class SmokeTestOperator(DistillOperator):
                 hint="Check root and workload; `airflow-distill release list` shows the ledger.",
             )
         examples = heldout_reader(store, entry.release.evidence)()
-        result = probe_host(self.gateways, arn, examples, settings, sleep=time.sleep)
+        meter = self._meter(context, entry.release, arn, settings)
+        try:
+            result = probe_host(self.gateways, arn, examples, settings, sleep=time.sleep, meter=meter)
+        finally:
+            meter.close()
         if not result.passed:
             raise DeploymentError(
                 f"deployment: the smoke test of {arn} failed: {'; '.join(result.reasons)}.",
@@ -669,6 +674,20 @@ class SmokeTestOperator(DistillOperator):
             "shaped": result.shaped,
             "score": result.score,
         }
+
+    def _meter(self, context: Any, release: Release, arn: str, settings: ProbeSettings) -> CallMeter:
+        """Return what counts the questions, in the record of the run that made the release."""
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, billing_of
+        from airflow_distill.stages.money.estimate import MOST_PROMPT
+        from airflow_distill.stages.money.records import Tokens
+        from airflow_distill.stages.money.usage import RELEASE
+
+        kind, base = billing_of(arn, release.target.model_arn)
+        table = read_prices(self.gateways, None, student=base)
+        place = (self.workload, self.root, release.evidence.dataset_id or "unknown")
+        step = PaidStep(self.gateways, context, *place, RELEASE, table)
+        return step.meter("smoke test", base, kind, Tokens(MOST_PROMPT, settings.max_tokens))
 
     def _where(self) -> tuple[str, int]:
         from airflow_distill.aws.pointers import read_pointer

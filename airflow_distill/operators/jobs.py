@@ -257,6 +257,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         carry = {
             "workload": spec.workload,
             "dataset_id": spec.dataset_id,
+            "paid_for": self._paid_for(spec.dataset_id),
             "teacher": spec.teacher,
             "student": spec.student,
             "generation": submission.generation,
@@ -264,6 +265,11 @@ class BedrockDistillModelOperator(WaitingOperator):
             "adopted": submission.adopted,
         }
         return self.wait_for(context, submission.snapshot, carry)
+
+    def _paid_for(self, dataset_id: str) -> str:
+        """Return the dataset whose run pays: where the job reads the logs itself, that which the run is judged by."""
+        measured = self.reckon_with if isinstance(self.reckon_with, Mapping) else {}
+        return str(measured.get("dataset_id") or dataset_id)
 
     def _step(self, context: Any, dataset_id: str, student: str, generation: int) -> PaidStep:
         from airflow_distill.aws.prices import read_prices
@@ -284,7 +290,7 @@ class BedrockDistillModelOperator(WaitingOperator):
         budget = read_budget(self.budget)
         if not budget:
             return
-        step = self._step(context, spec.dataset_id, spec.student, generation)
+        step = self._step(context, self._paid_for(spec.dataset_id), spec.student, generation)
         plan = self._plan(spec, int(budget.get("epochs", 3)))
         step.claim(usage for usage in planned(plan) if usage.stage == step.stage)
 
@@ -314,18 +320,20 @@ class BedrockDistillModelOperator(WaitingOperator):
 
     def finish(self, context: Any, outcome: Outcome, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Note what the job used, as far as its output tells it, and go on."""
-        if outcome.snapshot is not None and outcome.snapshot.state == "succeeded":
+        if outcome.snapshot is not None and outcome.snapshot.ended:
             self._note(context, outcome.snapshot, carry)
         return super().finish(context, outcome, carry)
 
     def _note(self, context: Any, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> None:
         from airflow_distill.aws.job_usage import job_usage
 
-        dataset_id, student = str(carry.get("dataset_id") or ""), str(carry.get("student") or "")
-        step = self._step(context, dataset_id, student, int(carry.get("generation") or 1))
-        dataset = self.dataset if isinstance(self.dataset, Mapping) else {}
+        dataset_id = str(carry.get("paid_for") or carry.get("dataset_id") or "")
+        step = self._step(
+            context, dataset_id, str(carry.get("student") or ""), int(carry.get("generation") or 1)
+        )
+        given = self.dataset or self.reckon_with
         try:
-            used = job_usage(self.gateways, snapshot.arn, dataset)
+            used = job_usage(self.gateways, snapshot.arn, given if isinstance(given, Mapping) else {})
         except DistillError as error:
             self.log.warning("What the job used is not known: %s", error.message)
             return

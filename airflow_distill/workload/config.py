@@ -590,7 +590,7 @@ class Policy(Settings):
     )
     payback_within_life: bool = Field(
         default=True,
-        description="hold what pays for itself later than its base model ends, or never; needs the forecast traffic",
+        description="hold what pays for itself later than its base model ends, or never, at stated or logged traffic",
     )
 
 

@@ -14,6 +14,7 @@ from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import Pair, support_tickets
 from airflow_distill.sandbox.world import GRANTED_UNITS
 from airflow_distill.stages.dataset.jsonl import bedrock_record
+from airflow_distill.stages.dataset.profile import profile_examples
 from airflow_distill.stages.dataset.records import DatasetFile, DatasetManifest, Example, Turn
 from airflow_distill.stages.digest import canonical_json, sha256_hex
 
@@ -86,6 +87,7 @@ def store_dataset(gateways: AwsGateways, examples: list[Example], heldout: int) 
         skipped={},
         dropped={},
         settings={},
+        profile={"train": profile_examples(examples[heldout:])},
     )
     data = canonical_json(manifest.to_json())
     gateways.objects.write(f"{folder}/manifest.json", data)

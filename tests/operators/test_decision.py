@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -127,6 +127,46 @@ def test_a_changed_scorecard_is_not_decided_on(module_student: Any, fresh: dict[
 def test_something_live_that_was_not_compared_holds(module_student: Any, fresh: dict[str, Any]) -> None:
     receipt = decide(module_student, fresh, incumbent=module_student.host["host_arn"])
     assert receipt["verdict"] == "hold"
+
+
+def earlier_windows(w: Any, count: int) -> list[str]:
+    """Store manifests of earlier weeks with the same traffic; return their URIs."""
+    store, uri = w.gateways.objects, w.dataset["manifest_uri"]
+    told, uris = json.loads(store.read(uri)), []
+    for week in range(1, count + 1):
+        days = [datetime.fromisoformat(day) - timedelta(days=7 * week) for day in told["window"]]
+        uris.append(uri.replace("d0123456789", f"earlier{week}"))
+        store.write(
+            uris[-1], json.dumps({**told, "window": [f"{day:%Y-%m-%dT%H:%M:%SZ}" for day in days]}).encode()
+        )
+    return uris
+
+
+@pytest.mark.parametrize(("weeks", "verdict"), [(2, "promote"), (3, "hold")])
+def test_a_student_that_saves_nothing_is_held_on_what_four_windows_of_logs_show(
+    module_student: Any, fresh: dict[str, Any], weeks: int, verdict: str
+) -> None:
+    """Some hundred short calls a week save less than a model's storage costs; nobody stated a traffic."""
+    asked = {"deployment-input": 0.00004, "deployment-output": 0.00014}
+    known = {"dataset": module_student.dataset, "costs": {"run_usd": 1.0}, "student_prices": asked}
+    uris = earlier_windows(module_student, weeks)
+    try:
+        receipt = decide(module_student, fresh, **known)
+        allowed = {**LENIENT, "payback_within_life": False}
+        assert decide(module_student, fresh, policy=allowed, **known)["verdict"] == "promote"
+    finally:
+        for uri in uris:
+            module_student.gateways.objects.delete(uri)
+    assert receipt["verdict"] == verdict
+    nothing = [reason for reason in receipt["reasons"] if reason.startswith("nothing-to-save: Not worth it")]
+    assert bool(nothing) is (verdict == "hold")
+
+
+def test_a_student_whose_saving_is_not_known_is_not_held_for_it(
+    module_student: Any, fresh: dict[str, Any]
+) -> None:
+    known = {"dataset": module_student.dataset, "costs": {"run_usd": 1.0}}
+    assert decide(module_student, fresh, **known)["verdict"] == "promote"
 
 
 def test_a_judge_without_standing_holds_a_policy_that_rests_on_it(

@@ -21,6 +21,8 @@ from airflow_distill.operators.deployment import (
 from airflow_distill.operators.hosts import BedrockCreateHostOperator, BedrockDeleteHostOperator
 from airflow_distill.operators.reap import ReapUnusedOperator
 from airflow_distill.sandbox import Sandbox
+from airflow_distill.stages.money.records import Tokens
+from airflow_distill.stages.money.usage import RunUsage
 from tests.release_world import Guesses, Rambles, ReleaseWorld
 
 pytestmark = pytest.mark.airflow
@@ -227,6 +229,12 @@ def test_promotion_returns_a_receipt_and_smoke_test_asks_the_live_host(world: Re
             task_id="smoke", workload=world.workload, root=world.root, deployment=receipt, smoke=SMOKE
         ).execute(context())
         assert (smoke["asked"], smoke["shaped"], smoke["host_arn"]) == (4, 4, said["host_arn"])
+    usage = RunUsage(world.store, world.root, world.workload, world.dataset_id).read()
+    asked = [record for record in usage if record.what == "smoke test"]
+    assert [(record.stage, record.kind, record.calls, record.at_risk) for record in asked] == [
+        ("release", "deployment", 4, Tokens())
+    ] * 3
+    assert all(record.tokens.input and record.tokens.output for record in asked)
 
 
 def test_promotion_defers_for_the_host_and_for_the_bake_period_and_ends_the_same(world: ReleaseWorld) -> None:

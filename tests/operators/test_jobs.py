@@ -12,7 +12,10 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
+from airflow_distill.aws.gateways import store_for
+from airflow_distill.aws.prices import read_prices
 from airflow_distill.errors import JobFailedError, JobTimeoutError, StateError
+from airflow_distill.operators.base import wall_clock
 from airflow_distill.operators.jobs import (
     BedrockCopyModelOperator,
     BedrockDeleteCustomModelOperator,
@@ -23,6 +26,7 @@ from airflow_distill.operators.jobs import (
 )
 from airflow_distill.sandbox import Sandbox
 from airflow_distill.sandbox.traffic import support_tickets
+from airflow_distill.stages.money.runs import statement_of
 
 pytestmark = pytest.mark.airflow
 
@@ -306,6 +310,73 @@ def test_invocation_logs_can_be_the_data_with_filter_and_answers(bedrock_environ
     config = job["trainingDataConfig"]["invocationLogsConfig"]
     assert config["usePromptResponse"] is True
     assert config["requestMetadataFilters"] == {"equals": {"app": "desk"}}
+
+
+def judged_by(sandbox: Sandbox) -> dict[str, Any]:
+    """A receipt of what was measured of the logs that a job reads itself."""
+    profile = {"examples": 100, "input_tokens": 2_000, "output_tokens": 300}
+    sandbox.client("s3").put_object(
+        Bucket="distill-sandbox",
+        Key="loop/w/datasets/judged/manifest.json",
+        Body=json.dumps({"profile": {"train": profile}}).encode(),
+    )
+    return {
+        "dataset_id": "judged",
+        "manifest_uri": f"{ROOT}/w/datasets/judged/manifest.json",
+        "train_records": 100,
+    }
+
+
+def money_of(hook_of: BedrockDistillModelOperator, dataset_id: str) -> Any:
+    table = read_prices(hook_of.gateways, None, student=STUDENT, stated={"training": 0.001})
+    store = store_for(hook_of.gateways, ROOT)
+    return statement_of(store, ROOT, "w", dataset_id, table, now=wall_clock())
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_job_that_reads_the_logs_is_paid_for_by_the_run_that_it_is_judged_in(
+    bedrock_environment, bedrock_role, answers: bool
+):
+    bedrock_environment.enable_logging("distill-sandbox", "logs")
+    bedrock_environment.play(
+        [{"prompt": p.prompt, "system": p.system, "completion": p.completion} for p in support_tickets(130)],
+        model_id=TEACHER,
+    )
+    logs = {"uri": "s3://distill-sandbox/logs", "use_prompt_response": answers}
+    distill = operator(
+        None,
+        invocation_logs=logs,
+        dataset_id="of the logs",
+        reckon_with=judged_by(bedrock_environment),
+        teacher=TEACHER,
+        student=STUDENT,
+        budget={"usd_per_run": 1000, "usd_per_month": 1000},
+        student_prices={"training": 0.001},
+        deferrable=False,
+    )
+    assert distill.execute(context())["status"] == "Completed"
+    (job,) = money_of(distill, "judged").rows
+    assert (job.stage, job.how, job.open_usd) == ("job", "derived", 0)
+    assert job.actual_usd > 0
+    assert bool(job.calls) is not answers, "the teacher is asked only where the logged answers are not taken"
+    assert money_of(distill, "of the logs").rows == ()
+
+
+def test_a_job_that_failed_while_its_data_was_checked_came_to_nothing(bedrock_environment, dataset):
+    store, uri = "distill-sandbox", "loop/w/datasets/d1/train.jsonl"
+    bedrock_environment.client("s3").put_object(Bucket=store, Key=uri, Body=b'{"schemaVersion":"x"}\n' * 5)
+    judged = judged_by(bedrock_environment)
+    distill = operator(
+        {**dataset, "manifest_uri": judged["manifest_uri"]},
+        budget={"usd_per_run": 1000},
+        student_prices={"training": 0.001},
+        deferrable=False,
+        max_generations=1,
+    )
+    with pytest.raises(AirflowFailException):
+        distill.execute(context())
+    (job,) = money_of(distill, "d1").rows
+    assert (job.actual_usd, job.open_usd, job.how) == (0, 0, "derived")
 
 
 def test_stopping_is_asked_once_and_an_ended_job_is_left_as_it_is(bedrock_environment, dataset):

@@ -7,6 +7,7 @@ price that nobody stated) keeps a resource, or is said to be unknown; it is neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -34,6 +35,7 @@ from airflow_distill.stages.deployment.records import (
     Pointer,
 )
 from airflow_distill.stages.deployment.times import iso, moment_of
+from airflow_distill.stages.money.prices import THROUGHPUT
 
 ResourceKind = Literal[
     "provisioned-throughput",
@@ -74,6 +76,7 @@ class Resource:
     units: int | None = None
     commitment_ends_at: str | None = None
     job_name: str = ""
+    commitment: str = "none"
 
     @property
     def workload(self) -> str:
@@ -153,6 +156,7 @@ def resource_of_host(host: Host) -> Resource:
         serves=tuple(dict.fromkeys(arn for arn in (host.model_arn, host.desired_arn) if arn)),
         units=host.units,
         commitment_ends_at=host.commitment_ends_at,
+        commitment=host.commitment,
     )
 
 
@@ -222,9 +226,7 @@ def daily_price(resource: Resource, price_of: PriceOf) -> float | None:
         return 0.0
     if resource.kind == PROVISIONED:
         stated = resource.tags.get(TAG_HOURLY_PRICE, "")
-        hourly = (
-            float(stated) if _is_number(stated) else price_of("provisioned-throughput", resource.base_model)
-        )
+        hourly = float(stated) if _is_number(stated) else _unit_hour(resource, price_of)
         return None if hourly is None else hourly * (resource.units or 1) * 24
     if resource.kind == "custom-model":
         month = price_of("model-storage", resource.base_model)
@@ -232,9 +234,15 @@ def daily_price(resource: Resource, price_of: PriceOf) -> float | None:
     return None
 
 
+def _unit_hour(resource: Resource, price_of: PriceOf) -> float | None:
+    """Return the table's price of a unit's hour; a term without a price of its own counts as dear as no term."""
+    own = price_of(THROUGHPUT.get(resource.commitment, PROVISIONED), resource.base_model)
+    return own if own is not None else price_of(PROVISIONED, resource.base_model)
+
+
 def _is_number(text: str) -> bool:
     try:
-        return float(text) > 0
+        return 0 < float(text) < math.inf
     except ValueError:
         return False
 

@@ -46,6 +46,12 @@ UNITS: dict[str, tuple[str, int]] = {
 
 PROVISIONED = "provisioned-throughput"
 ON_DEMAND = "custom-model-deployment"
+THROUGHPUT = {
+    "none": PROVISIONED,
+    "OneMonth": f"{PROVISIONED}-1-month",
+    "SixMonths": f"{PROVISIONED}-6-months",
+}
+"""Commitment as the service names it -> the item that prices an hour of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,13 @@ class Price:
             raise ConfigurationError(f"prices: {self.item} of {self.model} is not an amount of money.")
         if not self.source or not self.date:
             raise ConfigurationError(f"prices: {self.item} of {self.model} has no source or no date.")
+        try:
+            date.fromisoformat(str(self.date)[:10])
+        except ValueError as error:
+            raise ConfigurationError(
+                f"prices: {self.item} of {self.model} is dated {self.date!r}.",
+                hint="Write the day as 2026-11-30.",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,12 @@ class PriceTable:
         """Return the price of one token, hour or month, or None when nobody knows."""
         row = self.row(item, model, region)
         return None if row is None else row.usd / UNITS[item][1]
+
+    def unit_hour(self, model: str, commitment: str = "none", region: str = "") -> Decimal | None:
+        """Return the price of a model unit's hour; a term without a price of its own counts as dear as no term."""
+        item = THROUGHPUT.get(commitment, PROVISIONED)
+        own = self.price(item, model, region)
+        return own if own is not None else self.price(PROVISIONED, model, region)
 
     def rate(self, item: str, model: str, region: str = "") -> float | None:
         """Return the same as a number, for comparisons and forecasts; amounts of money are added as `Decimal`."""

@@ -2,8 +2,9 @@
 
 Reads lines of a report (legacy names such as `lineItem/UnblendedCost`, or those of Data Exports such as
 `line_item_unblended_cost`), keeps those with a workload's tags, and adds them up by resource. A resource that our records
-know and whose sums agree is matched. A record without a line is missing from the bill: it comes a day or two late, or was
-never billed. A line without a record, or a sum that differs, is unexplained. Pure; no clock.
+know and whose sums agree is matched. A record of a sum without a line is missing from the bill: it comes a day or two
+late, or was never billed; a kept model has no sum in our records, and is not missed. A line without a record, or a sum that
+differs, is unexplained. Pure; no clock.
 
 Source: AWS Data Exports User Guide, Cost and Usage Report column dictionaries; user tags are `resourceTags/user:KEY` in the
 one, and the map `resource_tags` with `user_KEY` in the other.
@@ -86,7 +87,7 @@ def read_line(row: Mapping[str, Any]) -> BillLine | None:
     named = {_normal(name): value for name, value in row.items() if name}
     if "line_item_unblended_cost" not in named:
         raise ConfigurationError(
-            "money: the report has no column line_item_unblended_cost.",
+            f"money: {_what(named)} has no column line_item_unblended_cost.",
             hint="Give a Cost and Usage Report (legacy or Data Exports) as CSV or Parquet, with resource ids.",
         )
     if str(named.get("line_item_line_item_type") or "Usage") not in (
@@ -110,6 +111,13 @@ def read_line(row: Mapping[str, Any]) -> BillLine | None:
         tags=_tags(row, named),
         start=str(named.get("line_item_usage_start_date") or ""),
     )
+
+
+def _what(named: Mapping[str, Any]) -> str:
+    """Name what a file is that is no report of this kind."""
+    if "billed_cost" in named or "charge_category" in named:
+        return "an export of FOCUS"
+    return "the report"
 
 
 def of_workload(
@@ -156,6 +164,8 @@ def _match(resource: str, lines: list[BillLine], known: list[Known]) -> Match:
 
     if not known:
         return told("unexplained", "no record of ours knows this resource")
+    if billed is None and recorded is None:
+        return told("matched", "known, and not on the bill yet; our records expect no sum")
     if billed is None:
         if recorded is not None and recorded < CENT:
             return told("matched", "less than a cent, and no line")
@@ -192,8 +202,9 @@ def _tags(row: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(whole, str) and whole.strip().startswith("{"):
         try:
             whole = json.loads(whole)
-        except ValueError:
-            whole = None
+        except ValueError:  # as Athena prints a map: {key=value, key=value}
+            pairs = (pair.split("=", 1) for pair in whole.strip().strip("{}").split(", "))
+            whole = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
     if isinstance(whole, list):  # Parquet gives a map as pairs
         whole = {str(pair[0]): pair[1] for pair in whole if isinstance(pair, tuple | list) and len(pair) == 2}
     if isinstance(whole, Mapping):
@@ -209,5 +220,8 @@ def _number(value: Any) -> Decimal:
     except InvalidOperation:
         found = Decimal("NaN")
     if not found.is_finite():
-        raise ConfigurationError("money: an amount of the report is not a number.")
+        raise ConfigurationError(
+            "money: an amount of the report is not a number.",
+            hint="Give the file as AWS delivered it; a spreadsheet changes how numbers are written.",
+        )
     return found

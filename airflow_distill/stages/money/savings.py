@@ -104,12 +104,16 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """How the student is served: the price of its tokens, and what it costs a month whoever calls."""
+    """How a custom model is served: the price of its tokens, and what it costs a month whoever calls.
+
+    :param model: its base model's id.
+    """
 
     kind: str = ON_DEMAND
     model: str = ""
     units: int = 1
     hourly_usd: float | None = None
+    commitment: str = "none"
 
 
 def forecast(
@@ -121,15 +125,23 @@ def forecast(
     student: str,
     host: Host,
     region: str = "",
+    incumbent: Host | None = None,
 ) -> tuple[Saving, ...]:
-    """Return the saving against the teacher and against the untuned student.
+    """Return the saving against the teacher, against the untuned student, and against the model that is live.
 
     :param calls_a_day: calls that a student could answer, a day, one number a window, the newest last.
+    :param incumbent: how the model that is live now is served, its base model named; None when nothing is live.
     """
-    return tuple(
+    found = [
         _saving(table, moments, calls_a_day, against, kind_model, host, student, region)
         for against, kind_model in ((TEACHER, ("inference", teacher)), (UNTUNED, ("inference", student)))
-    )
+    ]
+    if incumbent is not None:
+        billed = ("deployment" if incumbent.kind == ON_DEMAND else "", incumbent.model)
+        found.append(
+            _saving(table, moments, calls_a_day, INCUMBENT, billed, host, student, region, incumbent)
+        )
+    return tuple(found)
 
 
 def _saving(
@@ -141,14 +153,24 @@ def _saving(
     host: Host,
     student: str,
     region: str,
+    beside: Host | None = None,
 ) -> Saving:
+    """Return what is saved against another model.
+
+    :param other: how its tokens are billed, "" where the hour is paid instead, and the base model whose prices count.
+    :param beside: how it is served, where that costs something whoever calls.
+    """
     fixed, missing = _fixed(table, host, student, region)
+    if beside is not None:
+        spared, unpriced = _fixed(table, beside, beside.model, region)
+        missing = (*missing, *unpriced)
+        fixed = None if fixed is None or spared is None else fixed - spared
     if moments is None or not calls_a_day:
         return Saving(
             against, None, None, None, "the logs' own traffic is not known: curate a window of logs"
         )
     cached = against == TEACHER
-    theirs = _prices(table, *other, region, moments, cached=cached)
+    theirs = _prices(table, *other, region, moments, cached=cached) if other[0] else ([0.0] * 4, ())
     ours = (
         _prices(table, "deployment", student, region, moments, cached=False)
         if host.kind == ON_DEMAND
@@ -198,10 +220,12 @@ def _fixed(table: PriceTable, host: Host, student: str, region: str) -> tuple[fl
         return None, (f"model-storage of {student}",)
     if host.kind == ON_DEMAND:
         return storage, ()
-    hour = host.hourly_usd if host.hourly_usd is not None else table.rate(host.kind, student, region)
+    hour = (
+        host.hourly_usd if host.hourly_usd is not None else table.unit_hour(student, host.commitment, region)
+    )
     if hour is None:
         return None, (f"{host.kind} of {student}",)
-    return storage + hour * host.units * HOURS_A_MONTH, ()
+    return storage + float(hour) * host.units * HOURS_A_MONTH, ()
 
 
 def _days(calls_a_day: Sequence[float]) -> tuple[float, float, str]:

@@ -88,6 +88,17 @@ def test_a_model_is_found_however_it_is_written(name: str) -> None:
     assert FULL.rate("training", name) == 0.001
 
 
+def test_a_term_has_its_own_price_and_counts_as_dear_as_none_where_it_has_not() -> None:
+    hour = {"unit": "model-unit-hour"}
+    both = table(
+        row("provisioned-throughput", "m", 18.4), row("provisioned-throughput-1-month", "m", 16.2, **hour)
+    )
+    assert both.unit_hour("m") == decimal(18.4)
+    assert both.unit_hour("m", "OneMonth") == decimal(16.2)
+    assert both.unit_hour("m", "SixMonths") == decimal(18.4)
+    assert table(row("provisioned-throughput-6-months", "m", 9.85, **hour)).unit_hour("m") is None
+
+
 def test_what_is_not_in_the_table_is_unknown() -> None:
     assert FULL.price("training", "meta.llama3-1-8b-instruct-v1:0") is None
     assert FULL.price("batch-input", TEACHER) is None
@@ -115,6 +126,9 @@ def test_the_regions_own_row_goes_before_the_general_one() -> None:
         row("tea", "m", 1),
         row("training", "m", 1, source=""),
         row("training", "m", 1, date=""),
+        row("training", "m", 1, date="last week"),
+        row("training", "m", 1, date="2026-13-01"),
+        row("training", "m", "0,0008"),
         row("training", "m", 1, colour="red"),
         {"item": "training", "usd": 1},
     ],

@@ -70,6 +70,15 @@ def test_three_planted_differences_are_found(row: object) -> None:
     assert told[HOST] == "7.50 USD more than our records say"
 
 
+def test_a_kept_model_without_a_line_is_not_missed_and_a_job_without_one_is() -> None:
+    found = {each.resource: each for each in match([], KNOWN)}
+    assert (found[MODEL].status, found[MODEL].why) == (
+        "matched",
+        "known, and not on the bill yet; our records expect no sum",
+    )
+    assert found[JOB].status == "missing"
+
+
 def test_a_line_without_the_tag_counts_when_our_records_know_its_resource() -> None:
     line = BillLine(JOB, "t", Decimal(12), Decimal(1), {})
     assert [each.status for each in match(of_workload([line], "tickets", known=[JOB]), KNOWN[:1])] == [
@@ -94,3 +103,38 @@ def test_taxes_are_left_out_and_two_currencies_refused() -> None:
 def test_what_is_no_report_is_refused(broken: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="money: "):
         read_line(broken)
+
+
+TAGS = {
+    "a map as Athena prints it": {"resource_tags": "{user_airflow_distill_workload=tickets, user_team=desk}"},
+    "a map as JSON": {"resource_tags": '{"user_airflow_distill_workload": "tickets"}'},
+    "pairs as Parquet gives them": {"resource_tags": [("user_airflow_distill_workload", "tickets")]},
+    "a column as Athena names it": {"RESOURCE_TAGS_USER_AIRFLOW_DISTILL_WORKLOAD": "tickets"},
+}
+
+
+@pytest.mark.parametrize("spelling", TAGS)
+def test_our_tag_is_found_in_each_spelling(spelling: str) -> None:
+    row = {name: value for name, value in exported(JOB, "1").items() if name != "resource_tags"}
+    line = read_line({**row, **TAGS[spelling]})
+    assert line is not None
+    assert line.tags["airflow_distill_workload"] == "tickets"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"line_item_currency_code": "EUR"}, "EUR"),
+        ({"line_item_unblended_cost": "1,234.50"}, "not a number"),
+        ({"line_item_unblended_cost": "NaN"}, "not a number"),
+    ],
+)
+def test_an_amount_that_cannot_be_added_says_why_and_what_to_do(changed: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        read_line({**exported(JOB, "1"), **changed})
+    assert caught.value.hint
+
+
+def test_an_export_of_another_kind_is_called_what_it_is() -> None:
+    with pytest.raises(ConfigurationError, match="an export of FOCUS has no column"):
+        read_line({"BilledCost": "1", "ChargeCategory": "Usage", "ResourceId": JOB})

@@ -12,6 +12,7 @@ from airflow_distill.stages.dataset.records import Example, Turn
 from airflow_distill.stages.money.prices import PROVISIONED, Price, PriceTable
 from airflow_distill.stages.money.records import Tokens
 from airflow_distill.stages.money.savings import (
+    INCUMBENT,
     TEACHER,
     UNTUNED,
     CallMoments,
@@ -64,6 +65,47 @@ def test_a_saving_lies_in_its_interval_and_names_whom_it_is_against() -> None:
     assert saving.low < saving.usd < saving.high  # type: ignore[attr-defined]
     # 1,000 tokens in at 3 - 0.1 and 40 out at 15 - 0.4 USD a million, 10,000 times a day
     assert saving.usd == pytest.approx(10_000 * 30.4 * (0.0029 + 0.000584), rel=0.03)  # type: ignore[attr-defined]
+
+
+def test_the_model_that_is_live_is_a_counterfactual_of_its_own() -> None:
+    def against(**live: object) -> dict[str, object]:
+        incumbent = Host(model=BIG, **live)  # type: ignore[arg-type]
+        found = forecast(
+            TABLE, calls(500), [10_000.0], teacher=BIG, student=SMALL, host=Host(), incumbent=incumbent
+        )
+        return {each.against: each for each in found}
+
+    assert set(against()) == {TEACHER, UNTUNED, INCUMBENT}
+    unpriced = against()[INCUMBENT]
+    assert "deployment-input of acme.teacher-v1:0" in unpriced.why  # type: ignore[attr-defined]
+    by_the_hour = against(kind=PROVISIONED, units=2, hourly_usd=5.0)[INCUMBENT]
+    # 730 hours of two units at 5 USD are spared; 1,000 tokens in at 0.1 and 40 out at 0.4 a million are paid instead
+    asked = 10_000 * 30.4 * (0.0001 + 0.000016)
+    assert by_the_hour.usd == pytest.approx(7_300 - asked, rel=0.01)  # type: ignore[attr-defined]
+    term = Price(
+        "provisioned-throughput-1-month",
+        BIG,
+        "model-unit-hour",
+        Decimal(4),
+        "made up",
+        "2026-11-01",
+        "stated",
+    )
+    found = forecast(
+        PriceTable((*TABLE.rows, term)),
+        calls(500),
+        [10_000.0],
+        teacher=BIG,
+        student=SMALL,
+        host=Host(),
+        incumbent=Host(PROVISIONED, BIG, 2, commitment="OneMonth"),
+    )
+    assert found[2].usd == pytest.approx(5_840 - asked, rel=0.01), "a term is priced as a term"
+    same = forecast(
+        TABLE, calls(500), [10_000.0], teacher=BIG, student=SMALL, host=Host(), incumbent=Host(model=SMALL)
+    )
+    assert same[2].usd == pytest.approx(0.0, abs=1e-9)
+    assert same[2].nothing_to_save
 
 
 def test_a_cached_teacher_is_saved_against_as_it_was_billed() -> None:
