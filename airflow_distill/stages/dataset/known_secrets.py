@@ -136,6 +136,8 @@ _ASSIGNED = (
 _OTHER_STRONG = (
     "пароль|密码|密碼|口令|パスワード|暗証番号|비밀번호|암호|şifre|lösenord|salasana|heslo|סיסמה"
     "|كلمة المرور|كلمة السر|पासवर्ड|mật khẩu|kata sandi|contraseña|hasło"
+    "|รหัสผ่าน|পাসওয়ার্ড|கடவுச்சொல்|రహస్యపదం|رمز عبور|گذرواژه|پاس ورڈ|κωδικός|парола|лозинка|סיסמא|პაროლი|գաղտնաբառ"
+    "|ລະຫັດຜ່ານ|ពាក្យសម្ងាត់|စကားဝှက်|මුරපදය"
 )
 _FIRST = {
     "API_KEY": (
@@ -285,7 +287,7 @@ _CALL_WORDS = (*_CALL_FIRST.split(), "电话", "電話", "手机", "手機", "�
 _ID_WORDS = (
     "aadhaar", "aadhar", "आधार", "codice fiscale", "dni", "nie", "nif", "pesel", "주민등록번호", "주민번호", "personnummer",
     "fødselsnummer", "henkilötunnus", "cpr", "bsn", "burgerservicenummer", "my sin", "sin number", "social insurance",
-    "tfn", "tax file", "curp", "rfc", "rut", "sécurité sociale", "securite sociale", "numéro insee",
+    "tfn", "tax file", "curp", "rfc", "rut", "sécurité sociale", "securite sociale", "numéro insee", "sécu",
     "rentenversicherungsnummer", "sozialversicherungsnummer", "steuer-id", "steueridentifikationsnummer", "マイナンバー",
     "個人番号", "tc kimlik", "снилс", "инн", "nric", "身份证", "身分證",
 )  # fmt: skip
@@ -436,7 +438,17 @@ PATTERNS: tuple[Pattern, ...] = (
         needs=with_hexadecimal,
     ),
     Pattern(
-        # Telegram's bots and Discord's.
+        # Discord's bots: an id, a time and a signature.
+        "API_KEY",
+        (),
+        re.compile(
+            r"(?<![A-Za-z0-9_.-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_.-])"
+        ),
+        search=in_text,
+        needs=with_token(58),
+    ),
+    Pattern(
+        # Telegram's bots.
         "API_KEY",
         (":aa",),
         re.compile(r"(?<=[0-9]{8}):(?P<v>AA[A-Za-z0-9_-]{33})(?![A-Za-z0-9_-])"),
@@ -547,7 +559,6 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?P<v>(?=\S{0,60}[\d!@#$%^&*?_+~-])[^\s\"'`,;<>]{3,126}[^\s\"'`,;<>.:?])"
             rf"|\b(?:{_STRONG})\s{{1,3}}"
             r"(?P<w>(?=\S{0,40}[0-9])(?=\S{0,40}[A-Za-z])[^\s\"'`,;<>:=]{3,60}[!@#$%^&*?])(?=[\s.,]|$)"
-            r"|\bpin\s{1,3}(?:is|ist|was|es|est)\s{1,3}(?P<n>[0-9]{4,8})(?![0-9])"
         ),
         is_said_password,
         at_words,
@@ -555,9 +566,19 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "PASSWORD",
+        ("pin",),
+        re.compile(
+            r"(?i)(?<![A-Za-z])pin(?:[ -]?(?:code|number))?\s{1,3}(?:is|was|ist|lautet|war|es|est)\s:?\s{0,3}"
+            r"(?P<v>[0-9]{4,8})(?![0-9A-Za-z]|[.,][0-9])"
+        ),
+        search=at_words,
+        needs=with_digits(4),
+    ),
+    Pattern(
+        "PASSWORD",
         tuple(_OTHER_STRONG.split("|")),
         re.compile(
-            rf"(?i)(?:{_OTHER_STRONG})[\"'`]?\s{{0,3}}(?:[:=]|是|为|為|就是|叫|は|은|는|이|가|это|:|के|है|هي"
+            rf"(?i)(?:{_OTHER_STRONG})(?:ของ(?:ฉัน|ผม|เรา))?[\"'`]?\s{{0,3}}(?:[:=]|คือ|是|为|為|就是|叫|は|은|는|이|가|это|:|के|है|هي"
             rf"|to)?\s{{0,3}}[\"'`「『]?"
             r"(?P<v>(?=[!-~]{0,60}[\d!@#$%^&*?+~])[!#-&(-+\--~]{3,126}[!#-&(-+\-/-9=@-~])"
         ),
@@ -606,6 +627,8 @@ PATTERNS: tuple[Pattern, ...] = (
             "sqlplus",
             "psql",
             "ldapsearch",
+            "wifi:",
+            "machine",
         ),
         re.compile(
             r"(?i)(?:identified by|password)\s{1,3}'(?P<a>[^'\n]{4,128})'"
@@ -616,6 +639,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?=\s{0,3}(?:$|\n|[|;&]))"
             r"|sqlplus\s{1,3}(?:-\w\s){0,3}\w{1,64}/(?P<f>[^\s@/]{3,64})(?=@|\s|$)"
             r"|ldapsearch\b[^\n]{0,120}?\s-w\s?(?P<g>[^\s$]{4,128})"
+            r"|wifi:(?:[STHE]:[^;\n]{0,64};){0,4}P:(?P<h>(?:[^;\n\\]|\\.){4,64})(?=;)"
+            r"|machine\s{1,3}\S{1,128}\s{1,3}login\s{1,3}\S{1,64}\s{1,3}password\s{1,3}(?P<i>\S{4,128})"
         ),
         is_written_password,
         at_words,
@@ -637,9 +662,17 @@ PATTERNS: tuple[Pattern, ...] = (
             "jelszó",
             "heslo",
             "κωδικός",
+            "парола",
+            "лозинка",
+            "lozinka",
+            "zaporka",
+            "geslo",
+            "kata laluan",
+            "slaptažodis",
         ),
         re.compile(
-            r"(?i)(?:şifre|parola|lösenord|adgangskode|passord|salasana|mật khẩu|пароль|kata sandi|jelszó|heslo|κωδικός)"
+            r"(?i)(?:şifre|parola|lösenord|adgangskode|passord|salasana|mật khẩu|пароль|kata sandi|jelszó|heslo|κωδικός"
+            r"|парола|лозинка|lozinka|zaporka|geslo|kata laluan|slaptažodis)"
             r"[^\n\d:=\"'`]{0,32}?(?:[:=]|\s(?:är|er|este|e|is|là|es|je|on|adalah|είναι))?\s{1,3}[\"'`]?"
             r"(?P<v>(?=[!-~]{0,60}[0-9])(?=[!-~]{0,60}[A-Za-z])[!#-&(-+\--~]{5,126}[!#-&(-+\-/-9=@-~])"
         ),
@@ -858,7 +891,7 @@ PATTERNS: tuple[Pattern, ...] = (
         _CALL_WORDS,
         re.compile(
             rf"(?i)(?:{_CALL})[\"'`]?(?:\s{{0,2}}(?:[:=#]|is|at|on|ist|:|は|是|au"
-            rf"|:)){{0,2}}[.:]?\s{{0,3}}[\"'`]?"
+            rf"|:|على|الرقم|по|на)){{0,2}}[.:]?\s{{0,3}}[\"'`]?"
             r"(?P<v>[+(]{0,2}[0-9](?:[ .()/-]{0,2}[0-9]){6,14})(?![0-9A-Za-z]|\.[0-9])"
         ),
         is_called,

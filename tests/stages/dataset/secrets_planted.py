@@ -330,6 +330,13 @@ def leftover(secret: str, text: str) -> float:
 
 
 SENTENCES = [
+    "Kako da promenim lozinku?",
+    "ลืมรหัสผ่าน ทำอย่างไร",
+    "Ξέχασα τον κωδικό μου, κωδικός προϊόντος 12345678",
+    "парола забравих, какво да правя",
+    "it costs $1$ or $2a$ a piece",
+    "the reset pin is 4.7 kOhm to ground",
+    "the machine needs a login, and the password form is broken",
     "The secret: practice makes perfect",
     "The next token: 'hello world' was chosen",
     "Boarding pass: platinum-lounge at gate 4",
