@@ -219,6 +219,10 @@ def _reconcile(args: argparse.Namespace, place: Place) -> int:
     return 1 if any(each.status != "matched" for each in found) else 0
 
 
+LATE, MONTH = timedelta(days=2), timedelta(hours=730)
+"""How late a line may come; how long a month is, in which storage is priced."""
+
+
 def known_of(place: Place) -> Iterator[Known]:
     """Yield what our records know by a resource's ARN: jobs, batch jobs, hosts, kept models, and the account's own list.
 
@@ -226,7 +230,9 @@ def known_of(place: Place) -> Iterator[Known]:
     """
     from airflow_distill.aws.account import iter_hosts, iter_models
     from airflow_distill.remote.ownership import Owner
+    from airflow_distill.stages.deployment.times import moment_of
     from airflow_distill.stages.money.reconcile import Known
+    from airflow_distill.stages.money.records import decimal
     from airflow_distill.stages.money.runs import iter_runs
     from airflow_distill.stages.money.usage import RunUsage, actual
 
@@ -244,7 +250,10 @@ def known_of(place: Place) -> Iterator[Known]:
             yield Known(host.arn, f"{host.kind}: {host.name}", None)
     for model in iter_models(bedrock):
         if owner.claim(model.tags) == "ours":
-            yield Known(model.arn, f"kept model: {model.name}", None)
+            month = place.table.price("model-storage", model.base_model, region)
+            kept = datetime.now(UTC) - (moment_of(model.created_at) or datetime.now(UTC)) - LATE
+            due = None if month is None else month * decimal(max(0.0, kept / MONTH))
+            yield Known(model.arn, f"kept model: {model.name}", None, due)
 
 
 def reconcile_lines(found: list[Match]) -> list[str]:

@@ -191,24 +191,68 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
     def _claim(
         self, context: Any, spec: EvaluationJobSpec, judged: EvaluationDataset, generation: int
     ) -> None:
-        """Meet the caps with the most that a judge may read and say. Bedrock does not tell afterwards what it used."""
-        from airflow_distill.aws.prices import read_prices
-        from airflow_distill.operators.judge import model_of_judge
-        from airflow_distill.operators.spending import PaidStep, billing_of, read_budget, whole_of
-        from airflow_distill.stages.evaluation.jobs import MOST_JUDGE_TOKENS
+        """Meet the caps with the most that a judge may read and say."""
+        from airflow_distill.operators.spending import whole_of
+        from airflow_distill.stages.evaluation.jobs import MOST_JUDGE_TOKENS, MOST_TEMPLATE_TOKENS
         from airflow_distill.stages.money.records import Tokens
         from airflow_distill.stages.money.usage import JUDGE
 
-        budget = read_budget(self.budget)
-        if not budget or not spec.evaluator:
+        if not self.budget or not spec.evaluator:
             return
         calls = judged.records * len(spec.metrics)
-        most = Tokens(len(judged.data) * len(spec.metrics) + 1_000 * calls, MOST_JUDGE_TOKENS * calls)
-        kind, base = billing_of(spec.evaluator, model_of_judge(self.gateways, spec.evaluator))
-        table, name = read_prices(self.gateways, self.prices), spec.job_name(generation)
+        read = len(judged.data) * len(spec.metrics) + MOST_TEMPLATE_TOKENS * calls
+        kind, base = self._judge_billed(spec)
+        step = self._step(context, spec, spec.job_name(generation))
+        step.claim(whole_of(JUDGE, kind, base, [Tokens(read, MOST_JUDGE_TOKENS * calls)]))
+
+    def _judge_billed(self, spec: EvaluationJobSpec) -> tuple[str, str]:
+        from airflow_distill.operators.judge import model_of_judge
+        from airflow_distill.operators.spending import billing_of
+
+        return billing_of(spec.evaluator, model_of_judge(self.gateways, spec.evaluator))
+
+    def _step(self, context: Any, spec: EvaluationJobSpec, name: str) -> PaidStep:
+        from airflow_distill.aws.prices import read_prices
+        from airflow_distill.operators.spending import PaidStep, read_budget
+        from airflow_distill.stages.money.usage import JUDGE
+
+        table, budget = read_prices(self.gateways, self.prices), read_budget(self.budget)
         place = (spec.workload, spec.root, spec.dataset_id)
-        step = PaidStep(self.gateways, context, *place, JUDGE, table, budget, name=name, shared=True)
-        step.claim(whole_of(JUDGE, kind, base, [most]))
+        return PaidStep(self.gateways, context, *place, JUDGE, table, budget, name=name, shared=True)
+
+    def finish(self, context: Any, outcome: Outcome, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Note what the judge used, as far as the job's output tells it: Bedrock itself does not."""
+        said = super().finish(context, outcome, carry)
+        snapshot = outcome.snapshot
+        if snapshot is not None and snapshot.state == "succeeded" and self.evaluator:
+            self._note(context, snapshot)
+        return said
+
+    def _note(self, context: Any, snapshot: JobSnapshot) -> None:
+        from airflow_distill.stages.evaluation.jobs import judge_use
+
+        store, spec, judged = self._prepare()
+        used = judge_use(self._output(store, snapshot), judged)
+        kind, base = self._judge_billed(spec)
+        step = self._step(context, spec, snapshot.name)
+        step.note(
+            snapshot.arn,
+            what=snapshot.name,
+            model=base,
+            kind=kind,
+            calls=used.calls,
+            tokens=used.about,
+            at_risk=used.risk,
+            how="derived",
+        )
+        step.settle()
+
+    def _output(self, store: ObjectStore, snapshot: JobSnapshot) -> list[bytes]:
+        """Return the files that a job has written."""
+        from airflow_distill.stages.evaluation.jobs import is_output
+
+        prefix = join_uri(self._folder(), "jobs", snapshot.name, snapshot.arn.rsplit("/", 1)[-1]) + "/"
+        return [store.read(each.uri) for each in store.iter_objects(prefix) if is_output(each.uri)]
 
     def _folder(self) -> str:
         answers = require(self.answers, "answers", "answers")
@@ -266,7 +310,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
 
     def receipt(self, snapshot: JobSnapshot, carry: Mapping[str, Any]) -> dict[str, Any]:
         """Read the job's output and return the `scores` receipt; before the end it names only the job."""
-        from airflow_distill.stages.evaluation.jobs import is_output, metric_name, read_job_scores
+        from airflow_distill.stages.evaluation.jobs import metric_name, read_job_scores
 
         store, spec, judged = self._prepare()
         if not snapshot.ended:
@@ -277,9 +321,7 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
                 "job_arn": snapshot.arn,
                 "status": snapshot.status,
             }
-        prefix = join_uri(self._folder(), "jobs", snapshot.name, snapshot.arn.rsplit("/", 1)[-1]) + "/"
-        files = [store.read(o.uri) for o in store.iter_objects(prefix) if is_output(o.uri)]
-        found = read_job_scores(files, judged, self.role, spec.metrics)
+        found = read_job_scores(self._output(store, snapshot), judged, self.role, spec.metrics)
         why = self._why(spec)
         self.log.info(
             "%s: %d records judged, %d prompts too long for a judge, missing %s, %d output lines of other records",

@@ -98,7 +98,13 @@ class PaidStep:
     def records(self) -> list[Metered]:
         """Return what this part has used so far, by all its attempts."""
         found = [record for record in self.usage.read() if record.stage == self.stage]
-        return found if self.shared else [record for record in found if record.run == self.run]
+        if not self.shared:
+            return [record for record in found if record.run == self.run]
+        if not self.name:
+            return found
+        return [
+            record for record in found if record.what == self.name or record.what.endswith(f"-{self.name}")
+        ]
 
     def claim(self, usages: Iterable[Usage], *, beside: Iterable[Usage] = ()) -> None:
         """Make sure that the caps allow the most that comes now, beside what this part has used already.

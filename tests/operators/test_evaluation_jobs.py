@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from airflow_distill.operators.base import wall_clock
 from airflow_distill.remote.identity import TAG_AIRFLOW, TAG_ROOT
+from airflow_distill.stages.money.prices import PriceTable
+from airflow_distill.stages.money.spend import Spend
+from airflow_distill.stages.money.usage import JUDGE, RunUsage, actual, at_risk
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.iam import documents
 from tests.wire import Wire, listen
@@ -85,6 +90,34 @@ def test_a_judge_job_scores_the_stored_answers_of_student_and_teacher(
     means = evaluation["metrics"]["bedrock_correctness"]
     assert means["teacher"] == 1.0
     assert 0.8 < means["student"] <= 1.0
+
+
+def test_what_a_judge_has_used_takes_the_place_of_what_was_claimed_for_it(
+    trained_student: Any, answers: dict[str, Any], bedrock_role: str
+) -> None:
+    w, caps = trained_student, {"usd_per_run": 1000.0, "usd_per_month": 1000.0}
+    for role in ("student", "teacher"):
+        before = judged_usd(w)
+        job = evaluate(w, answers, bedrock_role, role=role, budget=caps)["job_arn"]
+        billed = judged_usd(w) - before
+        store, table = w.gateways.objects, PriceTable.load()
+        usage = RunUsage(store, w.root, w.workload, w.dataset["dataset_id"]).read()
+        (record,) = [each for each in usage if each.key == job]
+        assert (record.stage, record.how) == (JUDGE, "derived")
+        about = actual(table, [record]).total_usd
+        most = about + at_risk(table, [record]).total_usd
+        assert record.calls == 2 * w.heldout
+        assert about / 2 <= billed <= most
+        book = Spend(store, w.root, w.workload, f"{wall_clock():%Y%m}").book()
+        held = book.held[w.dataset["dataset_id"]]
+        assert held[f"judge {record.what}"] == pytest.approx(most)
+    assert len([key for key in held if key.startswith("judge ")]) == 2
+
+
+def judged_usd(w: Any) -> Decimal:
+    """Return what the sandbox's meter billed for judges so far."""
+    lines = [line for line in w.sandbox.meter()["lines"] if "evaluator" in str(line.get("purpose"))]
+    return sum((Decimal(str(line["amount"])) for line in lines), Decimal(0))
 
 
 def test_a_retry_adopts_the_judge_job(

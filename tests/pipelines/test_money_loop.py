@@ -114,7 +114,12 @@ def test_estimate_actual_and_meter_of_a_whole_run(
     why = {each["resource"]: (each["status"], each["why"]) for each in found}
     assert why[job] == ("unexplained", "5.00 USD more than our records say")
     assert why["arn:aws:bedrock:us-east-1:1:x/y"][0] == "unexplained"
-    assert "missing" in {status for status, _ in why.values()}, "a kept model without a line"
+    kept = [each for each in found if each["what"].startswith("kept model")]
+    assert [each["status"] for each in kept] == ["matched"], "a model of today owes nothing yet"
+    report.write_text(cost_report([("arn:aws:bedrock:us-east-1:1:x/y", 3.0)]))
+    assert main(["spend", "reconcile", *place, *end, "--report", str(report), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["found"]
+    assert {each["resource"]: each["status"] for each in found}[job] == "missing"
     assert now - timedelta(days=1) < now
 
 

@@ -25,8 +25,10 @@ from typing import Any, Literal
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.remote.identity import evaluation_name, request_token, tag_list
 from airflow_distill.stages.dataset.records import Example
+from airflow_distill.stages.dataset.tokens import estimate_tokens
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.evaluation.records import Answer, Score
+from airflow_distill.stages.money.records import Tokens
 
 MAX_PROMPTS = 1000
 """Prompts that one evaluation job takes."""
@@ -39,6 +41,10 @@ MAX_PROMPT_BYTES = 4096
 
 MOST_JUDGE_TOKENS = 1_024
 """A bound on what a judge says of one answer and metric: a grade and a short explanation."""
+
+MOST_TEMPLATE_TOKENS, TEMPLATE_TOKENS = 1_000, 400
+"""A bound on the instructions that a judge reads beside one answer, and about what they come to; AWS publishes the texts of
+the built-in metrics' prompts, not their tokens."""
 
 TOO_LONG = "too-long"
 """Why a prompt above the limit has no score."""
@@ -318,6 +324,43 @@ def read_job_scores(
         Score(key, role, metric_name(m), None, reason=TOO_LONG) for m in metrics for key in dataset.too_long
     ]
     return JobScores((*scores, *wrong, *unasked), strays)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeUse:
+    """What a judge has used, worked out from what it read and said: about, and at most."""
+
+    calls: int
+    about: Tokens
+    most: Tokens
+
+    @property
+    def risk(self) -> Tokens:
+        """What it may have used beside what it is thought to have."""
+        return Tokens(self.most.input - self.about.input, self.most.output - self.about.output)
+
+
+def judge_use(files: Iterable[bytes], dataset: EvaluationDataset) -> JudgeUse:
+    """Return what the judge of a job has used, from the job's output: the service tells no tokens."""
+    calls = read = said = 0
+    for line in (line for data in files for line in data.split(b"\n") if line.strip()):
+        item = _item_of(line, dataset)
+        if item is None:
+            continue
+        row = json.loads(line)
+        asked = [row["modelResponses"][0]["response"], *row["inputRecord"].values()]
+        explained = [
+            str(detail.get("explanation") or "")
+            for score in item[1]
+            if isinstance(score, Mapping)
+            for detail in score.get("evaluatorDetails") or ()
+            if isinstance(detail, Mapping)
+        ]
+        calls += len(explained)
+        read += len(explained) * sum(estimate_tokens(text) for text in asked if isinstance(text, str))
+        said += sum(map(estimate_tokens, explained))
+    about = Tokens(read + TEMPLATE_TOKENS * calls, said + 16 * calls)
+    return JudgeUse(calls, about, Tokens(2 * read + MOST_TEMPLATE_TOKENS * calls, 2 * said + 64 * calls))
 
 
 def _item_of(line: bytes, dataset: EvaluationDataset) -> tuple[str, list[Any]] | None:

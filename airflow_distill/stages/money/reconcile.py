@@ -3,8 +3,8 @@
 Reads lines of a report (legacy names such as `lineItem/UnblendedCost`, or those of Data Exports such as
 `line_item_unblended_cost`), keeps those with a workload's tags, and adds them up by resource. A resource that our records
 know and whose sums agree is matched. A record of a sum without a line is missing from the bill: it comes a day or two
-late, or was never billed; a kept model has no sum in our records, and is not missed. A line without a record, or a sum that
-differs, is unexplained. Pure; no clock.
+late, or was never billed; a kept model is missed when its storage should show by now. A line without a record, or a sum
+that differs, is unexplained. Pure; no clock.
 
 Source: AWS Data Exports User Guide, Cost and Usage Report column dictionaries; user tags are `resourceTags/user:KEY` in the
 one, and the map `resource_tags` with `user_KEY` in the other.
@@ -43,11 +43,15 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One thing that our records know. `usd` is None where they do not say what it cost, such as a kept model."""
+    """One thing that our records know. `usd` is None where they do not say what it cost, such as a kept model.
+
+    :param expected: the least that a bill should show of it by now, where `usd` is not known.
+    """
 
     resource: str
     what: str
     usd: Decimal | None
+    expected: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,12 @@ def _match(resource: str, lines: list[BillLine], known: list[Known]) -> Match:
     if not known:
         return told("unexplained", "no record of ours knows this resource")
     if billed is None and recorded is None:
-        return told("matched", "known, and not on the bill yet; our records expect no sum")
+        due = sum((each.expected for each in known if each.expected is not None), Decimal(0))
+        if due < CENT:
+            return told("matched", "known, and nothing of it is due yet")
+        return told(
+            "missing", f"some {due:,.2f} USD of it should be billed by now, and there is no line of it"
+        )
     if billed is None:
         if recorded is not None and recorded < CENT:
             return told("matched", "less than a cent, and no line")

@@ -70,13 +70,15 @@ def test_three_planted_differences_are_found(row: object) -> None:
     assert told[HOST] == "7.50 USD more than our records say"
 
 
-def test_a_kept_model_without_a_line_is_not_missed_and_a_job_without_one_is() -> None:
-    found = {each.resource: each for each in match([], KNOWN)}
-    assert (found[MODEL].status, found[MODEL].why) == (
-        "matched",
-        "known, and not on the bill yet; our records expect no sum",
-    )
-    assert found[JOB].status == "missing"
+@pytest.mark.parametrize(
+    ("due", "status"), [(None, "matched"), (Decimal("0.004"), "matched"), (Decimal("1.95"), "missing")]
+)
+def test_a_kept_model_without_a_line_is_missed_when_its_storage_should_show(
+    due: Decimal | None, status: str
+) -> None:
+    (found,) = match([], [Known(MODEL, "kept model: m", None, due)])
+    assert found.status == status
+    assert ("1.95 USD" in found.why) is (status == "missing")
 
 
 def test_a_line_without_the_tag_counts_when_our_records_know_its_resource() -> None:
