@@ -11,6 +11,7 @@ A month is 730 hours. Pure but for reading the packaged file; no clock, no netwo
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -78,13 +79,6 @@ class Price:
             raise ConfigurationError(f"prices: {self.item} of {self.model} is not an amount of money.")
         if not self.source or not self.date:
             raise ConfigurationError(f"prices: {self.item} of {self.model} has no source or no date.")
-        try:
-            date.fromisoformat(str(self.date)[:10])
-        except ValueError as error:
-            raise ConfigurationError(
-                f"prices: {self.item} of {self.model} is dated {self.date!r}.",
-                hint="Write the day as 2026-11-30.",
-            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +176,14 @@ class PriceTable:
     def aged(self, today: str, models: Iterable[str], most_days: int = MOST_DAYS) -> tuple[Price, ...]:
         """Return the rows of these models that are older than so many days on a day such as `2026-11-30`.
 
-        Stated prices have no age: their author vouches for them.
+        Stated prices have no age: their author vouches for them. One whose date is no day counts as old.
         """
         wanted = {base_model_id(model) for model in models} | {"*"}
         now = date.fromisoformat(today)
         return tuple(
             row
             for row in self.rows
-            if row.model in wanted
-            and row.trust != "stated"
-            and (now - date.fromisoformat(row.date[:10])).days > most_days
+            if row.model in wanted and row.trust != "stated" and _age(row.date, now) > most_days
         )
 
     def tokens_usd(
@@ -214,6 +206,14 @@ class PriceTable:
             for item, quantity in used.by_item()
             if quantity and self.price(f"{kind}-{item}", model, region) is None
         )
+
+
+def _age(written: str, now: date) -> float:
+    """Return the days since a date as a row has it; endless where it is no day."""
+    try:
+        return (now - date.fromisoformat(written[:10])).days
+    except ValueError:
+        return math.inf
 
 
 def told_age(table: PriceTable, today: str, models: Iterable[str]) -> list[str]:

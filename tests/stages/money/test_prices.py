@@ -126,8 +126,6 @@ def test_the_regions_own_row_goes_before_the_general_one() -> None:
         row("tea", "m", 1),
         row("training", "m", 1, source=""),
         row("training", "m", 1, date=""),
-        row("training", "m", 1, date="last week"),
-        row("training", "m", 1, date="2026-13-01"),
         row("training", "m", "0,0008"),
         row("training", "m", 1, colour="red"),
         {"item": "training", "usd": 1},
@@ -167,6 +165,12 @@ def test_a_stated_price_counts_before_the_users_table_and_that_before_the_packag
 def test_a_stated_price_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         FULL.stated(STUDENT, given)
+
+
+@pytest.mark.parametrize("written", ["last week", "2026-13-01"])
+def test_a_price_whose_date_is_no_day_counts_as_old(written: str) -> None:
+    undated = table(row("training", "amazon.nova-micro-v1:0", 1.0, date=written, trust="observed"))
+    assert [each.date for each in undated.aged("2026-11-30", [STUDENT])] == [written]
 
 
 def test_prices_that_have_grown_old_are_named_and_stated_ones_are_not() -> None:
