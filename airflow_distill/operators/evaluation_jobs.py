@@ -229,10 +229,11 @@ class BedrockEvaluateAnswersOperator(WaitingOperator):
         return said
 
     def _note(self, context: Any, snapshot: JobSnapshot) -> None:
+        from airflow_distill.stages.dataset.tokens import estimate_tokens
         from airflow_distill.stages.evaluation.jobs import judge_use
 
         store, spec, judged = self._prepare()
-        used = judge_use(self._output(store, snapshot), judged)
+        used = judge_use(self._output(store, snapshot), judged, estimate_tokens)
         kind, base = self._judge_billed(spec)
         step = self._step(context, spec, snapshot.name)
         step.note(

@@ -18,14 +18,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_distill.errors import ConfigurationError, EvaluationError
 from airflow_distill.remote.identity import evaluation_name, request_token, tag_list
 from airflow_distill.stages.dataset.records import Example
-from airflow_distill.stages.dataset.tokens import estimate_tokens
 from airflow_distill.stages.digest import sha256_hex
 from airflow_distill.stages.evaluation.records import Answer, Score
 from airflow_distill.stages.money.records import Tokens
@@ -340,8 +339,13 @@ class JudgeUse:
         return Tokens(self.most.input - self.about.input, self.most.output - self.about.output)
 
 
-def judge_use(files: Iterable[bytes], dataset: EvaluationDataset) -> JudgeUse:
-    """Return what the judge of a job has used, from the job's output: the service tells no tokens."""
+def judge_use(
+    files: Iterable[bytes], dataset: EvaluationDataset, tokens_of: Callable[[str], int]
+) -> JudgeUse:
+    """Return what the judge of a job has used, from the job's output: the service tells no tokens.
+
+    :param tokens_of: about how many tokens a text has.
+    """
     calls = read = said = 0
     for line in (line for data in files for line in data.split(b"\n") if line.strip()):
         item = _item_of(line, dataset)
@@ -357,8 +361,8 @@ def judge_use(files: Iterable[bytes], dataset: EvaluationDataset) -> JudgeUse:
             if isinstance(detail, Mapping)
         ]
         calls += len(explained)
-        read += len(explained) * sum(estimate_tokens(text) for text in asked if isinstance(text, str))
-        said += sum(map(estimate_tokens, explained))
+        read += len(explained) * sum(tokens_of(text) for text in asked if isinstance(text, str))
+        said += sum(map(tokens_of, explained))
     about = Tokens(read + TEMPLATE_TOKENS * calls, said + 16 * calls)
     return JudgeUse(calls, about, Tokens(2 * read + MOST_TEMPLATE_TOKENS * calls, 2 * said + 64 * calls))
 
