@@ -13,7 +13,7 @@ from typing import Any
 from airflow_distill.workload import tasks
 from airflow_distill.workload.config import Workload
 from airflow_distill.workload.tasks import GroupSpec, Output, TaskSpec
-from airflow_distill.workload.tasks.records import asset_of
+from airflow_distill.workload.tasks.records import AssetSpec, asset_of
 
 WIDTH = 108
 STEP = "    "
@@ -46,7 +46,7 @@ def dag_source(workload: Workload, path: str) -> str:
         docstring(
             f"Distils {workload.teacher} into {workload.student}: the tasks of {path}, as operators.",
             "Written by `airflow-distill workload eject`; yours to change. Take the workload file away then: two Dags of\n"
-            "one workload share its jobs and releases.",
+            "one workload share its jobs and releases." + _guards(workload),
         ),
         "from __future__ import annotations",
         "\n".join(_imports(workload, groups)),
@@ -55,6 +55,17 @@ def dag_source(workload: Workload, path: str) -> str:
         f"with {call('DAG', arguments)} as dag:\n" + "\n\n".join(part for part in (*body, callbacks) if part),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _guards(workload: Workload) -> str:
+    """Name what the Dag of guards does for the workload while its file is there."""
+    kept = ["lifecycle", "commitments", "idle hosts"]
+    kept += ["successor"] if workload.lifecycle else []
+    kept += ["watch", "doctor", "verify"] if workload.watch and workload.logs else []
+    return (
+        f"\n\nNot in here: the guards of the file ({', '.join(kept)}).\n"
+        "The Dag `distill_guards` runs them as long as a workload file is there; without it, add their operators yourself."
+    )
 
 
 def _imports(workload: Workload, groups: Iterable[GroupSpec]) -> list[str]:
@@ -66,7 +77,15 @@ def _imports(workload: Workload, groups: Iterable[GroupSpec]) -> list[str]:
             ours.setdefault(module, set()).add(name)
     if workload.schedule.cron:
         sdk.append("CronTriggerTimetable")
-    if workload.schedule.fresh_prompts or any(task.updates for group in groups for task in group.tasks):
+    if is_retrained(workload) and workload.schedule.cron:
+        sdk.append("AssetOrTimeSchedule")
+    if is_retrained(workload) and workload.schedule.fresh_prompts:
+        sdk.append("AssetAny")
+    if (
+        is_retrained(workload)
+        or workload.schedule.fresh_prompts
+        or any(task.updates for group in groups for task in group.tasks)
+    ):
         sdk.append("Asset")
     if workload.schedule.fresh_prompts:
         sdk.append("AssetWatcher")
@@ -101,16 +120,29 @@ def _params() -> str:
 
 
 def _schedule(workload: Workload) -> Any:
+    """Return when the Dag runs; the watch may start it besides."""
     schedule = workload.schedule
+    retrain = [_asset(asset_of("retrain", workload.name))] if is_retrained(workload) else []
     if schedule.cron:
-        return _Name(call("CronTriggerTimetable", {"": schedule.cron, "timezone": "UTC"}, 1))
+        timetable = _Name(call("CronTriggerTimetable", {"": schedule.cron, "timezone": "UTC"}, 1))
+        if not retrain:
+            return timetable
+        return _Name(call("AssetOrTimeSchedule", {"timetable": timetable, "assets": retrain}, 1))
     if schedule.fresh_prompts:
         trigger = _Name(call("FreshLogsTrigger", tasks.fresh_logs_arguments(workload), 5))
         watcher = _Name(call("AssetWatcher", {"name": f"fresh_logs_{workload.name}", "trigger": trigger}, 4))
-        spec = asset_of("fresh-logs", workload.name)
-        asset = {"name": spec.name, "uri": spec.uri, "group": "distill", "watchers": [watcher]}
-        return [_Name(call("Asset", asset, 2))]
-    return None
+        fresh = _asset(asset_of("fresh-logs", workload.name), watchers=[watcher])
+        return _Name(f"AssetAny({fresh}, {retrain[0]})") if retrain else [fresh]
+    return retrain or None
+
+
+def is_retrained(workload: Workload) -> bool:
+    """Whether the watch may start the loop."""
+    return workload.watch is not None and workload.watch.retrain
+
+
+def _asset(spec: AssetSpec, **more: Any) -> _Name:
+    return _Name(call("Asset", {"name": spec.name, "uri": spec.uri, "group": "distill", **more}, 2))
 
 
 def _group(group: GroupSpec, groups: Iterable[GroupSpec]) -> list[str]:

@@ -114,6 +114,37 @@ def test_a_dag_and_its_ejected_code_are_the_same_tasks(tmp_path: Path, more: str
     assert made == ejected
 
 
+@pytest.mark.parametrize(
+    ("when", "kind"),
+    [
+        ("schedule: {cron: '0 6 * * 1'}\n", "AssetOrTimeSchedule"),
+        ("schedule: {fresh_prompts: 500}\n", "AssetAny"),
+        ("", "list"),
+    ],
+)
+def test_the_watch_starts_ejected_code_as_it_starts_the_files_dag(
+    tmp_path: Path, when: str, kind: str
+) -> None:
+    from airflow_distill.pipelines import build_dag
+
+    workload = read_workload(write(tmp_path, "w", SHORTEST + "watch: {}\n" + when))
+    scope: dict[str, Any] = {}
+    exec(compile(dag_source(workload, "w.yaml"), "w.yaml", "exec"), scope)
+    for dag in (build_dag(workload), scope["dag"]):
+        assert type(dag.schedule).__name__ == kind
+        told = repr(dag.timetable) + repr(dag.schedule)
+        assert "distill://retrain/w" in told
+        assert ("distill://fresh-logs/w" in told) is (kind == "AssetAny")
+
+
+def test_ejected_code_names_the_guards_that_it_leaves_to_the_folder(tmp_path: Path) -> None:
+    text = dag_source(read_workload(write(tmp_path, "w", SHORTEST + "watch: {}\n")), "w.yaml")
+    assert (
+        "Not in here: the guards of the file (lifecycle, commitments, idle hosts, watch, doctor, verify)."
+        in text
+    )
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("[!d]*.yaml")), ids=lambda p: p.stem)
 def test_every_example_file_and_its_ejected_code_are_the_same_tasks(path: Path) -> None:
     made, ejected = both(path)
