@@ -365,13 +365,17 @@ def _airflow(workload: Workload, place: _Place, keys: Keys) -> Document:
         *_airflow_on_roles(workload, place),
         *_airflow_on_objects(workload, place, keys),
     ]
+    parameters = f"arn:{place.partition}:ssm:{place.region}:{place.account}:parameter"
+    # The second name is that of versions before 1.0, which is kept in step where it is still read.
+    arn = [
+        f"{parameters}{name}"
+        for name in (pointer_name(workload.name, workload.root), pointer_name(workload.name))
+    ]
+    # What is live is asked also where nothing is deployed: another file of the workload may have.
+    actions = ["ssm:GetParameter"]
     if workload.deployment.enabled:
-        parameters = f"arn:{place.partition}:ssm:{place.region}:{place.account}:parameter"
-        # The second name is that of versions before 1.0, which is kept in step where it is still read.
-        names = pointer_name(workload.name, workload.root), pointer_name(workload.name)
-        arn = [f"{parameters}{name}" for name in names]
-        actions = ["ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter", "ssm:AddTagsToResource"]
-        statements.append(_allow("MovePointer", actions, arn))
+        actions += ["ssm:PutParameter", "ssm:DeleteParameter", "ssm:AddTagsToResource"]
+    statements.append(_allow("MovePointer" if workload.deployment.enabled else "ReadPointer", actions, arn))
     return _policy(statements)
 
 
@@ -475,6 +479,8 @@ def _airflow_on_objects(workload: Workload, place: _Place, keys: Keys) -> Iterat
     own_files = [uri for uri in (workload.dataset.prompts, workload.dataset.golden, feedback) if uri]
     if feedback:
         yield _listing("ListFeedback", feedback, place)
+    if workload.dataset.prompts:  # a file or a folder of files: which, a list tells
+        yield _listing("ListPrompts", workload.dataset.prompts, place)
     if own_files:
         resources = [arn for uri in own_files for arn in _file_or_folder(uri, place)]
         yield _allow("ReadOwnFiles", ["s3:GetObject"], resources)

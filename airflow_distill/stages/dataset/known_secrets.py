@@ -423,7 +423,7 @@ PATTERNS: tuple[Pattern, ...] = (
         _NAMED_KEYS,
         re.compile(
             rf"(?i)(?:{_NAMED_KEY})[\"'`]?\s{{0,3}}(?:[:=|]|=>|は|是|为|為|은|는|이|가|\bis|\best|\bes|\bist|\bé|\bè|\bto)?"
-            r"\s{0,3}[\"'`「]?(?P<v>[A-Za-z0-9_-]{20,256})(?![A-Za-z0-9_./-])"
+            r"\s{0,3}[\"'`「]?(?P<v>[A-Za-z0-9_-]{20,256}+)(?![A-Za-z0-9_./-])"
         ),
         is_drawn_key,
         at_words,
