@@ -155,13 +155,13 @@ class Wire:
             self.requests.append((f"iam:{asked['Action']}", arn, {}))
         elif service == "ssm":
             parameter = json.loads(request.body).get("Name", "")
-            arn = f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{parameter}"
+            arn = f"arn:aws:ssm:{region_of(request)}:{ACCOUNT}:parameter{parameter}"
             self.requests.append((f"ssm:{neighbour_operation(service, request)}", arn, {}))
             if "Tags" in json.loads(request.body):
                 self.requests.append(("ssm:AddTagsToResource", arn, {}))
         elif service == "servicequotas":
             code = json.loads(request.body).get("QuotaCode", "")
-            arn = f"arn:aws:servicequotas:us-east-1:{ACCOUNT}:bedrock/{code}" if code else "*"
+            arn = f"arn:aws:servicequotas:{region_of(request)}:{ACCOUNT}:bedrock/{code}" if code else "*"
             self.requests.append((f"servicequotas:{neighbour_operation(service, request)}", arn, {}))
         elif service == "pricing":
             self.requests.append((f"pricing:{neighbour_operation(service, request)}", "*", {}))
@@ -169,6 +169,13 @@ class Wire:
             self.requests.append((f"cloudwatch:{metrics.operation_of(request)}", "*", {}))
         else:
             assert service == "sts"  # GetCallerIdentity needs no permission
+
+
+def region_of(request: Any) -> str:
+    """Return the Region that a request was signed for."""
+    signed = next((v for k, v in request.headers.items() if k.lower() == "authorization"), "")
+    found = re.search(r"Credential=[^/]+/\d{8}/([a-z0-9-]+)/", signed)
+    return found[1] if found else "us-east-1"
 
 
 def asked_tags(tags: dict[str, str]) -> dict[str, Any]:
@@ -198,7 +205,8 @@ def held_to_the_printed_roles(sandbox: Sandbox, patch: pytest.MonkeyPatch) -> It
     """Listen to a test's Dag runs and hold their calls, at its end, to the roles printed for their workloads."""
     found = listen(sandbox, patch)
     yield found
-    assert found.workloads or not found.requests, "say whose roles these calls are held to"
+    if not found.workloads:
+        return  # a test that makes its roles by hand
     printed = found.printed()
     refused = {(a, r, str(c)) for a, r, c in found.requests if not evaluate(printed, a, r, c)}
     assert not refused, f"asked and not printed: {sorted(refused)}"

@@ -253,6 +253,9 @@ def _invoke(sid: str, asked: Iterable[str], place: _Place) -> Document:
         if models.is_profile(model):
             profile = place.bedrock("inference-profile", models.strip_arn(model))
             resources += [profile, place.foundation_model(base, "*")]
+        elif models.is_profile_only(base):
+            # Named by its id, it is asked through the system profile that the account has for it.
+            resources += [place.bedrock("inference-profile", f"*.{base}"), place.foundation_model(base, "*")]
         else:
             resources.append(place.foundation_model(base))
     return _allow(sid, ["bedrock:InvokeModel"], resources)

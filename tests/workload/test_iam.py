@@ -346,6 +346,26 @@ def test_a_uri_that_iam_would_read_as_a_wildcard_is_refused(
     assert "Statement" not in capsys.readouterr().out
 
 
+def test_a_student_that_answers_only_through_a_profile_may_be_asked_untuned(
+    write: Write, shortest: str
+) -> None:
+    """Named by its id, it is asked through whatever system profile the account has for it; no other model is."""
+    text = shortest.replace("amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k")
+    more = "job: {method: fine-tuning}\ndataset: {source: curated-with-answers}\n"
+    found = [
+        document
+        for name, document in documents(read_workload(write(text=text + more))).items()
+        if "airflow" in name
+    ]
+    profile = "arn:aws:bedrock:us-east-1:111122223333:inference-profile/"
+    for prefix in ("us", "eu", "global"):
+        assert evaluate(found, "bedrock:InvokeModel", f"{profile}{prefix}.amazon.nova-2-lite-v1:0")
+    assert evaluate(
+        found, "bedrock:InvokeModel", "arn:aws:bedrock:us-west-2::foundation-model/amazon.nova-2-lite-v1:0"
+    )
+    assert not evaluate(found, "bedrock:InvokeModel", f"{profile}us.amazon.nova-lite-v1:0")
+
+
 def test_a_judge_behind_a_profile_works_with_the_printed_roles(write: Write) -> None:
     judge = "us.anthropic.claude-opus-4-7"
     text = FULL.replace("us.meta.llama3-3-70b-instruct-v1:0", judge)

@@ -114,6 +114,12 @@ def most_fine_tuning_records(student: str) -> int | None:
     return known.most_records if known else None
 
 
+def is_profile_only(base_id: str) -> bool:
+    """Say whether the table knows a base model to answer only through a system inference profile."""
+    found = in_force().model(base_id)
+    return found is not None and found.profile_only
+
+
 def hosts_of(student: str) -> tuple[HostKind, ...]:
     """Return how a student's custom model can be served; empty when the tables do not say."""
     found = in_force().model(base_model_id(student))
