@@ -330,7 +330,8 @@ class Releases(RuleBasedStateMachine):
             keys = [TAG_ROOT, TAG_WORKLOAD]
             world.client("bedrock").untag_resource(resourceARN=live.host_arn, tagKeys=keys)
         elif what == "swap" and live.host_arn in world.hosts():
-            model = world.model(f"by-hand-{self.number}", Rambles(), live.target.base_model)
+            base = live.target.model_arn.split("/")[1]
+            model = world.model(f"by-hand-{self.number}", Rambles(), base)
             world.client("bedrock").update_custom_model_deployment(
                 customModelDeploymentIdentifier=live.host_arn, modelArn=model
             )

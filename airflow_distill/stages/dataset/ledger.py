@@ -40,10 +40,15 @@ def claim_note(store: ObjectStore, place: str, input_digest: str) -> LedgerNote:
     """Return the note for an input, writing it on the first attempt.
 
     :param place: `<root>/<workload>`.
-    :raises StateError: there is a note, but it cannot be read.
+    :raises StateError: there is a note, but it cannot be read; or a file that an earlier run looked at is gone.
     """
     uri = join_uri(place, "fingerprints", "used", f"{input_digest}.json")
+    before = _fullest_note(store, place)
     found = LedgerNote({side: tuple(_dataset_ids(store, place, side)) for side in SIDES})
+    for side in SIDES:
+        for dataset_id in before.datasets[side]:
+            if dataset_id not in found.datasets[side]:
+                raise _gone(_file_uri(place, side, dataset_id))
     try:
         store.write(uri, found.to_bytes(), if_absent=True)
     except ObjectExistsError:
@@ -82,12 +87,28 @@ def _open_all(store: ObjectStore, place: str, side: str, note: LedgerNote) -> It
         try:
             stream = store.open(uri)
         except ObjectMissingError as error:
-            raise StateError(
-                f"dataset: {uri} is gone.",
-                hint="Restore it: without it, prompts that judged a release could be trained on.",
-            ) from error
+            raise _gone(uri) from error
         with stream:
             yield open_fingerprints(stream, uri)
+
+
+def _gone(uri: str) -> StateError:
+    return StateError(
+        f"dataset: {uri} is gone.",
+        hint="Restore it: without it, prompts that judged a release could be trained on.",
+    )
+
+
+def _fullest_note(store: ObjectStore, place: str) -> LedgerNote:
+    """Return the earlier note that names the most: files are only ever added, so it names all but the latest.
+
+    One that cannot be read is of no use here; the run that it belongs to says so.
+    """
+    notes = list(store.iter_objects(join_uri(place, "fingerprints", "used") + "/"))
+    try:
+        return LedgerNote.from_bytes(store.read(max(notes, key=lambda item: item.size).uri))
+    except (ValueError, KeyError, TypeError, ObjectMissingError):
+        return LedgerNote(dict.fromkeys(SIDES, ()))
 
 
 def _dataset_ids(store: ObjectStore, place: str, side: str) -> Iterator[str]:

@@ -279,3 +279,29 @@ def test_a_system_prompt_comes_before_the_prompt_where_the_form_has_no_place_for
 def test_a_form_that_cannot_be_written_is_refused(wrong: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         CurateSettings(salt="s", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("side", ["heldout", "train"])
+def test_a_file_of_the_contamination_ledger_that_was_deleted_stops_every_later_run(side: str) -> None:
+    """Without it, what judged an earlier release could be trained on, and the next evaluation would look better."""
+    store = MemoryStore()
+    first = build(store, traffic(300, seed=1)).package.manifest.dataset_id
+    build(store, traffic(300, seed=2))
+    key = f"{PLACE}/fingerprints/{side}/{first}.bin"
+    kept = store.read(key)
+    store.delete(key)
+    for seed in (3, 1):
+        with pytest.raises(StateError, match=f"fingerprints/{side}/{first}.bin is gone") as caught:
+            build(store, traffic(300, seed=seed))
+        assert "prompts that judged a release could be trained on" in caught.value.hint
+    store.write(key, kept)
+    assert build(store, traffic(300, seed=3)).package.manifest.dataset_id
+
+
+def test_a_note_of_another_run_that_cannot_be_read_stops_nobody_else() -> None:
+    store = MemoryStore()
+    build(store, traffic(300, seed=1))
+    build(store, traffic(300, seed=2))
+    for item in list(store.iter_objects(f"{PLACE}/fingerprints/used/")):
+        store.write(item.uri, b"{" * 5000)
+    assert build(store, traffic(300, seed=3)).package.manifest.dataset_id
