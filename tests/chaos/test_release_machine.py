@@ -304,7 +304,7 @@ class Releases(RuleBasedStateMachine):
         COUNTS["meddling"] += 1
         self.meddled[root] = what
         uri = world.ledger.uri(live.release)
-        if what == "host":
+        if what == "host" and live.host_arn in world.hosts():
             world.gateways.bedrock.delete_deployment(live.host_arn)
         elif what == "pointer":
             world.gateways.parameters.delete(world.pointer_name)
