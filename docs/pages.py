@@ -19,6 +19,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -440,18 +441,36 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
     return {}
 
 
+class _SteadyHelp(argparse.HelpFormatter):
+    """Lays help out alike on every version of Python and at every width of a terminal."""
+
+    def __init__(self, prog: str, **_: Any) -> None:
+        super().__init__(prog, max_help_position=26, width=98)
+        self._action_max_length = 98  # what follows the options begins in one column
+
+    def _format_usage(self, *words: Any) -> str:
+        width, self._width = self._width, 100_000
+        line = super()._format_usage(*words).strip()
+        self._width = width
+        whole = re.sub(r"\[[^\]]*\]+", lambda found: found[0].replace(" ", "\0"), line)
+        whole = re.sub(r"(--[\w-]+) (?=[A-Z])", "\\1\0", whole)
+        prog = len(f"usage: {self._prog} ")
+        told = textwrap.wrap(
+            whole, 98, subsequent_indent=" " * prog, break_on_hyphens=False, break_long_words=False
+        )
+        return "\n".join(told).replace("\0", " ") + "\n\n"
+
+
 def _help(parser: argparse.ArgumentParser) -> str:
-    """Return help text that does not depend on the terminal's width."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
+    """Return help text that depends neither on the terminal nor on the version of Python."""
+    usual = parser.formatter_class
+    parser.formatter_class = type("Steady", (_SteadyHelp, usual), {})
     os.environ["NO_COLOR"] = "1"
     try:
         with redirect_stdout(io.StringIO()):
             return parser.format_help().strip()
     finally:
-        os.environ.pop("COLUMNS")
-        if before is not None:
-            os.environ["COLUMNS"] = before
+        parser.formatter_class = usual
 
 
 def threat_page() -> str:
