@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from airflow_distill.stages.shown import one_line
 from airflow_distill.workload import yaml_bounds
@@ -293,8 +294,6 @@ def calls_in(source: str) -> set[str]:
 def test_ejected_code_holds_values_as_values(tmp_path: Path, text: str) -> None:
     data = yaml.safe_load(BASE) | {
         "name": "w",
-        "teacher": text.strip(),
-        "allow_unlisted_pair": True,
         "description": text,
         "alerts": [{"notifier": "a.b", "arguments": {text: text, "nested": [text, {text: 1}]}}],
         "logs": {"location": "s3://acme-logs/bedrock", "identity": text},
@@ -305,6 +304,13 @@ def test_ejected_code_holds_values_as_values(tmp_path: Path, text: str) -> None:
     assert "__import__" not in calls_in(source)
     held = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     assert text.strip() in held
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("field", ["teacher", "student"])
+def test_a_model_is_an_id_and_nothing_else(field: str, text: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Workload.model_validate(yaml.safe_load(BASE) | {"name": "w", field: text})
 
 
 @settings(max_examples=300, deadline=None)
