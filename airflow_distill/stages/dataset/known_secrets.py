@@ -45,6 +45,7 @@ from airflow_distill.stages.dataset.places import (
     Text,
     at_addresses,
     at_letters_and_digits,
+    at_names_of_keys,
     at_tokens,
     at_words,
     beside_tokens,
@@ -426,7 +427,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"\s{0,3}[\"'`「]?(?P<v>[A-Za-z0-9_-]{20,256}+)(?![A-Za-z0-9_./-])"
         ),
         is_drawn_key,
-        at_words,
+        at_names_of_keys,
         needs=with_token(20),
     ),
     Pattern(

@@ -172,6 +172,29 @@ def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Ma
                 yield found
 
 
+_KEY_RUN = re.compile(r"[A-Za-z0-9_-]*+")
+_LONGEST_KEY = 300
+
+
+def at_names_of_keys(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
+    """Match where one of the words begins, for a pattern whose match ends before a run of key characters goes on.
+
+    Where such a run is longer than a key with its name, none of the places in it match but those near its end.
+    """
+    match = pattern.match
+    for word in text.may_hold(words):
+        ends = 0
+        for at in text.places((word,)):
+            if at < ends:
+                continue
+            found = match(text.text, at)
+            if found is not None:
+                ends = found.end() if found.end() - at > _LONG else ends
+                yield found
+            else:
+                ends = _KEY_RUN.match(text.text, at).end() - _LONGEST_KEY  # type: ignore[union-attr]
+
+
 def at_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where one of the words begins that a word long enough for a key holds."""
     return at_words(pattern, tuple(word for word in text.may_hold(words) if word in text.tokens), text)
