@@ -40,6 +40,7 @@ from airflow_distill.stages.dataset.known_forms import (
 )
 from airflow_distill.stages.dataset.places import (
     BLOCK,
+    BY_WORDS,
     Needs,
     Search,
     Text,
@@ -906,6 +907,10 @@ KINDS = frozenset(pattern.kind for pattern in PATTERNS)
 _VOCABULARY = Vocabulary(word for pattern in PATTERNS for word in pattern.words)
 
 
+_LED_TO = tuple((pattern, pattern.words if pattern.search in BY_WORDS else None) for pattern in PATTERNS)
+"""Each pattern with the words of which a text must hold one; None where none is needed."""
+
+
 def find_known(text: str) -> Iterator[Span]:
     """Yield the spans of all built-in kinds, as they are found; the detector that is on by default."""
     if is_prose(text):
@@ -914,7 +919,8 @@ def find_known(text: str) -> Iterator[Span]:
         known = Text(view.text, _VOCABULARY)
         if known.is_plain:
             continue
-        for pattern in PATTERNS:
-            if pattern.needs(known):
+        held = known.held or frozenset()
+        for pattern, led_to in _LED_TO:
+            if pattern.needs(known) and (led_to is None or not held.isdisjoint(led_to)):
                 for span in pattern.find(known):
                     yield Span(*view.place(span.start, span.end), span.kind)

@@ -92,14 +92,19 @@ class Text:
             self._folded = self._fold()
         return self._folded
 
-    def may_hold(self, words: tuple[str, ...]) -> Iterable[str]:
-        """Return those of these lower-case words that the text may hold, in their order."""
-        if self._vocabulary is None:
-            return words
-        if self._held is None:
+    @property
+    def held(self) -> frozenset[str] | None:
+        """The words of the vocabulary that the text may hold; None without a vocabulary."""
+        if self._held is None and self._vocabulary is not None:
             strange = not self.text.isascii() and _LOWER_IN_ASCII.search(self.text)
             self._held = self._vocabulary.words if strange else self._vocabulary.in_text(self._data)
-        held = self._held
+        return self._held
+
+    def may_hold(self, words: tuple[str, ...]) -> Iterable[str]:
+        """Return those of these lower-case words that the text may hold, in their order."""
+        held = self.held
+        if held is None:
+            return words
         return () if held.isdisjoint(words) else [word for word in words if word in held]
 
     def places(self, words: Iterable[str]) -> Iterator[int]:
@@ -205,6 +210,9 @@ def beside_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) 
     if any(word in text.tokens for word in text.may_hold(words)):
         yield from pattern.finditer(text.text)
 
+
+BY_WORDS: frozenset[Search] = frozenset({in_texts_with, at_words, at_names_of_keys, at_tokens, beside_tokens})
+"""The searches that find nothing in a text without any of the words."""
 
 _LATIN = re.compile(r"[A-Za-z0-9._%+~\u00c0-\u024f-]")
 _SPACED = re.compile(r"[\u0370-\u03ff\u0400-\u052f\u0531-\u0587\u0590-\u07ff\u0900-\u0dff0-9._-]")
