@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from airflow_distill.errors import ConfigurationError
 from airflow_distill.remote.identity import (
     TAG_EXPIRES_AT,
     TAG_OWNER,
@@ -270,9 +271,7 @@ def _judge(
     if resource.kind == "custom-model":
         return _judge_model(resource, known, everything, rules, now)
     if resource.kind == "customization-job":
-        return _after(
-            resource, moment_of(resource.tags.get(TAG_EXPIRES_AT)), "a job still running", rules, now
-        )
+        return _after(resource, _end_of(resource), "a job still running", rules, now)
     return _judge_host(resource, known, rules, now)
 
 
@@ -287,8 +286,16 @@ def _recorded(resource: Resource, known: Knowledge, everything: list[Resource]) 
     return not named.isdisjoint({resource.arn, resource.name, *resource.serves})
 
 
+def _end_of(resource: Resource) -> datetime | None:
+    """Return when a thing shall be gone by its tag; a tag that somebody wrote by hand and that is no time says nothing."""
+    try:
+        return moment_of(resource.tags.get(TAG_EXPIRES_AT))
+    except ConfigurationError:
+        return None
+
+
 def _judge_host(resource: Resource, known: Knowledge, rules: ReapRules, now: datetime) -> Judgement:
-    end = moment_of(resource.tags.get(TAG_EXPIRES_AT))
+    end = _end_of(resource)
     if resource.arn in _live_hosts(known):
         if end is not None and end <= now:
             return "overdue", "live past its end date: extend it by a promotion, or retire it by hand", None
@@ -367,7 +374,7 @@ def _judge_model(
         return _after(
             resource, left + timedelta(hours=rules.grace_hours), "a model of an older release", rules, now
         )
-    end = moment_of(resource.tags.get(TAG_EXPIRES_AT))
+    end = _end_of(resource)
     created = moment_of(resource.created_at)
     if end is None and created is not None:
         end = created + timedelta(days=rules.model_grace_days)
@@ -411,7 +418,7 @@ def _after(resource: Resource, end: datetime | None, what: str, rules: ReapRules
 
 
 def _find(resource: Resource, action: FindAction, why: str, until: str | None, price_of: PriceOf) -> Find:
-    end = moment_of(resource.tags.get(TAG_EXPIRES_AT))
+    end = _end_of(resource)
     return Find(
         kind=resource.kind,
         arn=resource.arn,

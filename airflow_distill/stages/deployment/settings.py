@@ -71,7 +71,7 @@ def probe_settings(
         return None
     base = default or ProbeSettings()
     _known(data, {f.name for f in fields(ProbeSettings)}, "a smoke test")
-    prompts = whole(data.get("prompts", base.prompts), "prompts")
+    prompts = _count(data.get("prompts", base.prompts), "prompts")
     if not prompts:
         return None
     return ProbeSettings(
@@ -91,7 +91,7 @@ def bake_settings(data: Mapping[str, Any] | None) -> BakeSettings | None:
         return None
     rest = {key: value for key, value in data.items() if key not in {"probes", "every_seconds"}}
     limits = probe_settings(rest, BakeSettings().limits)
-    probes = whole(data.get("probes", 3), "probes")
+    probes = _count(data.get("probes", 3), "probes")
     if not probes or limits is None:
         return None
     every = _or(number(data.get("every_seconds"), "every_seconds"), 300.0)
@@ -108,7 +108,13 @@ def canary_settings(data: Mapping[str, Any] | None) -> CanarySettings | None:
     own = {f.name for f in fields(CanarySettings)} - {"limits"}
     limits = probe_settings({k: v for k, v in data.items() if k not in own}, CanarySettings().limits)
     base = CanarySettings()
-    shares = tuple(float(number(share, "shares") or 0) for share in data.get("shares", base.shares))
+    told = data.get("shares", base.shares)
+    if not isinstance(told, list | tuple):
+        raise ConfigurationError(
+            f"deployment: the shares of a canary are a list, not {told!r}.",
+            hint="Write them as [0.05, 0.25, 0.5], or [] to move all calls at once.",
+        )
+    shares = tuple(float(number(share, "shares") or 0) for share in told)
     if not shares or limits is None:
         return None
     if any(not 0 < share < 1 for share in shares) or list(shares) != sorted(set(shares)):
@@ -123,6 +129,15 @@ def canary_settings(data: Mapping[str, Any] | None) -> CanarySettings | None:
         max_failed=_or(number(data.get("max_failed"), "max_failed"), base.max_failed),
         least_calls=whole(data.get("least_calls"), "least_calls") or base.least_calls,
     )
+
+
+def _count(value: Any, name: str) -> int | None:
+    found = whole(value, name)
+    if found is not None and found < 0:
+        raise ConfigurationError(
+            f"deployment: {name} is {found}.", hint=f"Write 1 or more, or 0 to do without {name}."
+        )
+    return found
 
 
 def _or(value: float | None, default: Any) -> Any:

@@ -356,3 +356,17 @@ def test_entries_are_what_the_ledger_wrote() -> None:
     assert [type(entry) for entry in history.entries] == [Entry] * 3
     assert history.flaws == ()
     assert TAG_EXPIRES_AT in tags(NOW)
+
+
+@pytest.mark.parametrize("text", ["soon", "2026-13-45", "never", "20261124T"])
+@pytest.mark.parametrize("kind", [PROVISIONED, ON_DEMAND, "custom-model", "customization-job"])
+def test_an_end_date_that_somebody_wrote_by_hand_does_not_stop_the_survey(kind: str, text: str) -> None:
+    odd = resource(kind, "odd", tags=tags(**{TAG_EXPIRES_AT: text}))
+    plain = replace(odd, arn="arn:plain", name="plain", tags=tags())
+    knowledge = {"w": Knowledge(history=ledger_of("released"), root=ROOT)}
+    odd_find, plain_find = (
+        survey([each], knowledge, ReapRules(), now=NOW, price_of=lambda item, base: None)
+        for each in (odd, plain)
+    )
+    assert [find.action for find in odd_find] == [find.action for find in plain_find]
+    assert all(find.expires_at is None for find in odd_find)

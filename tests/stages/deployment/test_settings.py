@@ -9,7 +9,12 @@ import pytest
 
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.deployment.records import BakeSettings, ProbeSettings, Traffic
-from airflow_distill.stages.deployment.settings import bake_settings, host_wish, probe_settings
+from airflow_distill.stages.deployment.settings import (
+    bake_settings,
+    canary_settings,
+    host_wish,
+    probe_settings,
+)
 from airflow_distill.stages.deployment.times import iso_or_none, moment_of
 from airflow_distill.stages.deployment.values import flag, number, whole
 
@@ -185,3 +190,17 @@ def test_what_is_no_time_is_refused_with_how_to_write_one(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a time") as caught:
         moment_of(wrong)
     assert "2026-11-23T00:00:00Z" in caught.value.hint
+
+
+@pytest.mark.parametrize("shares", [None, 0.5, "0.5", {"a": 1}])
+def test_shares_of_a_canary_are_a_list(shares: Any) -> None:
+    with pytest.raises(ConfigurationError, match="are a list"):
+        canary_settings({"shares": shares})
+
+
+def test_fewer_than_no_probes_are_refused_and_none_turn_the_bake_off() -> None:
+    with pytest.raises(ConfigurationError, match="probes is -1"):
+        bake_settings({"probes": -1})
+    with pytest.raises(ConfigurationError, match="prompts is -2"):
+        probe_settings({"prompts": -2})
+    assert bake_settings({"probes": 0}) is None
