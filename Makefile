@@ -10,7 +10,7 @@ export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check format test test-fast test-all test-shared test-pages pictures test-soak test-kills test-matrix test-stack test-mwaa test-infra coverage figures audit \
+.PHONY: help setup check format test test-fast test-all test-shared test-pages pictures test-soak test-kills test-matrix test-stack test-mwaa test-mwaa-wheel test-mwaa-airflow test-infra coverage figures audit \
 	dist sbom release-check publish demo docs lock clean bench pages-tools
 
 help: ## print this list
@@ -88,10 +88,13 @@ test-matrix: $(UV) ## tests with lowest-direct, locked and newest dependencies
 test-stack: $(UV) ## a workload on a platform like Amazon MWAA in whole, with parts killed and stopped
 	bash requirements/mwaa.sh stack
 
-test-mwaa: $(UV) ## demo, all Airflow tests and the stack under Amazon MWAA's versions
+test-mwaa: test-mwaa-wheel test-mwaa-airflow test-stack ## demo, all Airflow tests and the stack under Amazon MWAA's versions
+
+test-mwaa-wheel: $(UV) ## the wheel installed under Amazon MWAA's versions, and the demo from it
 	bash requirements/mwaa.sh wheel
+
+test-mwaa-airflow: $(UV) ## all Airflow tests under Amazon MWAA's versions
 	bash requirements/mwaa.sh airflow
-	bash requirements/mwaa.sh stack
 
 test-infra: setup ## the Terraform module and the CDK construct, equal to `airflow-distill iam`
 	$(PYTEST) -q -m infra tests/infra
