@@ -347,7 +347,7 @@ class Releases(RuleBasedStateMachine):
             assert all(each.mend and each.said for each in found)
             history = standing.history
             if self.meddled.get(root):
-                if not found and not history.flaws:
+                if not found and not history.flaws and history.open is None:
                     self.meddled.pop(root)
                     COUNTS["mended"] += 1
                 else:
