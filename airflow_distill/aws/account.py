@@ -48,34 +48,38 @@ def iter_hosts(bedrock: BedrockGateway, workload: str | None = None) -> Iterator
 
     :param workload: only hosts of this workload.
     """
+    for kind, arn, _ in _listed_hosts(bedrock):
+        owner = _tags_of(bedrock, arn).get(TAG_WORKLOAD)
+        if owner is None or (workload is not None and owner != workload):
+            continue
+        host = find_host(bedrock, kind, arn)
+        if host is not None:
+            yield host
+
+
+def _listed_hosts(bedrock: BedrockGateway) -> Iterator[tuple[HostKind, str, str]]:
+    """Yield kind, ARN and name of every host in the Region, as the lists tell them."""
     for kind in KINDS:
         items = bedrock.iter_provisioned_throughputs() if kind == PROVISIONED else bedrock.iter_deployments()
         for item in items:
             arn = str(item.get("provisionedModelArn") or item.get("customModelDeploymentArn"))
-            owner = _tags_of(bedrock, arn).get(TAG_WORKLOAD)
-            if owner is None or (workload is not None and owner != workload):
-                continue
-            host = find_host(bedrock, kind, arn)
-            if host is not None:
-                yield host
+            yield (
+                kind,
+                arn,
+                str(item.get("provisionedModelName") or item.get("customModelDeploymentName") or ""),
+            )
 
 
 def iter_live_hosts(bedrock: BedrockGateway, owner: Owner) -> Iterator[Host]:
     """Yield the permanent hosts that releases of a workload under this root have made, by name, tags and release."""
     prefix = host_name(owner.workload, "live").partition("-live-")[0] + "-live-"
-    for kind in KINDS:
-        items = bedrock.iter_provisioned_throughputs() if kind == PROVISIONED else bedrock.iter_deployments()
-        for item in items:
-            name = str(item.get("provisionedModelName") or item.get("customModelDeploymentName") or "")
-            if not name.startswith(prefix):
-                continue
-            arn = str(item.get("provisionedModelArn") or item.get("customModelDeploymentArn"))
-            host = find_host(bedrock, kind, arn)
-            if host is None or not host.tags.get(TAG_CLAIM) or host.tags.get(TAG_TEMPORARY) == "true":
-                continue
-            ours = is_live_host_name(host.name, owner.workload, kind, host.base_model, host.units, owner.root)
-            if ours and owner.claim(host.tags) == "ours":
-                yield host
+    for kind, arn, name in _listed_hosts(bedrock):
+        host = find_host(bedrock, kind, arn) if name.startswith(prefix) else None
+        if host is None or not host.tags.get(TAG_CLAIM) or host.tags.get(TAG_TEMPORARY) == "true":
+            continue
+        ours = is_live_host_name(host.name, owner.workload, kind, host.base_model, host.units, owner.root)
+        if ours and owner.claim(host.tags) == "ours":
+            yield host
 
 
 def iter_models(bedrock: BedrockGateway) -> Iterator[Resource]:

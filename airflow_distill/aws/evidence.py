@@ -114,13 +114,21 @@ def load_scores(store: ObjectStore, receipts: Sequence[Mapping[str, Any]]) -> li
 
 def load_scorecard(store: ObjectStore, evaluation: Mapping[str, Any]) -> Scorecard:
     """Read the scorecard that an evaluation receipt names and check its digest."""
+    uri = evaluation["scorecard_uri"]
+    return scorecard_in(read_checked(store, uri, evaluation.get("scorecard_sha256"), "scorecard"), uri)
+
+
+def scorecard_in(data: bytes, uri: str) -> Scorecard:
+    """Return the scorecard in an object's bytes.
+
+    :raises StateError: they are no scorecard.
+    """
     from airflow_distill.stages.evaluation.records import Scorecard
 
-    data = read_checked(store, evaluation["scorecard_uri"], evaluation.get("scorecard_sha256"), "scorecard")
     try:
         return record_of(data, Scorecard.from_json)
     except ValueError as error:
         raise StateError(
-            f"decision: the scorecard {evaluation['scorecard_uri']} is {error}.",
+            f"decision: the scorecard {uri} is {error}.",
             hint="Score the answers again.",
         ) from None

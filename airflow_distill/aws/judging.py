@@ -21,6 +21,7 @@ from airflow_distill.aws.evidence import (
     model_behind,
     read_checked,
     require,
+    scorecard_in,
 )
 from airflow_distill.aws.gateways import AwsGateways, store_for
 from airflow_distill.errors import ConfigurationError, EvaluationError
@@ -145,8 +146,7 @@ def read_shadow(store: ObjectStore, answers: Mapping[str, Any]) -> dict[str, Any
     data = _standing(store, uri)
     if data is None:
         return None
-    n = load_scorecard(store, {"scorecard_uri": uri}).n
-    return _shadow_receipt(answers, uri, data, n)
+    return _shadow_receipt(answers, uri, data, scorecard_in(data, uri).n)
 
 
 def keep_shadow(store: ObjectStore, answers: Mapping[str, Any], card: Scorecard) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_distill.aws.gateways import AwsGateways
@@ -159,6 +160,13 @@ def needed_file(named: str) -> Workload:
             hint="Write its path, such as --workload distill/support_tickets.yaml.",
         )
     return found
+
+
+def fill_left_out(args: argparse.Namespace, told: Mapping[str, Any]) -> None:
+    """Give the arguments that were left out the values that a workload's file, or a default, tells."""
+    for name, value in told.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
 
 
 def name_of(named: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_distill.cli.account import add_connection_flags, workload_file
+from airflow_distill.cli.account import add_connection_flags, fill_left_out, workload_file
 from airflow_distill.cli.terminal import console, say, say_json, say_table, told_of
 from airflow_distill.errors import ConfigurationError, DistillError
 from airflow_distill.stages.storage import LocalStore, ObjectMissingError, ObjectStore, StoredObject, join_uri
@@ -432,9 +432,7 @@ def _complete_build(args: argparse.Namespace) -> Workload | None:
             "golden": file.dataset.golden,
             "feedback": file.dataset.feedback.location if file.dataset.feedback else None,
         }
-    for name, value in told.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    fill_left_out(args, told)
     lacking = [name for name in ("logs", "model") if not getattr(args, name)]
     if lacking:
         raise ConfigurationError(

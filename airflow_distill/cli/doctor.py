@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_distill.cli.account import add_connection_flags, connect, needed_file
+from airflow_distill.cli.account import add_connection_flags, connect, fill_left_out, needed_file
 from airflow_distill.cli.terminal import say, say_json
 from airflow_distill.errors import ConfigurationError
 from airflow_distill.stages.jobs.preflight import CheckResult, Preflight, failures, unasked
@@ -76,9 +76,7 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
             "kms_key": file.job.kms_key,
             "models": file.models,
         }
-        for name, value in told.items():
-            if getattr(args, name) is None:
-                setattr(args, name, value)
+        fill_left_out(args, told)
         args.file = file
     lacking = [name for name in ("teacher", "student", "role", "root") if getattr(args, name) is None]
     if lacking:

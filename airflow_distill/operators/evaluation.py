@@ -293,35 +293,26 @@ class CollectAnswersOperator(DistillOperator):
         folder: str,
         step: PaidStep,
     ) -> Collected:
-        from airflow_distill.operators.spending import paid_calls
-        from airflow_distill.stages.evaluation.collect import AnswerCache, collect
+        from airflow_distill.operators.spending import collect_paid
+        from airflow_distill.stages.evaluation.collect import AnswerCache
         from airflow_distill.stages.evaluation.collect_pacing import Pacer
 
-        calls = paid_calls(
+        collected = collect_paid(
             step,
             one.subject.role,
             one.address,
             one.subject.model,
             examples,
-            parameters.max_tokens,
-            asker(self.gateways.runtime, one.address),
+            one.subject,
+            parameters,
+            ask=asker(self.gateways.runtime, one.address),
+            cache=AnswerCache(
+                store, folder, one.subject.identity, parameters, also=(batch_identity(one.subject.model),)
+            ),
+            pacer=Pacer(most=self.token_rate) if self.token_rate else Pacer(),
+            threads=self.threads,
+            repeats=self.repeats,
         )
-        with calls as (ask, before):
-            collected = collect(
-                examples,
-                one.subject,
-                parameters,
-                ask=ask,
-                before=before,
-                cache=AnswerCache(
-                    store, folder, one.subject.identity, parameters, also=(batch_identity(one.subject.model),)
-                ),
-                pacer=Pacer(most=self.token_rate) if self.token_rate else Pacer(),
-                now=time.monotonic,
-                sleep=time.sleep,
-                threads=self.threads,
-                repeats=self.repeats,
-            )
         self.log.info(
             "%s: %d answers, %d asked now, %d kept from before, %d errors, throttled %d times",
             one.subject.role,

@@ -170,8 +170,8 @@ class JudgeAnswersOperator(DistillOperator):
     def _answer_all(
         self, store: ObjectStore, answers: Mapping[str, Any], decoding: Decoding, step: PaidStep
     ) -> AnswerAll:
-        from airflow_distill.operators.spending import paid_calls
-        from airflow_distill.stages.evaluation.collect import AnswerCache, Subject, collect
+        from airflow_distill.operators.spending import collect_paid
+        from airflow_distill.stages.evaluation.collect import AnswerCache, Subject
         from airflow_distill.stages.evaluation.collect_pacing import Pacer
 
         parameters = decoding.parameters
@@ -183,20 +183,19 @@ class JudgeAnswersOperator(DistillOperator):
         asking = asker(self.gateways.runtime, self.judge)
 
         def answer_all(prompts: Sequence[Example]) -> dict[str, str | None]:
-            calls = paid_calls(step, "judge", self.judge, model, prompts, parameters.max_tokens, asking)
-            with calls as (ask, before):
-                collected = collect(
-                    prompts,
-                    subject,
-                    parameters,
-                    ask=ask,
-                    before=before,
-                    cache=cache,
-                    pacer=pacer,
-                    now=time.monotonic,
-                    sleep=time.sleep,
-                    threads=self.threads,
-                )
+            collected = collect_paid(
+                step,
+                "judge",
+                self.judge,
+                model,
+                prompts,
+                subject,
+                parameters,
+                ask=asking,
+                cache=cache,
+                pacer=pacer,
+                threads=self.threads,
+            )
             return {a.example_id: a.text for a in collected.answers}
 
         return answer_all

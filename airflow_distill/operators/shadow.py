@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -227,27 +226,21 @@ class PlayShadowOperator(DistillOperator):
         place: tuple[str, str],
         step: PaidStep,
     ) -> Collected:
-        from airflow_distill.operators.spending import paid_calls
-        from airflow_distill.stages.evaluation.collect import AnswerCache, collect
+        from airflow_distill.operators.spending import collect_paid
+        from airflow_distill.stages.evaluation.collect import AnswerCache
         from airflow_distill.stages.evaluation.collect_pacing import Pacer
 
-        store = store_for(self.gateways, place[0])
-        ask = asker(self.gateways.runtime, one.address, SHADOW_METADATA)
-        calls = paid_calls(
-            step, one.subject.role, one.address, one.subject.model, examples, parameters.max_tokens, ask
+        folder = join_uri(*place, "evaluations", "cache")
+        return collect_paid(
+            step,
+            one.subject.role,
+            one.address,
+            one.subject.model,
+            examples,
+            one.subject,
+            parameters,
+            ask=asker(self.gateways.runtime, one.address, SHADOW_METADATA),
+            cache=AnswerCache(store_for(self.gateways, place[0]), folder, one.subject.identity, parameters),
+            pacer=Pacer(),
+            threads=self.threads,
         )
-        with calls as (paid, before):
-            return collect(
-                examples,
-                one.subject,
-                parameters,
-                ask=paid,
-                before=before,
-                cache=AnswerCache(
-                    store, join_uri(*place, "evaluations", "cache"), one.subject.identity, parameters
-                ),
-                pacer=Pacer(),
-                now=time.monotonic,
-                sleep=time.sleep,
-                threads=self.threads,
-            )

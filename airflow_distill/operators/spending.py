@@ -7,6 +7,7 @@ begin under a cap. Without a budget nothing is claimed; usage is counted all the
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,15 @@ from airflow_distill.remote.times import iso
 
 if TYPE_CHECKING:
     from airflow_distill.stages.dataset.records import Example
-    from airflow_distill.stages.evaluation.collect import Ask, Given, Parameters
+    from airflow_distill.stages.evaluation.collect import (
+        AnswerCache,
+        Ask,
+        Collected,
+        Given,
+        Parameters,
+        Subject,
+    )
+    from airflow_distill.stages.evaluation.collect_pacing import Pacer
     from airflow_distill.stages.money.prices import PriceTable
     from airflow_distill.stages.money.records import Bill, Tokens, Usage
     from airflow_distill.stages.money.usage import CallMeter, Metered, RunUsage
@@ -344,3 +353,41 @@ def paid_calls(
         yield metered(ask, meter), before
     finally:
         meter.close()
+
+
+def collect_paid(
+    step: PaidStep,
+    what: str,
+    address: str,
+    model: str,
+    examples: Sequence[Example],
+    subject: Subject,
+    parameters: Parameters,
+    *,
+    ask: Ask,
+    cache: AnswerCache,
+    pacer: Pacer,
+    threads: int,
+    repeats: int = 1,
+) -> Collected:
+    """Ask one model each prompt, counted and under the caps; what was answered before is not asked again.
+
+    :param what: names the calls in the run's record of usage.
+    :param address: what is asked, of which `model` is the base or what it is billed as.
+    """
+    from airflow_distill.stages.evaluation.collect import collect
+
+    with paid_calls(step, what, address, model, examples, parameters.max_tokens, ask) as (paid, before):
+        return collect(
+            examples,
+            subject,
+            parameters,
+            ask=paid,
+            before=before,
+            cache=cache,
+            pacer=pacer,
+            now=time.monotonic,
+            sleep=time.sleep,
+            threads=threads,
+            repeats=repeats,
+        )

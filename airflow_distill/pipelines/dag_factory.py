@@ -140,7 +140,7 @@ def successor_dag(
 def schedule_of(workload: Workload) -> Any:
     """Return when the Dag runs, as Airflow takes it; the watch may start it besides."""
     schedule = workload.schedule
-    retrain = [retrain_asset(workload)] if workload.watch and workload.watch.retrain else []
+    retrain = [retrain_asset(workload)] if workload.is_retrained else []
     if schedule.cron:
         timetable = CronTriggerTimetable(schedule.cron, timezone="UTC")
         return AssetOrTimeSchedule(timetable=timetable, assets=retrain) if retrain else timetable

@@ -1029,6 +1029,11 @@ class Workload(Settings):
         return self
 
     @property
+    def is_retrained(self) -> bool:
+        """Whether the watch may start the loop."""
+        return self.watch is not None and self.watch.retrain
+
+    @property
     def salt(self) -> str:
         """What fixes the split of prompts into training and held-out."""
         return self.dataset.salt or self.name

@@ -77,12 +77,12 @@ def _imports(workload: Workload, groups: Iterable[GroupSpec]) -> list[str]:
             ours.setdefault(module, set()).add(name)
     if workload.schedule.cron:
         sdk.append("CronTriggerTimetable")
-    if is_retrained(workload) and workload.schedule.cron:
+    if workload.is_retrained and workload.schedule.cron:
         sdk.append("AssetOrTimeSchedule")
-    if is_retrained(workload) and workload.schedule.fresh_prompts:
+    if workload.is_retrained and workload.schedule.fresh_prompts:
         sdk.append("AssetAny")
     if (
-        is_retrained(workload)
+        workload.is_retrained
         or workload.schedule.fresh_prompts
         or any(task.updates for group in groups for task in group.tasks)
     ):
@@ -122,7 +122,7 @@ def _params() -> str:
 def _schedule(workload: Workload) -> Any:
     """Return when the Dag runs; the watch may start it besides."""
     schedule = workload.schedule
-    retrain = [_asset(asset_of("retrain", workload.name))] if is_retrained(workload) else []
+    retrain = [_asset(asset_of("retrain", workload.name))] if workload.is_retrained else []
     if schedule.cron:
         timetable = _Name(call("CronTriggerTimetable", {"": schedule.cron, "timezone": "UTC"}, 1))
         if not retrain:
@@ -134,11 +134,6 @@ def _schedule(workload: Workload) -> Any:
         fresh = _asset(asset_of("fresh-logs", workload.name), watchers=[watcher])
         return _Name(f"AssetAny({fresh}, {retrain[0]})") if retrain else [fresh]
     return retrain or None
-
-
-def is_retrained(workload: Workload) -> bool:
-    """Whether the watch may start the loop."""
-    return workload.watch is not None and workload.watch.retrain
 
 
 def _asset(spec: AssetSpec, **more: Any) -> _Name:

@@ -12,12 +12,18 @@ import pytest
 from airflow_distill.cli.main import main
 
 
-def test_the_request_is_printed_as_json_that_can_be_copied(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = str(tmp_path / "tickets.yaml")
-    assert main(["workload", "init", file, "--owner", "support"]) == 0
+@pytest.fixture
+def file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """A new workload's file."""
+    path = str(tmp_path / "tickets.yaml")
+    assert main(["workload", "init", path, "--owner", "support"]) == 0
     capsys.readouterr()
+    return path
+
+
+def test_the_request_is_printed_as_json_that_can_be_copied(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["workload", "plan", file]) == 0
     text = capsys.readouterr().out
     assert "\\u000a" not in text
@@ -27,11 +33,8 @@ def test_the_request_is_printed_as_json_that_can_be_copied(
 
 
 def test_an_unknown_price_says_how_to_know_it_and_an_old_one_its_age(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = str(tmp_path / "tickets.yaml")
-    assert main(["workload", "init", file, "--owner", "support"]) == 0
-    capsys.readouterr()
     assert main(["workload", "plan", file]) == 0
     text = capsys.readouterr().out
     assert "to know it: give --input-tokens and --output-tokens" in text

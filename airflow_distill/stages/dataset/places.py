@@ -166,15 +166,7 @@ _LONG = 256
 
 def at_words(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
     """Match where one of the words begins; not again inside a long match, or a run of keys would be read over and over."""
-    match = pattern.match
-    for word in text.may_hold(words):
-        ends = 0
-        for at in text.places((word,)):
-            found = match(text.text, at) if at >= ends else None
-            if found is not None:
-                if found.end() - at > _LONG:
-                    ends = found.end()
-                yield found
+    return _at_words(pattern, words, text, None)
 
 
 _KEY_RUN = re.compile(r"[A-Za-z0-9_-]*+")
@@ -186,6 +178,16 @@ def at_names_of_keys(pattern: re.Pattern[str], words: tuple[str, ...], text: Tex
 
     Where such a run is longer than a key with its name, none of the places in it match but those near its end.
     """
+    return _at_words(pattern, words, text, _KEY_RUN)
+
+
+def _at_words(
+    pattern: re.Pattern[str], words: tuple[str, ...], text: Text, run: re.Pattern[str] | None
+) -> Matches:
+    """Match where one of the words begins.
+
+    :param run: what a place that does not match may lie in, so long that nothing matches but near its end.
+    """
     match = pattern.match
     for word in text.may_hold(words):
         ends = 0
@@ -196,8 +198,8 @@ def at_names_of_keys(pattern: re.Pattern[str], words: tuple[str, ...], text: Tex
             if found is not None:
                 ends = found.end() if found.end() - at > _LONG else ends
                 yield found
-            else:
-                ends = _KEY_RUN.match(text.text, at).end() - _LONGEST_KEY  # type: ignore[union-attr]
+            elif run is not None:
+                ends = run.match(text.text, at).end() - _LONGEST_KEY  # type: ignore[union-attr]
 
 
 def at_tokens(pattern: re.Pattern[str], words: tuple[str, ...], text: Text) -> Matches:
